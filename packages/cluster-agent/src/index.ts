@@ -1,0 +1,2 @@
+export * from './local/local-agent.ts';
+export { detectCapacity } from './local/capacity.ts';

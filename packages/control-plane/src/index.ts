@@ -1,0 +1,2 @@
+export { buildServer } from './api/server.ts';
+export { Engine } from './engine/engine.ts';

@@ -1,0 +1,37 @@
+/** `{field}` in arguments, environment and file names; `{{` and `}}` are literal braces. */
+export type TaskFields = Readonly<Record<string, string>>;
+
+export interface PlaceholderError {
+  readonly name: string;
+  /** Offset in the text, from 0. */
+  readonly position: number;
+  readonly why: string;
+}
+
+const token = /\{\{|\}\}|\{([A-Za-z_][\w.]*)\}/g;
+
+/** Every placeholder that no field answers, with its position. */
+export function findUnknownPlaceholders(
+  text: string,
+  names: ReadonlySet<string>,
+): PlaceholderError[] {
+  const errors: PlaceholderError[] = [];
+  for (const match of text.matchAll(token)) {
+    const name = match[1];
+    if (name === undefined || names.has(name)) continue;
+    const known = [...names].toSorted().join(', ');
+    errors.push({
+      name,
+      position: match.index,
+      why: `{${name}} at position ${match.index} is not a field of this job; known: ${known}. Write {{${name}}} for literal braces`,
+    });
+  }
+  return errors;
+}
+
+export function fillPlaceholders(text: string, fields: TaskFields): string {
+  return text.replace(token, (whole, name: string | undefined) => {
+    if (name === undefined) return whole === '{{' ? '{' : '}';
+    return fields[name] ?? whole;
+  });
+}

@@ -1,0 +1,81 @@
+/** What a task asks for, and what an agent has. */
+export interface Resources {
+  /** Thousandths of a core: 500 is half a core. */
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+  readonly scratchBytes: number;
+  /** Size of /dev/shm, counted inside memory by the kernel, so it takes no capacity of its own. */
+  readonly shmBytes: number;
+  readonly gpuCount: number;
+  /** Any other countable resource by name, such as licences. */
+  readonly countable: Readonly<Record<string, number>>;
+}
+
+export const MEBIBYTE = 1024 * 1024;
+export const GIBIBYTE = 1024 * MEBIBYTE;
+
+/** One core and 2 GiB: the 1:2 shape of the platform's users. */
+export const DEFAULT_RESOURCES: Resources = {
+  cpuMillis: 1000,
+  memoryBytes: 2 * GIBIBYTE,
+  scratchBytes: 0,
+  shmBytes: 64 * MEBIBYTE,
+  gpuCount: 0,
+  countable: {},
+};
+
+function mergeCountable(a: Resources, b: Resources, sign: 1 | -1): Record<string, number> {
+  const sum: Record<string, number> = { ...a.countable };
+  for (const [name, count] of Object.entries(b.countable))
+    sum[name] = (sum[name] ?? 0) + sign * count;
+  return sum;
+}
+
+function combine(a: Resources, b: Resources, sign: 1 | -1): Resources {
+  return {
+    cpuMillis: a.cpuMillis + sign * b.cpuMillis,
+    memoryBytes: a.memoryBytes + sign * b.memoryBytes,
+    scratchBytes: a.scratchBytes + sign * b.scratchBytes,
+    shmBytes: a.shmBytes,
+    gpuCount: a.gpuCount + sign * b.gpuCount,
+    countable: mergeCountable(a, b, sign),
+  };
+}
+
+export const addResources = (a: Resources, b: Resources): Resources => combine(a, b, 1);
+export const subtractResources = (a: Resources, b: Resources): Resources => combine(a, b, -1);
+
+export interface Shortage {
+  readonly resource: string;
+  readonly requested: number;
+  readonly available: number;
+}
+
+/** Every resource of which `available` has less than `requested`; empty when it fits. */
+export function findShortages(requested: Resources, available: Resources): Shortage[] {
+  const pairs: [string, number, number][] = [
+    ['cpuMillis', requested.cpuMillis, available.cpuMillis],
+    ['memoryBytes', requested.memoryBytes, available.memoryBytes],
+    ['scratchBytes', requested.scratchBytes, available.scratchBytes],
+    ['gpuCount', requested.gpuCount, available.gpuCount],
+  ];
+  for (const [name, count] of Object.entries(requested.countable)) {
+    pairs.push([name, count, available.countable[name] ?? 0]);
+  }
+  return pairs
+    .filter(([, want, have]) => want > have)
+    .map(([resource, want, have]) => ({ resource, requested: want, available: have }));
+}
+
+export const fits = (requested: Resources, available: Resources): boolean =>
+  findShortages(requested, available).length === 0;
+
+/** `500 m` cores are shown as 0.5, bytes as MiB or GiB; other resources as they are. */
+export function formatQuantity(resource: string, amount: number): string {
+  if (resource === 'cpuMillis') return `${amount / 1000} cores`;
+  if (!resource.endsWith('Bytes')) return `${amount} ${resource}`;
+  const label = resource.slice(0, -'Bytes'.length);
+  return amount >= GIBIBYTE
+    ? `${(amount / GIBIBYTE).toFixed(1)} GiB ${label}`
+    : `${(amount / MEBIBYTE).toFixed(0)} MiB ${label}`;
+}

@@ -1,0 +1,87 @@
+import type { AttemptOutcome, NextState, OutcomeKind } from './task-state.ts';
+
+export interface RetryPolicy {
+  /** Counted new attempts after the first; 0 is none. */
+  readonly limit: number;
+  /** Kinds that are retried. Empty means every failure. */
+  readonly on: readonly OutcomeKind[];
+  /** Only these exit codes are retried; empty means all of them. */
+  readonly exitCodes: readonly number[];
+  /** First wait; it doubles with each retry up to `backoffMsMax`. */
+  readonly backoffMs: number;
+  readonly backoffMsMax: number;
+  /** After out-of-memory the next attempt gets this many times the memory, up to `memoryBytesMax`. */
+  readonly memoryFactor: number;
+  readonly memoryBytesMax: number;
+}
+
+export const DEFAULT_RETRY: RetryPolicy = {
+  limit: 0,
+  on: [],
+  exitCodes: [],
+  backoffMs: 1000,
+  backoffMsMax: 5 * 60_000,
+  memoryFactor: 2,
+  memoryBytesMax: 0,
+};
+
+export interface RetryDecision {
+  readonly next: NextState;
+  readonly isCounted: boolean;
+  readonly delayMs: number;
+  readonly memoryBytes: number;
+  readonly reason: string;
+}
+
+const uncounted: ReadonlySet<OutcomeKind> = new Set(['lost', 'preempted', 'reclaimed']);
+
+function isCovered(policy: RetryPolicy, outcome: AttemptOutcome): boolean {
+  if (policy.on.length > 0 && !policy.on.includes(outcome.kind)) return false;
+  if (outcome.kind !== 'exit_code' || policy.exitCodes.length === 0) return true;
+  return outcome.exitCode !== undefined && policy.exitCodes.includes(outcome.exitCode);
+}
+
+function nextMemoryBytes(
+  policy: RetryPolicy,
+  outcome: AttemptOutcome,
+  memoryBytes: number,
+): number {
+  if (outcome.kind !== 'out_of_memory' || policy.memoryBytesMax <= memoryBytes) return memoryBytes;
+  return Math.min(policy.memoryBytesMax, Math.ceil(memoryBytes * policy.memoryFactor));
+}
+
+/**
+ * What follows from an attempt's end, checked in this order: success, a user's cancel, causes that
+ * are nobody's failure, the kinds and codes the policy covers, the limit. Always says why.
+ */
+export function decideRetry(
+  policy: RetryPolicy,
+  outcome: AttemptOutcome,
+  task: { readonly retryCount: number; readonly memoryBytes: number },
+): RetryDecision {
+  const { retryCount, memoryBytes } = task;
+  const end = (next: NextState, reason: string): RetryDecision => ({
+    next,
+    isCounted: false,
+    delayMs: 0,
+    memoryBytes,
+    reason,
+  });
+  if (outcome.kind === 'succeeded') return end('succeeded', outcome.reason);
+  if (outcome.kind === 'cancelled') return end('cancelled', outcome.reason);
+  if (uncounted.has(outcome.kind)) return end('queued', `requeued, not counted: ${outcome.reason}`);
+  if (!isCovered(policy, outcome)) return end('failed', outcome.reason);
+  if (retryCount >= policy.limit) {
+    return end(
+      'failed',
+      policy.limit === 0 ? outcome.reason : `${outcome.reason}; ${policy.limit} retries used`,
+    );
+  }
+  return {
+    next: 'queued',
+    isCounted: true,
+    delayMs: Math.min(policy.backoffMsMax, policy.backoffMs * 2 ** retryCount),
+    memoryBytes: nextMemoryBytes(policy, outcome, memoryBytes),
+    reason: `retry ${retryCount + 1} of ${policy.limit}: ${outcome.reason}`,
+  };
+}

@@ -1,0 +1,1 @@
+export { FolderObjects, ObjectMissingError } from './folder-objects.ts';
