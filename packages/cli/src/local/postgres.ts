@@ -92,7 +92,7 @@ export async function preparePostgres(
   if (isRoot) await chown(folder, NOBODY, NOBODY);
   const environment: NodeJS.ProcessEnv = {
     PATH: process.env['PATH'],
-    LD_LIBRARY_PATH: await linkLibraries(folder),
+    LD_LIBRARY_PATH: `${await linkLibraries(folder)}:${path.join(nativeFolder(), 'lib')}`,
     LC_ALL: 'C',
   };
   if (!existsSync(path.join(folder, 'data', 'PG_VERSION'))) {
