@@ -1,0 +1,181 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { launcherPath } from './index.ts';
+
+const root = mkdtempSync(path.join(os.tmpdir(), 'launcher-test-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+let folders = 0;
+
+type Settings = Partial<
+  Record<'cwd' | 'timeLimitMs' | 'graceMs' | 'memoryBytesMax', string | number>
+>;
+
+function prepare(argv: readonly string[], settings: Settings = {}): string {
+  const folder = path.join(root, String((folders += 1)));
+  mkdirSync(folder);
+  const records = {
+    cwd: folder,
+    stdout: path.join(folder, 'stdout'),
+    stderr: path.join(folder, 'stderr'),
+    exit: path.join(folder, 'exit'),
+    ...settings,
+  };
+  const pairs = [
+    ...Object.entries(records).map(([key, value]) => [key, String(value)]),
+    ...argv.map((text) => ['arg', text]),
+    ['env', `PATH=${process.env['PATH']}`],
+  ];
+  writeFileSync(
+    path.join(folder, 'spec'),
+    pairs.map(([key, value]) => `${key}\0${value}\0`).join(''),
+  );
+  return folder;
+}
+
+const readExit = (folder: string): Record<string, string> =>
+  Object.fromEntries(
+    readFileSync(path.join(folder, 'exit'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+
+function run(argv: readonly string[], settings: Settings = {}): Record<string, string> {
+  const folder = prepare(argv, settings);
+  spawnSync(launcherPath(), ['run', folder]);
+  return { ...readExit(folder), folder };
+}
+
+async function until<T>(what: string, probe: () => T | undefined | false): Promise<T> {
+  const deadline = Date.now() + 20_000;
+  while (Date.now() < deadline) {
+    const value = probe();
+    if (value !== undefined && value !== false) return value;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
+/** Processes of this test, found by a marker in their command line. */
+function findByMarker(marker: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(marker);
+      } catch {
+        return false;
+      }
+    });
+}
+
+test('the binary was built from the source that stands beside it', () => {
+  const source = readFileSync(new URL('../launcher.c', import.meta.url));
+  const version = spawnSync(launcherPath(), ['--version']).stdout.toString().trim();
+  expect(version).toBe(createHash('sha256').update(source).digest('hex'));
+});
+
+test('an exit code is kept, and told from a signal of the same number', () => {
+  expect(run(['sh', '-c', 'exit 7'])).toMatchObject({ exit_code: '7', ended_by: '' });
+  expect(run(['sh', '-c', 'exit 137'])).toMatchObject({ exit_code: '137' });
+  expect(run(['sh', '-c', 'kill -9 $$'])).toMatchObject({ signal: '9' });
+});
+
+test('arguments arrive as they were given; no shell reads them', () => {
+  const odd = ['a b', 'x\ny', `"'$HOME;\``, ''];
+  const { folder } = run(['printf', '%s|', ...odd]);
+  expect(readFileSync(path.join(folder!, 'stdout'), 'utf8')).toBe(
+    odd.map((text) => `${text}|`).join(''),
+  );
+});
+
+test('a missing program and a vanished working directory are told in words', () => {
+  expect(run(['no-such-program'])['error']).toBe(
+    'exec: No such file or directory: no-such-program',
+  );
+  expect(run(['true'], { cwd: '/no/such/folder' })['error']).toBe(
+    'chdir: No such file or directory: /no/such/folder',
+  );
+});
+
+test('the time limit ends the whole tree, a daemonised grandchild too', () => {
+  const marker = `1234.${process.pid}`;
+  const exit = run(['sh', '-c', `setsid sh -c 'sleep ${marker} & sleep ${marker}' & sleep 60`], {
+    timeLimitMs: 300,
+    graceMs: 500,
+  });
+  expect(exit['ended_by']).toBe('time_limit');
+  expect(findByMarker(marker)).toEqual([]);
+});
+
+test('a program that ignores TERM is killed after the grace', async () => {
+  const folder = prepare(['sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 0.05; done'], {
+    graceMs: 300,
+  });
+  const shim = spawn(launcherPath(), ['run', folder]);
+  await until(
+    'the program to be ready',
+    () =>
+      existsSync(path.join(folder, 'stdout')) &&
+      readFileSync(path.join(folder, 'stdout'), 'utf8').includes('ready'),
+  );
+  shim.kill('SIGTERM');
+  await until('the exit record', () => existsSync(path.join(folder, 'exit')));
+  expect(readExit(folder)).toMatchObject({ ended_by: 'cancel', signal: '9' });
+});
+
+test('more memory than the limit ends the program as out-of-memory', () => {
+  const script = 'const a=[];setInterval(()=>a.push(Buffer.alloc(2e7,1)),5)';
+  const exit = run([process.execPath, '-e', script], { memoryBytesMax: 200_000_000 });
+  expect(exit).toMatchObject({ ended_by: 'memory', signal: '9' });
+  expect(Number(exit['peak_memory_bytes'])).toBeGreaterThan(200_000_000);
+});
+
+test('a second start of the same folder runs nothing', () => {
+  const folder = prepare(['sh', '-c', 'echo once >> ran']);
+  expect(spawnSync(launcherPath(), ['run', folder]).status).toBe(0);
+  expect(spawnSync(launcherPath(), ['run', folder]).status).toBe(3);
+  expect(readFileSync(path.join(folder, 'ran'), 'utf8')).toBe('once\n');
+});
+
+test('processes that a program leaves behind are ended and counted', () => {
+  const marker = `4321.${process.pid}`;
+  expect(
+    run(['sh', '-c', `sleep ${marker} & sleep ${marker} & exit 0`], { graceMs: 500 }),
+  ).toMatchObject({ exit_code: '0', leftover: '2' });
+  expect(findByMarker(marker)).toEqual([]);
+});
+
+test('a task goes on when the launcher is killed, and its end is recorded', async () => {
+  const folder = prepare(['sh', '-c', 'while [ ! -e go ]; do sleep 0.05; done; exit 5']);
+  const launcher = spawn(launcherPath(), ['serve']);
+  launcher.stdin.write(`${folder}\n`);
+  await until('the start', () => existsSync(path.join(folder, 'shim')));
+  const gone = new Promise((resolve) => launcher.once('exit', resolve));
+  launcher.kill('SIGKILL');
+  await gone;
+  writeFileSync(path.join(folder, 'go'), '');
+  await until('the exit record', () => existsSync(path.join(folder, 'exit')));
+  expect(readExit(folder)).toMatchObject({ exit_code: '5' });
+});
+
+test('CPU time and peak memory of the tree are measured', () => {
+  const script =
+    'const b=Buffer.alloc(1e8,1);const t=Date.now();while(Date.now()-t<400);process.exit(b[0]-1)';
+  const exit = run([process.execPath, '-e', script]);
+  expect(Number(exit['cpu_time_ms'])).toBeGreaterThan(300);
+  expect(Number(exit['peak_memory_bytes'])).toBeGreaterThan(100_000_000);
+});
