@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { connect } from '../connect.ts';
@@ -42,7 +42,11 @@ async function waitForStart(data: string, child: ReturnType<typeof spawn>): Prom
     if (running !== undefined) return running.url;
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
-  throw new CliError(`majorana did not start; see ${path.join(data, 'up.log')}`, EXIT.unreachable);
+  const log = readFileSync(path.join(data, 'up.log'), 'utf8').trim();
+  throw new CliError(
+    `majorana did not start; the end of its log:\n${log.slice(-1000)}`,
+    EXIT.unreachable,
+  );
 }
 
 /** Starts the product in the background and answers with its address once it is ready. */
