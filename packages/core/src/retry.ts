@@ -7,6 +7,8 @@ export interface RetryPolicy {
   readonly on: readonly OutcomeKind[];
   /** Only these exit codes are retried; empty means all of them. */
   readonly exitCodes: readonly number[];
+  /** Only these signals are retried; empty means all of them. */
+  readonly signals: readonly number[];
   /** First wait; it doubles with each retry up to `backoffMsMax`. */
   readonly backoffMs: number;
   readonly backoffMsMax: number;
@@ -19,6 +21,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   limit: 0,
   on: [],
   exitCodes: [],
+  signals: [],
   backoffMs: 1000,
   backoffMsMax: 5 * 60_000,
   memoryFactor: 2,
@@ -37,8 +40,11 @@ const uncounted: ReadonlySet<OutcomeKind> = new Set(['lost', 'preempted', 'recla
 
 function isCovered(policy: RetryPolicy, outcome: AttemptOutcome): boolean {
   if (policy.on.length > 0 && !policy.on.includes(outcome.kind)) return false;
-  if (outcome.kind !== 'exit_code' || policy.exitCodes.length === 0) return true;
-  return outcome.exitCode !== undefined && policy.exitCodes.includes(outcome.exitCode);
+  const isIn = (list: readonly number[], value: number | undefined): boolean =>
+    list.length === 0 || (value !== undefined && list.includes(value));
+  if (outcome.kind === 'exit_code') return isIn(policy.exitCodes, outcome.exitCode);
+  if (outcome.kind === 'signal') return isIn(policy.signals, outcome.signal);
+  return true;
 }
 
 function nextMemoryBytes(

@@ -1,51 +1,49 @@
-import type { AttemptOutcome, Resources } from '@majorana/core';
-import type { JobSpec } from './job-spec.ts';
+import type { Resources } from '@majorana/core';
+import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
+import { z } from 'zod';
+import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
  * Agents pull, outward only. A sync carries everything the agent has to say and is repeated until
- * it is answered; the answer carries everything the agent should hold. Both are idempotent, so a
+ * it is answered; the answer carries everything the agent should do. Both are idempotent, so a
  * lost, doubled or late message changes nothing.
  */
 export interface Lease {
   /** `job_42.17.2`; its last number is the epoch that fences earlier attempts. */
   readonly attemptId: string;
-  readonly spec: JobSpec;
-  readonly fields: Readonly<Record<string, string>>;
-  readonly resources: Resources;
+  readonly jobName: string;
+  /** Program and arguments, placeholders filled; no shell reads them. */
+  readonly argv: readonly string[];
+  /** The job's own variables, placeholders filled; the agent adds its own below them. */
+  readonly env: Readonly<Record<string, string>>;
   readonly inputs: readonly StagedObject[];
+  /** Globs below the working directory. */
+  readonly outputs: readonly string[];
+  readonly resources: Resources;
+  /** 0: none. */
+  readonly timeLimitMs: number;
+  /** From TERM to KILL. */
+  readonly graceMs: number;
+  readonly taskCount: number;
 }
 
 export interface StagedObject {
+  /** Relative to the working directory. */
   readonly path: string;
+  /** SHA-256 of the content, 64 hexadecimal digits. */
   readonly object: string;
 }
 
-export interface StoredArtifact extends StagedObject {
-  readonly role: 'output' | 'stdout' | 'stderr';
-  readonly sizeBytes: number;
-}
+export const LOG_STREAMS = ['stdout', 'stderr'] as const;
+export type LogStream = (typeof LOG_STREAMS)[number];
 
-export type AttemptEvent =
-  | { readonly kind: 'starting'; readonly attemptId: string; readonly atMs: number }
-  | { readonly kind: 'running'; readonly attemptId: string; readonly atMs: number }
-  | {
-      readonly kind: 'ended';
-      readonly attemptId: string;
-      readonly atMs: number;
-      readonly outcome: AttemptOutcome;
-      readonly peakMemoryBytes: number;
-      readonly cpuTimeMs: number;
-      readonly artifacts: readonly StoredArtifact[];
-    };
-
-export interface AgentSync {
-  readonly agentId: string;
-  readonly capacity: Resources;
-  /** Attempts on this machine that have not been acknowledged as ended. */
-  readonly heldAttemptIds: readonly string[];
-  readonly events: readonly AttemptEvent[];
-  /** How long the server may hold the answer when it has nothing to say. */
-  readonly waitMs: number;
+/** Someone reads the log of an attempt that has not ended: the agent answers at its next sync. */
+export interface LogRequest {
+  readonly requestId: string;
+  readonly attemptId: string;
+  readonly stream: LogStream;
+  readonly offset: number;
+  readonly bytesMax: number;
 }
 
 export interface AgentOrders {
@@ -55,4 +53,64 @@ export interface AgentOrders {
   readonly endAttemptIds: readonly string[];
   /** Ended attempts that are on record: the agent may forget them. */
   readonly forgetAttemptIds: readonly string[];
+  readonly logRequests: readonly LogRequest[];
 }
+
+const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const bytes = timeMs;
+const attemptId = z
+  .string()
+  .max(64)
+  .refine((text) => parseAttemptId(text) !== undefined, 'an attempt id such as job_42.17.2');
+
+export const artifactSchema = z.strictObject({
+  role: z.enum(['output', 'stdout', 'stderr']),
+  path: z.string().min(1).max(4096),
+  object: objectIdSchema,
+  sizeBytes: bytes,
+});
+export type StoredArtifact = z.output<typeof artifactSchema>;
+
+export const outcomeSchema = z.strictObject({
+  kind: z.enum(OUTCOME_KINDS),
+  exitCode: z.number().int().min(0).max(255).optional(),
+  signal: z.number().int().min(1).max(64).optional(),
+  reason: z.string().max(4096),
+});
+
+export const attemptEventSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('starting'), attemptId, atMs: timeMs }),
+  z.strictObject({ kind: z.literal('running'), attemptId, atMs: timeMs }),
+  z.strictObject({
+    kind: z.literal('ended'),
+    attemptId,
+    atMs: timeMs,
+    /** Absent when the program never started. */
+    startedAtMs: timeMs.optional(),
+    outcome: outcomeSchema,
+    peakMemoryBytes: bytes,
+    cpuTimeMs: timeMs,
+    artifacts: z.array(artifactSchema).max(100_000),
+  }),
+]);
+export type AttemptEvent = z.output<typeof attemptEventSchema>;
+export type EndedEvent = Extract<AttemptEvent, { kind: 'ended' }>;
+
+export const logChunkSchema = z.strictObject({
+  requestId: z.string().max(64),
+  /** Empty when nothing has been written beyond the offset yet. */
+  dataBase64: z.base64().max(4_000_000),
+});
+export type LogChunk = z.output<typeof logChunkSchema>;
+
+export const agentSyncSchema = z.strictObject({
+  agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+  capacity: resourcesSchema,
+  /** Attempts on this machine that have not been acknowledged as ended. */
+  heldAttemptIds: z.array(attemptId).max(100_000),
+  events: z.array(attemptEventSchema).max(100_000),
+  logChunks: z.array(logChunkSchema).max(1000).default([]),
+  /** How long the server may hold the answer when it has nothing to say. */
+  waitMs: z.number().int().min(0).max(60_000),
+});
+export type AgentSync = z.output<typeof agentSyncSchema>;

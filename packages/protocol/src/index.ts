@@ -1,2 +1,3 @@
 export * from './agent-messages.ts';
+export * from './api.ts';
 export * from './job-spec.ts';

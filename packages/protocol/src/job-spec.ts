@@ -1,84 +1,151 @@
-import { DEFAULT_RESOURCES, DEFAULT_RETRY, OUTCOME_KINDS, TASK_COUNT_MAX } from '@majorana/core';
+import { DEFAULT_RESOURCES, DEFAULT_RETRY, OUTCOME_KINDS } from '@majorana/core';
 import { z } from 'zod';
 
-const count = z.number().int().min(0);
-const name = z
+const INT32_MAX = 2_147_483_647;
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const index = z.number().int().min(0).max(INT32_MAX);
+/** PostgreSQL keeps no NUL in text, and neither does an argument vector. */
+const text = (max: number): z.ZodString =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[^\0]*$/, 'no NUL character');
+export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_" and "-", at most 63');
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'the 64 hexadecimal digits of a SHA-256');
+export const objectIdSchema = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'the 64 hexadecimal digits of a SHA-256');
+export const fieldNameSchema = z
+  .string()
+  .regex(/^[A-Za-z_]\w{0,62}$/, 'a field name: letters, digits and "_", at most 63');
+
+/** Records that travel inside a job spec; more of them go through a parameter set. */
+export const INLINE_RECORDS_MAX = 10_000;
 
 export const resourcesSchema = z.strictObject({
-  cpuMillis: z.number().int().min(1).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
-  memoryBytes: z.number().int().min(1_048_576).default(DEFAULT_RESOURCES.memoryBytes),
+  /** Thousandths of a core. */
+  cpuMillis: z.number().int().min(0).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
+  memoryBytes: count.default(DEFAULT_RESOURCES.memoryBytes),
   scratchBytes: count.default(DEFAULT_RESOURCES.scratchBytes),
+  /** Size of /dev/shm. */
   shmBytes: count.default(DEFAULT_RESOURCES.shmBytes),
-  gpuCount: count.default(0),
-  countable: z.record(name, z.number().int().min(1)).default({}),
+  gpuCount: z.number().int().min(0).max(10_000).default(0),
+  /** Any other countable resource by name, such as licences. */
+  countable: z.record(nameSchema, z.number().int().min(0).max(INT32_MAX)).default({}),
+});
+
+/** What a task asks for; an agent's capacity may hold zeros, a request may not. */
+export const requestSchema = resourcesSchema.extend({
+  cpuMillis: z.number().int().min(1).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
+  memoryBytes: count.min(1_048_576).default(DEFAULT_RESOURCES.memoryBytes),
+  countable: z.record(nameSchema, z.number().int().min(1).max(INT32_MAX)).default({}),
 });
 
 export const retrySchema = z.strictObject({
+  /** Counted new attempts after the first. */
   limit: z.number().int().min(0).max(100).default(DEFAULT_RETRY.limit),
-  on: z.array(z.enum(OUTCOME_KINDS)).default([]),
-  exitCodes: z.array(z.number().int().min(1).max(255)).default([]),
+  /** Kinds of end that are retried; empty: every failure. */
+  on: z.array(z.enum(OUTCOME_KINDS)).max(20).default([]),
+  /** Of exit_code, only these; empty: all. */
+  exitCodes: z.array(z.number().int().min(1).max(255)).max(255).default([]),
+  /** Of signal, only these; empty: all. */
+  signals: z.array(z.number().int().min(1).max(64)).max(64).default([]),
   backoffMs: count.default(DEFAULT_RETRY.backoffMs),
   backoffMsMax: count.default(DEFAULT_RETRY.backoffMsMax),
+  /** Memory of the next attempt after out-of-memory, as a multiple. */
   memoryFactor: z.number().min(1).max(16).default(DEFAULT_RETRY.memoryFactor),
+  /** Up to this; 0: memory stays as it is. */
   memoryBytesMax: count.default(0),
 });
 
+const rangesSchema = z
+  .array(z.strictObject({ from: index, to: index, step: z.number().int().min(1).max(INT32_MAX) }))
+  .min(1)
+  .max(1000);
+
+const rangeArraySchema = z.strictObject({ kind: z.literal('range'), ranges: rangesSchema });
+
+/** As submitted: records of named fields stand in the spec or in a parameter set. */
 export const arraySchema = z.discriminatedUnion('kind', [
+  rangeArraySchema,
   z.strictObject({
-    kind: z.literal('range'),
-    ranges: z
-      .array(z.strictObject({ from: count, to: count, step: z.number().int().min(1) }))
+    kind: z.literal('records'),
+    /** One record for each task; the first is index 0. All have the same fields. */
+    records: z
+      .array(z.record(fieldNameSchema, text(65_536)))
       .min(1)
-      .max(1000),
+      .max(INLINE_RECORDS_MAX),
   }),
+  z.strictObject({ kind: z.literal('parameter_set'), parameterSetId: index }),
+]);
+
+/** As kept: records are in the parameter set, however they came. */
+export const storedArraySchema = z.discriminatedUnion('kind', [
+  rangeArraySchema,
   z.strictObject({
-    kind: z.literal('fields'),
-    /** One record of named fields for each task; index 0 is the first. */
-    records: z.array(z.record(z.string(), z.string())).min(1).max(TASK_COUNT_MAX),
+    kind: z.literal('parameter_set'),
+    parameterSetId: index,
+    recordCount: z.number().int().min(1),
+    fieldNames: z.array(fieldNameSchema),
   }),
 ]);
 
 /** A file laid into the task's working directory before it starts. */
 export const inputSchema = z.strictObject({
   /** Path inside the working directory; may contain placeholders. */
-  path: z.string().min(1).max(1024),
+  path: text(1024).min(1),
   /** The object, or a placeholder of a field that holds it. */
-  object: z.union([sha256, z.string().regex(/^\{\w+\}$/)]),
-  sizeBytes: count.optional(),
+  object: z.union([objectIdSchema, z.string().regex(/^\{\w{1,63}\}$/, 'an object or {field}')]),
 });
 
-export const jobSpecSchema = z.strictObject({
-  name: z.string().min(1).max(200).default('job'),
-  queue: name.default('default'),
+const spec = z.strictObject({
+  name: text(200).min(1).default('job'),
+  project: nameSchema.default('default'),
+  queue: nameSchema.default('default'),
+  /** Higher goes first within a queue. */
   priority: z.number().int().min(-1000).max(1000).default(0),
-  labels: z.record(name, z.string().max(256)).default({}),
+  labels: z.record(nameSchema, text(256)).default({}),
   /** Program and arguments; no shell reads them. */
-  argv: z.array(z.string().max(131_072)).min(1).max(10_000),
-  env: z.record(z.string().regex(/^[A-Za-z_]\w*$/), z.string()).default({}),
+  argv: z.array(text(131_072)).min(1).max(10_000),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_]\w{0,254}$/, 'a variable name'), text(131_072))
+    .default({}),
   array: arraySchema.default({ kind: 'range', ranges: [{ from: 0, to: 0, step: 1 }] }),
   /** At most this many tasks held at once; absent: no limit. */
-  parallelMax: z.number().int().min(1).optional(),
-  resources: resourcesSchema.prefault({}),
-  timeLimitMs: z.number().int().min(0).default(0),
+  parallelMax: z.number().int().min(1).max(INT32_MAX).optional(),
+  resources: requestSchema.prefault({}),
+  /** 0: none. */
+  timeLimitMs: count.default(0),
   graceMs: z.number().int().min(0).max(3_600_000).default(10_000),
   inputs: z.array(inputSchema).max(10_000).default([]),
   /** Globs below the working directory. */
-  outputs: z.array(z.string().min(1).max(1024)).max(1000).default([]),
-  /** Every output object of these jobs is laid under `NAME/` in the working directory. */
+  outputs: z.array(text(1024).min(1)).max(1000).default([]),
+  /** Every output object of these jobs is laid under `PATH/INDEX/` in the working directory. */
   inputsFromJobs: z
-    .array(z.strictObject({ jobId: count, path: name }))
+    .array(z.strictObject({ jobId: index, path: nameSchema }))
     .max(100)
     .default([]),
   after: z
-    .array(z.strictObject({ jobId: count, on: z.enum(['ok', 'any']) }))
+    .array(
+      z.strictObject({
+        jobId: index,
+        on: z.enum(['ok', 'any']),
+        /** Task by task: the n-th task waits for the n-th of the other array, of equal size. */
+        each: z.boolean().default(false),
+      }),
+    )
     .max(100)
-    .default([]),
+    .default([])
+    .refine((list) => list.filter((one) => one.each).length <= 1, 'at most one with "each"'),
   retry: retrySchema.prefault({}),
-  idempotencyKey: z.string().min(1).max(200).optional(),
+  idempotencyKey: text(200).min(1).optional(),
 });
 
-export type JobSpec = z.output<typeof jobSpecSchema>;
+export const jobSpecSchema = spec;
 export type JobSpecInput = z.input<typeof jobSpecSchema>;
+export type SubmittedJobSpec = z.output<typeof jobSpecSchema>;
+
+export const storedJobSpecSchema = spec.extend({ array: storedArraySchema });
+/** A job's spec as the engine, the store and the API's answers hold it. */
+export type JobSpec = z.output<typeof storedJobSpecSchema>;

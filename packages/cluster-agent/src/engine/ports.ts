@@ -1,0 +1,45 @@
+import type { AgentOrders, AgentSync, EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+
+export interface AgentClock {
+  nowMs(): number;
+  /** Calls back once after this time; the answer cancels it. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+/** One exchange with the control plane; rejects when there is no answer. */
+export type Exchange = (sync: AgentSync, signal: AbortSignal) => Promise<AgentOrders>;
+
+/**
+ * Where an attempt stands on this host, told from what survives the agent:
+ * `accepted` (lease kept, not started), `running`, `exited` (its end is on record, nothing stored yet),
+ * `collected` (logs, outputs and outcome are stored), `gone` (it was started, and nothing guards it
+ * any more: the guard was killed, or the machine rebooted; `reason` says which).
+ */
+export type AttemptStanding =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'running'; readonly startedAtMs: number }
+  | { readonly kind: 'exited' }
+  | { readonly kind: 'collected'; readonly event: EndedEvent }
+  | { readonly kind: 'gone'; readonly reason: string };
+
+/** Everything the agent does to the place where tasks run. Each call may be repeated after a crash. */
+export interface AttemptHost {
+  /** The attempts this host remembers, each with its lease. */
+  list(): Promise<readonly { readonly attemptId: string; readonly lease: Lease }[]>;
+  inspect(attemptId: string): Promise<AttemptStanding>;
+  /** Keeps the lease, durably, and lays in the inputs. Rejects with what the user must know. */
+  accept(lease: Lease): Promise<void>;
+  /** Starts it; a second call for the same attempt starts nothing. */
+  start(attemptId: string): Promise<void>;
+  /** TERM to the whole tree, KILL after the grace; nothing when it does not run. */
+  end(attemptId: string): Promise<void>;
+  /** Stores logs and outputs, then the outcome. A repeated call gives the same event. */
+  collect(attemptId: string): Promise<EndedEvent>;
+  /** Keeps an outcome that has no program behind it (refused inputs, cancelled before its start). */
+  conclude(event: EndedEvent): Promise<void>;
+  readLog(request: LogRequest): Promise<Uint8Array>;
+  forget(attemptId: string): Promise<void>;
+  /** Called with the attempt whose standing may have changed; notices may be lost. */
+  onChange(callback: (attemptId: string) => void): void;
+}
