@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, preparePostgres } from './postgres.ts';
+import { freePort, preparePostgres } from '@majorana/embedded-postgres';
 
 const RESTART_DELAY_MS = 200;
 const STOP_DEADLINE_MS = 10_000;
