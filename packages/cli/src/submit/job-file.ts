@@ -35,31 +35,38 @@ export const draftSchema = jobSpecSchema.extend({
 interface Place {
   readonly path: readonly (string | number)[];
   readonly what: string;
+  /** The name itself is wrong, not what it holds. */
+  readonly isKey?: boolean;
 }
 
 /** Issues in a person's words; unknown keys each at their own place. */
 function placesOf(issue: z.core.$ZodIssue): Place[] {
   const at = issue.path as (string | number)[];
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ path: [...at, key], what: `"${key}" is not known here` }));
+    return issue.keys.map((key) => ({
+      path: [...at, key],
+      what: `"${key}" is not known here`,
+      isKey: true,
+    }));
   const { message } = issue;
   if (issue.code === 'invalid_type' && issue.expected === 'string' && !/undefined/.test(message))
     return [{ path: at, what: `${message}; put it in quotes` }];
   return [{ path: at, what: message }];
 }
 
+function keyNode(document: Document, at: Place['path']): unknown {
+  const parent = at.length === 1 ? document.contents : document.getIn(at.slice(0, -1), true);
+  if (!isMap(parent)) return undefined;
+  return parent.items.find(({ key }) => isScalar(key) && key.value === at.at(-1))?.key;
+}
+
 /** The nearest thing in the file: what is missing has no place, what it is missing from has. */
-function offsetOf(document: Document, at: readonly (string | number)[]): number {
+function offsetOf(document: Document, { path: at, isKey }: Place): number {
+  if (isKey === true) {
+    const key = keyNode(document, at);
+    if (isNode(key) && key.range) return key.range[0];
+  }
   for (let length = at.length; length > 0; length -= 1) {
-    const parent = length === 1 ? document.contents : document.getIn(at.slice(0, length - 1), true);
-    if (isMap(parent)) {
-      const pair = parent.items.find(
-        ({ key }) => (isScalar(key) ? key.value : key) === at[length - 1],
-      );
-      const isOwn = length === at.length;
-      const node = isOwn && isScalar(pair?.value) ? pair.value : pair?.key;
-      if (isNode(node) && node.range) return node.range[0];
-    }
     const node = document.getIn(at.slice(0, length), true);
     if (isNode(node) && node.range) return node.range[0];
   }
@@ -102,9 +109,9 @@ export function parseJobFile(file: string, text: string): Draft {
   const checked = draftSchema.safeParse(value);
   if (!checked.success) {
     complain(
-      checked.error.issues.flatMap(placesOf).map(({ path: at, what }) => ({
-        offset: offsetOf(document, at),
-        what: at.length === 0 ? what : `${at.join('.')}: ${what}`,
+      checked.error.issues.flatMap(placesOf).map((place) => ({
+        offset: offsetOf(document, place),
+        what: place.path.length === 0 ? place.what : `${place.path.join('.')}: ${place.what}`,
       })),
     );
   }
