@@ -146,7 +146,7 @@ async function inNamespace(script: string): Promise<string | undefined> {
   const first = await Promise.race([
     once(holder.stdout!, 'data').then(String),
     once(holder, 'close').then(() => ''),
-  ]);
+  ]).catch(() => '');
   return first.startsWith('ready') ? `/proc/${holder.pid}/root` : undefined;
 }
 
