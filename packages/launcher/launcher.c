@@ -28,7 +28,10 @@
 #define SOURCE_SHA256 "unknown"
 #endif
 
-/* Tree memory is sampled this often at most, and never for more than 1 % of a core (up to 2 s). */
+/*
+ * Tree memory is sampled this often at most, and never for more than 1 % of a core (up to 2 s). 64
+ * tasks of one process take 3 % of one core together, 64 of 64 threads each 19 %.
+ */
 #define TICK_MS 100
 #define TICK_MS_MAX 2000
 /* What a program left behind gets this long after TERM. */

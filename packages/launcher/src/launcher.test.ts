@@ -144,6 +144,15 @@ test('more memory than the limit ends the program as out-of-memory', () => {
   expect(Number(exit['peak_memory_bytes'])).toBeGreaterThan(200_000_000);
 });
 
+test('workers that share the memory of their parent are not counted once for each', () => {
+  const hold = 'x=$(head -c 40000000 /dev/zero | tr "\\0" x)';
+  const script = `${hold}; for i in 1 2 3 4 5 6 7 8; do (sleep 0.6; :) & done; wait`;
+  const exit = run(['sh', '-c', script], { memoryBytesMax: 250_000_000 });
+  expect(exit).toMatchObject({ exit_code: '0', ended_by: '' });
+  expect(Number(exit['peak_memory_bytes'])).toBeLessThan(250_000_000);
+  expect(run(['sh', '-c', script], { memoryBytesMax: 30_000_000 })['ended_by']).toBe('memory');
+});
+
 test('a second start of the same folder runs nothing', () => {
   const folder = prepare(['sh', '-c', 'echo once >> ran']);
   expect(spawnSync(launcherPath(), ['run', folder]).status).toBe(0);

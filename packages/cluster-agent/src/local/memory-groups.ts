@@ -119,6 +119,15 @@ function write(file: string, value: string): void {
   writeFileSync(file, value, { flag: 'r+' });
 }
 
+function move(pid: string, procs: string): void {
+  try {
+    write(procs, pid);
+  } catch (error) {
+    // It has ended.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /**
  * Version 2 gives a controller to sub-groups only where no process stands beside them: those of a
  * delegated group move into a leaf first.
@@ -133,7 +142,7 @@ function passOn(folder: string): void {
     const leaf = path.join(folder, 'majorana-agent');
     mkdirSync(leaf, { recursive: true });
     const pids = readFileSync(path.join(folder, 'cgroup.procs'), 'utf8');
-    for (const pid of pids.split('\n').filter(Boolean)) write(path.join(leaf, 'cgroup.procs'), pid);
+    for (const pid of pids.split('\n').filter(Boolean)) move(pid, path.join(leaf, 'cgroup.procs'));
     write(control, '+memory');
   }
 }
