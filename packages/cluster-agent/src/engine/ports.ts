@@ -11,7 +11,8 @@ export type Exchange = (sync: AgentSync, signal: AbortSignal) => Promise<AgentOr
 
 /**
  * Where an attempt stands on this host, told from what survives the agent:
- * `accepted` (lease kept, not started), `running`, `exited` (its end is on record, nothing stored yet),
+ * `absent` (nothing kept, or its inputs are not all laid in), `accepted` (lease kept, not started),
+ * `running`, `exited` (its end is on record, nothing stored yet; `event`: that end, no artifacts),
  * `collected` (logs, outputs and outcome are stored), `gone` (it was started, and nothing guards it
  * any more: the guard was killed, or the machine rebooted; `reason` says which).
  */
@@ -19,16 +20,24 @@ export type AttemptStanding =
   | { readonly kind: 'absent' }
   | { readonly kind: 'accepted' }
   | { readonly kind: 'running'; readonly startedAtMs: number }
-  | { readonly kind: 'exited' }
+  | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }
   | { readonly kind: 'gone'; readonly reason: string };
+
+/** Trying again cannot help: an input that is nowhere, a path outside the working directory. */
+export class LeaseRefusedError extends Error {
+  override name = 'LeaseRefusedError';
+}
 
 /** Everything the agent does to the place where tasks run. Each call may be repeated after a crash. */
 export interface AttemptHost {
   /** The attempts this host remembers, each with its lease. */
   list(): Promise<readonly { readonly attemptId: string; readonly lease: Lease }[]>;
   inspect(attemptId: string): Promise<AttemptStanding>;
-  /** Keeps the lease, durably, and lays in the inputs. Rejects with what the user must know. */
+  /**
+   * Keeps the lease and lays in the inputs. A `LeaseRefusedError` says what the user must know and
+   * ends the attempt; any other rejection (a full disk) is tried again.
+   */
   accept(lease: Lease): Promise<void>;
   /** Starts it; a second call for the same attempt starts nothing. */
   start(attemptId: string): Promise<void>;
@@ -36,7 +45,10 @@ export interface AttemptHost {
   end(attemptId: string): Promise<void>;
   /** Stores logs and outputs, then the outcome. A repeated call gives the same event. */
   collect(attemptId: string): Promise<EndedEvent>;
-  /** Keeps an outcome that has no program behind it (refused inputs, cancelled before its start). */
+  /**
+   * Keeps an outcome that stores nothing (refused inputs, cancelled before its start, lost). Nothing
+   * starts the attempt afterwards, not even a start under way; rejects while it runs.
+   */
   conclude(event: EndedEvent): Promise<void>;
   readLog(request: LogRequest): Promise<Uint8Array>;
   forget(attemptId: string): Promise<void>;

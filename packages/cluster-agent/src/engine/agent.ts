@@ -1,0 +1,233 @@
+import type { Resources } from '@majorana/core';
+import type { AgentOrders, AgentSync, AttemptEvent, Lease } from '@majorana/protocol';
+import type { AttemptContext } from './held-attempt.ts';
+import { HeldAttempt } from './held-attempt.ts';
+import { LogAnswers } from './log-answers.ts';
+import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
+import { Slots } from './slots.ts';
+
+const SECOND = 1000;
+/** The host's notices may be lost; this looks at what they should have told. */
+const SWEEP_MS = 1 * SECOND;
+const LONG_POLL_MS = 10 * SECOND;
+/** An exchange without an answer for this much longer than it asked for is given up. */
+const ANSWER_PATIENCE_MS = 30 * SECOND;
+/** Between exchanges that got no answer: doubled each time up to the second. */
+const RETRY_MS = 200;
+const RETRY_MS_MAX = 2 * SECOND;
+/** Each holds a few open files and buffers of 64 kB; more at once only makes a disk seek. */
+const COLLECTS_MAX = 8;
+const STAGINGS_MAX = 8;
+/** How long a stop waits for host calls under way; they may be repeated, so none must finish. */
+const STOP_PATIENCE_MS = 5 * SECOND;
+/** A long poll that says nothing new sooner than this is answered at once, over and over. */
+const SPIN_MS = 100;
+/** As the protocol has it. */
+const EVENTS_PER_SYNC_MAX = 100_000;
+
+export interface AgentOptions {
+  readonly agentId: string;
+  readonly capacity: Resources;
+  readonly host: AttemptHost;
+  readonly exchange: Exchange;
+  readonly clock: AgentClock;
+  readonly log: (message: string, details: object) => void;
+}
+
+/**
+ * Runs leases on a host. The loop, ideally: say everything, hear what to hold, make it so. In fact
+ * it says only what has not been answered, and holds nothing that the host does not remember: a new
+ * agent over the same host goes on where a killed one stood, whichever await it was killed at.
+ */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #context: AttemptContext;
+  readonly #held = new Map<string, HeldAttempt>();
+  /** No longer told to the server; the host may not have done it yet. */
+  readonly #forgetting = new Map<string, HeldAttempt>();
+  readonly #logs: LogAnswers;
+  #isStopped = false;
+  #loop: Promise<void> = Promise.resolve();
+  #cancelSweep: () => void = () => undefined;
+  /** Ends a wait that only waits, when there is news. */
+  #cutWait: () => void = () => undefined;
+  /** Ends any wait, at a stop. */
+  #breakWait: () => void = () => undefined;
+
+  constructor(options: AgentOptions) {
+    const { host, clock, log } = options;
+    this.#options = options;
+    const onNews = (): void => this.#cutWait();
+    this.#logs = new LogAnswers(host, onNews);
+    this.#context = {
+      host,
+      clock,
+      log,
+      staging: new Slots(STAGINGS_MAX),
+      collecting: new Slots(COLLECTS_MAX),
+      isStopped: () => this.#isStopped,
+      onNews,
+      onForgotten: (attemptId) => this.#forgetting.delete(attemptId),
+    };
+  }
+
+  /** Resolves when the attempts that the host remembers are held again. */
+  async start(): Promise<void> {
+    const { host } = this.#options;
+    host.onChange((attemptId) => this.#held.get(attemptId)?.wake());
+    for (const { lease } of await this.#remembered()) this.#hold(lease, false);
+    if (this.#isStopped) return;
+    this.#sweep();
+    this.#loop = this.#syncLoop();
+  }
+
+  /** Ends no task. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelSweep();
+    this.#breakWait();
+    await this.#loop;
+    const rounds = [...this.#held.values(), ...this.#forgetting.values()].map((one) => one.round);
+    let cancelTimer = (): void => undefined;
+    const patience = new Promise<void>((resolve) => {
+      cancelTimer = this.#options.clock.after(STOP_PATIENCE_MS, resolve);
+    });
+    await Promise.race([Promise.all(rounds), patience]);
+    cancelTimer();
+  }
+
+  /** Nothing may be said before it is known what is held: the server would take it for lost. */
+  async #remembered(): Promise<readonly { readonly lease: Lease }[]> {
+    while (!this.#isStopped) {
+      try {
+        return await this.#options.host.list();
+      } catch (error) {
+        this.#options.log('the attempts of this host cannot be read', { error: String(error) });
+        await this.#pause(RETRY_MS_MAX, false);
+      }
+    }
+    return [];
+  }
+
+  #hold(lease: Lease, isFresh: boolean): void {
+    const attempt = new HeldAttempt(lease, isFresh, this.#context);
+    this.#held.set(lease.attemptId, attempt);
+    attempt.wake();
+  }
+
+  #sweep(): void {
+    for (const attempt of this.#held.values()) attempt.wake();
+    for (const attempt of this.#forgetting.values()) attempt.wake();
+    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  async #syncLoop(): Promise<void> {
+    let retryMs = RETRY_MS;
+    while (!this.#isStopped) {
+      const sync = this.#compose();
+      const askedAtMs = this.#options.clock.nowMs();
+      const answer = await this.#exchangeOnce(sync);
+      if (answer === 'cut') continue;
+      if (answer === 'none') {
+        await this.#pause(retryMs, false);
+        retryMs = Math.min(RETRY_MS_MAX, retryMs * 2);
+        continue;
+      }
+      retryMs = RETRY_MS;
+      this.#delivered(sync);
+      const isChanged = this.#obey(answer);
+      // An order repeated at once (an end within its grace) must not spin the loop.
+      const isSpinning =
+        !isChanged && sync.waitMs > 0 && this.#options.clock.nowMs() - askedAtMs < SPIN_MS;
+      if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
+    }
+  }
+
+  #compose(): AgentSync {
+    const { agentId, capacity } = this.#options;
+    const events: AttemptEvent[] = [];
+    for (const attempt of this.#held.values()) {
+      const event = attempt.news();
+      if (event !== undefined && events.length < EVENTS_PER_SYNC_MAX) events.push(event);
+    }
+    const logChunks = this.#logs.chunks();
+    const isQuiet = events.length === 0 && logChunks.length === 0;
+    const heldAttemptIds = [...this.#held.keys()];
+    const waitMs = isQuiet ? LONG_POLL_MS : 0;
+    return { agentId, capacity, heldAttemptIds, events, logChunks, waitMs };
+  }
+
+  /**
+   * At most one exchange is open, and the answer of one that was given up is dropped: it may order
+   * a lease that has been run and forgotten since.
+   */
+  async #exchangeOnce(sync: AgentSync): Promise<AgentOrders | 'cut' | 'none'> {
+    const { exchange, clock, log } = this.#options;
+    const abort = new AbortController();
+    const givenUp = new Promise<'cut' | 'none'>((resolve) => {
+      abort.signal.addEventListener('abort', () => resolve(abort.signal.reason));
+    });
+    const cancelTimer = clock.after(sync.waitMs + ANSWER_PATIENCE_MS, () => abort.abort('none'));
+    this.#breakWait = () => abort.abort('cut');
+    if (sync.waitMs > 0) this.#cutWait = this.#breakWait;
+    try {
+      return await Promise.race([exchange(sync, abort.signal), givenUp]);
+    } catch (error) {
+      if (abort.signal.aborted) return abort.signal.reason;
+      log('no answer from the control plane', { error: String(error) });
+      return 'none';
+    } finally {
+      cancelTimer();
+      this.#clearWait();
+    }
+  }
+
+  #pause(delayMs: number, isCuttable: boolean): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancelTimer();
+        this.#clearWait();
+        resolve();
+      };
+      const cancelTimer = this.#options.clock.after(delayMs, end);
+      this.#breakWait = end;
+      if (isCuttable) this.#cutWait = end;
+    });
+  }
+
+  #clearWait(): void {
+    this.#breakWait = () => undefined;
+    this.#cutWait = () => undefined;
+  }
+
+  #delivered(sync: AgentSync): void {
+    for (const event of sync.events) this.#held.get(event.attemptId)?.told(event);
+    this.#logs.delivered(sync.logChunks);
+  }
+
+  /** Answers whether anything was new. Leases come before ends: both may name the same attempt. */
+  #obey(orders: AgentOrders): boolean {
+    let isChanged = false;
+    for (const attemptId of orders.forgetAttemptIds) {
+      const attempt = this.#held.get(attemptId);
+      if (attempt === undefined) continue;
+      this.#held.delete(attemptId);
+      this.#forgetting.set(attemptId, attempt);
+      attempt.forget();
+      isChanged = true;
+    }
+    for (const lease of orders.leases) {
+      if (this.#held.has(lease.attemptId) || this.#forgetting.has(lease.attemptId)) continue;
+      this.#hold(lease, true);
+      isChanged = true;
+    }
+    for (const attemptId of orders.endAttemptIds) {
+      isChanged = (this.#held.get(attemptId)?.end() ?? false) || isChanged;
+    }
+    for (const request of orders.logRequests) {
+      isChanged = this.#logs.request(request) || isChanged;
+    }
+    return isChanged;
+  }
+}
