@@ -12,7 +12,6 @@ import {
   indexAt,
   isTerminal,
   parseArray,
-  planDispatch,
   positionOf,
   subtractResources,
   TASK_STATES,
@@ -103,7 +102,7 @@ test('lost and reclaimed attempts are requeued and cost no retry', () => {
     const decision = decideRetry(
       DEFAULT_RETRY,
       { kind, reason: kind },
-      { retryCount: 0, memoryBytes: 1 },
+      { retryCount: 0, memoryBytes: 1, isCancelling: false },
     );
     expect(decision).toMatchObject({ next: 'queued', isCounted: false });
   }
@@ -111,7 +110,7 @@ test('lost and reclaimed attempts are requeued and cost no retry', () => {
 
 test('retries double their wait and end at the limit', () => {
   const policy = { ...DEFAULT_RETRY, limit: 2, backoffMs: 100 };
-  const task = (retryCount: number) => ({ retryCount, memoryBytes: 1 });
+  const task = (retryCount: number) => ({ retryCount, memoryBytes: 1, isCancelling: false });
   expect(decideRetry(policy, outcome, task(0))).toMatchObject({
     next: 'queued',
     delayMs: 100,
@@ -124,53 +123,33 @@ test('retries double their wait and end at the limit', () => {
 test('after out-of-memory the next attempt gets more, up to the bound', () => {
   const policy = { ...DEFAULT_RETRY, limit: 5, memoryBytesMax: 300 };
   const oom = { kind: 'out_of_memory', reason: 'out of memory' } as const;
-  expect(decideRetry(policy, oom, { retryCount: 0, memoryBytes: 100 }).memoryBytes).toBe(200);
-  expect(decideRetry(policy, oom, { retryCount: 1, memoryBytes: 200 }).memoryBytes).toBe(300);
+  const task = { retryCount: 0, isCancelling: false };
+  expect(decideRetry(policy, oom, { ...task, memoryBytes: 100 }).memoryBytes).toBe(200);
+  expect(decideRetry(policy, oom, { ...task, memoryBytes: 200 }).memoryBytes).toBe(300);
 });
 
 test('only the exit codes of the policy are retried', () => {
   const policy = { ...DEFAULT_RETRY, limit: 5, exitCodes: [75] };
-  expect(decideRetry(policy, outcome, { retryCount: 0, memoryBytes: 1 }).next).toBe('failed');
+  const task = { retryCount: 0, memoryBytes: 1, isCancelling: false };
+  expect(decideRetry(policy, outcome, task).next).toBe('failed');
+  expect(decideRetry(policy, { ...outcome, exitCode: 75 }, task).next).toBe('queued');
+  const crash = { kind: 'signal', signal: 11, reason: 'SIGSEGV' } as const;
+  expect(decideRetry({ ...policy, signals: [7] }, crash, task).next).toBe('failed');
+  expect(decideRetry({ ...policy, signals: [7, 11] }, crash, task).next).toBe('queued');
+});
+
+test('a cancelled task is not retried, whatever its attempt ended with', () => {
+  const task = { retryCount: 0, memoryBytes: 1, isCancelling: true };
+  const policy = { ...DEFAULT_RETRY, limit: 5 };
+  expect(decideRetry(policy, outcome, task).next).toBe('cancelled');
+  expect(decideRetry(policy, { kind: 'lost', reason: 'silent' }, task).next).toBe('cancelled');
+  expect(decideRetry(policy, { kind: 'succeeded', reason: '' }, task).next).toBe('succeeded');
 });
 
 test('unknown placeholders are named with their position, doubled braces are text', () => {
   const [error] = findUnknownPlaceholders('--t {temprature} {{x}}', new Set(['temperature']));
   expect(error).toMatchObject({ name: 'temprature', position: 4 });
   expect(fillPlaceholders('{a}{{b}}{a}', { a: '1' })).toBe('1{b}1');
-});
-
-test('dispatch never gives an agent more than it has', () => {
-  const size = fc.integer({ min: 1, max: 4000 });
-  const group = fc.record({
-    priority: fc.integer({ min: 0, max: 3 }),
-    cpuMillis: size,
-    count: fc.integer({ min: 1, max: 30 }),
-  });
-  fc.assert(
-    fc.property(
-      fc.array(group, { maxLength: 20 }),
-      fc.array(size, { maxLength: 5 }),
-      (groups, sizes) => {
-        const agents = sizes.map((cpuMillis, number) => ({
-          agentId: `a${number}`,
-          free: { ...DEFAULT_RESOURCES, cpuMillis, memoryBytes: 1e12 },
-          slots: 100,
-        }));
-        const waiting = groups.map(({ priority, cpuMillis, count }, jobId) => ({
-          jobId,
-          priority,
-          count,
-          submittedAtMs: 0,
-          resources: { ...DEFAULT_RESOURCES, cpuMillis },
-        }));
-        const used = new Map<string, number>();
-        for (const grant of planDispatch(waiting, agents)) {
-          used.set(grant.agentId, (used.get(grant.agentId) ?? 0) + grant.resources.cpuMillis);
-        }
-        return agents.every((agent) => (used.get(agent.agentId) ?? 0) <= agent.free.cpuMillis);
-      },
-    ),
-  );
 });
 
 test('what is subtracted and added again is what was there', () => {

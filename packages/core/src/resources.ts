@@ -24,7 +24,18 @@ export const DEFAULT_RESOURCES: Resources = {
   countable: {},
 };
 
-function mergeCountable(a: Resources, b: Resources, sign: 1 | -1): Record<string, number> {
+const isEmpty = (record: object): boolean => {
+  for (const _ in record) return false;
+  return true;
+};
+
+/** Most tasks ask for nothing countable, and then nothing is copied. */
+function mergeCountable(
+  a: Resources,
+  b: Resources,
+  sign: 1 | -1,
+): Readonly<Record<string, number>> {
+  if (isEmpty(b.countable)) return a.countable;
   const sum: Record<string, number> = { ...a.countable };
   for (const [name, count] of Object.entries(b.countable))
     sum[name] = (sum[name] ?? 0) + sign * count;
@@ -67,8 +78,40 @@ export function findShortages(requested: Resources, available: Resources): Short
     .map(([resource, want, have]) => ({ resource, requested: want, available: have }));
 }
 
-export const fits = (requested: Resources, available: Resources): boolean =>
-  findShortages(requested, available).length === 0;
+/** Called for every group on every agent in each round: it allocates nothing. */
+export function fits(requested: Resources, available: Resources): boolean {
+  if (
+    requested.cpuMillis > available.cpuMillis ||
+    requested.memoryBytes > available.memoryBytes ||
+    requested.scratchBytes > available.scratchBytes ||
+    requested.gpuCount > available.gpuCount
+  ) {
+    return false;
+  }
+  for (const name in requested.countable) {
+    if (requested.countable[name]! > (available.countable[name] ?? 0)) return false;
+  }
+  return true;
+}
+
+/** The largest part that `held` is of `total` in cores, memory or GPUs: from 0 to 1. */
+export function dominantShare(held: Resources, total: Resources): number {
+  const part = (have: number, of: number): number => (of > 0 ? have / of : 0);
+  return Math.max(
+    part(held.cpuMillis, total.cpuMillis),
+    part(held.memoryBytes, total.memoryBytes),
+    part(held.gpuCount, total.gpuCount),
+  );
+}
+
+export const NO_RESOURCES: Resources = {
+  cpuMillis: 0,
+  memoryBytes: 0,
+  scratchBytes: 0,
+  shmBytes: 0,
+  gpuCount: 0,
+  countable: {},
+};
 
 /** `500 m` cores are shown as 0.5, bytes as MiB or GiB; other resources as they are. */
 export function formatQuantity(resource: string, amount: number): string {

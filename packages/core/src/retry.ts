@@ -63,7 +63,11 @@ function nextMemoryBytes(
 export function decideRetry(
   policy: RetryPolicy,
   outcome: AttemptOutcome,
-  task: { readonly retryCount: number; readonly memoryBytes: number },
+  task: {
+    readonly retryCount: number;
+    readonly memoryBytes: number;
+    readonly isCancelling: boolean;
+  },
 ): RetryDecision {
   const { retryCount, memoryBytes } = task;
   const end = (next: NextState, reason: string): RetryDecision => ({
@@ -75,6 +79,7 @@ export function decideRetry(
   });
   if (outcome.kind === 'succeeded') return end('succeeded', outcome.reason);
   if (outcome.kind === 'cancelled') return end('cancelled', outcome.reason);
+  if (task.isCancelling) return end('cancelled', `cancelled by a user: ${outcome.reason}`);
   if (uncounted.has(outcome.kind)) return end('queued', `requeued, not counted: ${outcome.reason}`);
   if (!isCovered(policy, outcome)) return end('failed', outcome.reason);
   if (retryCount >= policy.limit) {

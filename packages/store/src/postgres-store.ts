@@ -1,85 +1,108 @@
-import type { TaskState } from '@majorana/core';
 import pg from 'pg';
+import { moveElements, moveTasks } from './bulk-moves.ts';
+import {
+  artifactColumns,
+  attemptColumns,
+  jobColumns,
+  queueColumns,
+  recordset,
+  selectList,
+  taskColumns,
+  transitionColumns,
+  update,
+  upsert,
+} from './columns.ts';
 import type {
   ArtifactRecord,
   AttemptRecord,
+  BulkMove,
+  BulkResult,
   Change,
+  ElementMove,
   EngineStore,
   HotSet,
   JobRecord,
+  QueueRecord,
   TaskRecord,
 } from './engine-store.ts';
 import { migrate } from './migrate.ts';
+import { readBlock } from './parameter-sets.ts';
 
 // bigint columns hold milliseconds and bytes, all below 2^53.
 pg.types.setTypeParser(20, Number);
 
-export const jobColumns = `job_id as "jobId", spec, task_count as "taskCount",
-  next_position as "nextPosition", untouched_state as "untouchedState", counts,
-  submitted_at_ms as "submittedAtMs", ended_at_ms as "endedAtMs"`;
-export const taskColumns = `job_id as "jobId", task_index as "taskIndex", state,
-  attempt_number as "attemptNumber", retry_count as "retryCount", memory_bytes as "memoryBytes",
-  not_before_ms as "notBeforeMs", agent_id as "agentId", reason, exit_code as "exitCode"`;
-export const attemptColumns = `job_id as "jobId", task_index as "taskIndex",
-  attempt_number as "attemptNumber", agent_id as "agentId", leased_at_ms as "leasedAtMs",
-  started_at_ms as "startedAtMs", ended_at_ms as "endedAtMs", outcome, exit_code as "exitCode",
-  signal, reason, peak_memory_bytes as "peakMemoryBytes", cpu_time_ms as "cpuTimeMs"`;
-export const artifactColumns = `job_id as "jobId", task_index as "taskIndex",
-  attempt_number as "attemptNumber", role, path, object, size_bytes as "sizeBytes"`;
-
 /** One writer: the session that holds this lock is the engine. */
 const ENGINE_LOCK = 7_245_002;
 
-const upsertJobs = `
-  insert into job select r."jobId", r.spec, r."taskCount", r."nextPosition", r."untouchedState",
-    r.counts, r.spec->>'idempotencyKey', r."submittedAtMs", r."endedAtMs"
-  from jsonb_to_recordset($1::jsonb) as r("jobId" int, spec jsonb, "taskCount" int,
-    "nextPosition" int, "untouchedState" text, counts jsonb, "submittedAtMs" bigint,
-    "endedAtMs" bigint)
-  on conflict (job_id) do update set next_position = excluded.next_position,
-    untouched_state = excluded.untouched_state, counts = excluded.counts,
+const jobFields = [
+  'rowCount',
+  'nextPosition',
+  'untouchedState',
+  'counts',
+  'untouchedSinceMs',
+  'endedAtMs',
+];
+
+const insertJobs = `
+  insert into job (job_id, spec, project, queue, parameter_set_id, idempotency_key, task_count,
+    row_count, next_position, untouched_state, counts, submitted_at_ms, untouched_since_ms,
+    ended_at_ms)
+  select r."jobId", r.spec, r.spec->>'project', r.spec->>'queue',
+    (r.spec->'array'->>'parameterSetId')::int, r.spec->>'idempotencyKey', r."taskCount",
+    r."rowCount", r."nextPosition", r."untouchedState", r.counts, r."submittedAtMs",
+    r."untouchedSinceMs", r."endedAtMs"
+  from ${recordset(jobColumns)}
+  on conflict (job_id) do update set row_count = excluded.row_count,
+    next_position = excluded.next_position, untouched_state = excluded.untouched_state,
+    counts = excluded.counts, untouched_since_ms = excluded.untouched_since_ms,
     ended_at_ms = excluded.ended_at_ms`;
 
-const upsertTasks = `
-  insert into task select r."jobId", r."taskIndex", r.state, r."attemptNumber", r."retryCount",
-    r."memoryBytes", r."notBeforeMs", r."agentId", r.reason, r."exitCode"
-  from jsonb_to_recordset($1::jsonb) as r("jobId" int, "taskIndex" int, state text,
-    "attemptNumber" int, "retryCount" int, "memoryBytes" bigint, "notBeforeMs" bigint,
-    "agentId" text, reason text, "exitCode" int)
-  on conflict (job_id, task_index) do update set state = excluded.state,
-    attempt_number = excluded.attempt_number, retry_count = excluded.retry_count,
-    memory_bytes = excluded.memory_bytes, not_before_ms = excluded.not_before_ms,
-    agent_id = excluded.agent_id, reason = excluded.reason, exit_code = excluded.exit_code`;
+const statements = {
+  queues: upsert('queue', queueColumns, 'name', ['weight', 'parallelMax', 'isPaused']),
+  newJobs: insertJobs,
+  jobs: update('job', jobColumns, 'jobId', jobFields),
+  tasks: upsert('task', taskColumns, 'job_id, position', Object.keys(taskColumns).slice(2)),
+  attempts: upsert(
+    'attempt',
+    attemptColumns,
+    'job_id, position, attempt_number',
+    Object.keys(attemptColumns).slice(7),
+  ),
+  transitions: upsert('transition', transitionColumns, 'job_id, sequence', []),
+  artifacts: upsert(
+    'artifact',
+    artifactColumns,
+    'job_id, position, attempt_number, role, path',
+    [],
+  ),
+};
 
-const upsertAttempts = `
-  insert into attempt select r."jobId", r."taskIndex", r."attemptNumber", r."agentId",
-    r."leasedAtMs", r."startedAtMs", r."endedAtMs", r.outcome, r."exitCode", r.signal, r.reason,
-    r."peakMemoryBytes", r."cpuTimeMs"
-  from jsonb_to_recordset($1::jsonb) as r("jobId" int, "taskIndex" int, "attemptNumber" int,
-    "agentId" text, "leasedAtMs" bigint, "startedAtMs" bigint, "endedAtMs" bigint, outcome text,
-    "exitCode" int, signal int, reason text, "peakMemoryBytes" bigint, "cpuTimeMs" bigint)
-  on conflict (job_id, task_index, attempt_number) do update set
-    started_at_ms = excluded.started_at_ms, ended_at_ms = excluded.ended_at_ms,
-    outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal,
-    reason = excluded.reason, peak_memory_bytes = excluded.peak_memory_bytes,
-    cpu_time_ms = excluded.cpu_time_ms`;
-
-const insertTransitions = `
-  insert into transition select r.sequence, r."jobId", r."taskIndex", r."atMs", r."fromState",
-    r."toState", r."attemptNumber", r.reason
-  from jsonb_to_recordset($1::jsonb) as r(sequence bigint, "jobId" int, "taskIndex" int,
-    "atMs" bigint, "fromState" text, "toState" text, "attemptNumber" int, reason text)`;
-
-const insertArtifacts = `
-  insert into artifact select r."jobId", r."taskIndex", r."attemptNumber", r.role, r.path,
-    r.object, r."sizeBytes"
-  from jsonb_to_recordset($1::jsonb) as r("jobId" int, "taskIndex" int, "attemptNumber" int,
-    role text, path text, object text, "sizeBytes" bigint)
-  on conflict do nothing`;
+const openJobs = `select ${selectList(jobColumns, 'job')} from job where ended_at_ms is null`;
+const heldStates = `('leased', 'starting', 'running')`;
+const openTasks = `
+  select ${selectList(taskColumns, 'task')} from task where state in ${heldStates}
+  union all
+  select ${selectList(taskColumns, 'queued')} from job cross join lateral (
+    select * from task where task.job_id = job.job_id and state = 'queued'
+    order by not_before_ms, position limit $1) queued
+  where job.ended_at_ms is null`;
+const heldAttempts = `
+  select ${selectList(attemptColumns, 'attempt')} from attempt
+  join task using (job_id, position, attempt_number) where task.state in ${heldStates}`;
+const upstreamJobs = `
+  select ${selectList(jobColumns, 'job')} from job where ended_at_ms is not null and job_id in (
+    select (one->>'jobId')::int from job open, jsonb_array_elements(open.spec->'after') one
+    where open.ended_at_ms is null)`;
+const rowsAhead = `
+  select task.job_id as "jobId", array_agg(position) as positions from task join job using (job_id)
+  where ended_at_ms is null and position >= next_position group by task.job_id`;
 
 export class PostgresStore implements EngineStore, AsyncDisposable {
   readonly pool: pg.Pool;
   #writer: pg.PoolClient | undefined;
+  /** Jobs that are in the database: their specs are not sent again with each step of a task. */
+  #knownJobs = new Set<number>();
+  #block: { setId: number; firstPosition: number; records: Record<string, string>[] } | undefined;
 
   constructor(connectionString: string) {
     // 12: the engine's one session and eleven readers, far below PostgreSQL's default of 100.
@@ -103,77 +126,125 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
     this.#writer = client;
   }
 
-  async load(): Promise<HotSet> {
+  async load(queuedMax: number): Promise<HotSet> {
     await this.becomeWriter();
-    const query = async <R extends pg.QueryResultRow>(sql: string): Promise<R[]> =>
-      (await this.#client().query<R>(sql)).rows;
-    const openTasks = `state not in ('succeeded', 'failed', 'cancelled')`;
+    const client = this.#client();
+    const query = async <R extends pg.QueryResultRow>(
+      sql: string,
+      values: unknown[] = [],
+    ): Promise<R[]> => (await client.query<R>(sql, values)).rows;
+    const jobs = await query<JobRecord>(openJobs);
+    this.#knownJobs = new Set(jobs.map((job) => job.jobId));
+    const ahead = await query<{ jobId: number; positions: number[] }>(rowsAhead);
+    const sequences = await query<{ last: number }>(
+      'select last_sequence as last from engine_state',
+    );
     return {
-      jobs: await query<JobRecord>(`select ${jobColumns} from job where ended_at_ms is null`),
-      tasks: await query<TaskRecord>(`select ${taskColumns} from task where ${openTasks}`),
-      attempts: await query<AttemptRecord>(
-        `select ${attemptColumns} from attempt where ended_at_ms is null`,
-      ),
-      lastSequence:
-        (await query<{ last: number | null }>('select max(sequence) as last from transition'))[0]
-          ?.last ?? 0,
+      jobs,
+      tasks: await query<TaskRecord>(openTasks, [queuedMax]),
+      attempts: await query<AttemptRecord>(heldAttempts),
+      upstreamJobs: await query<JobRecord>(upstreamJobs),
+      rowsAhead: new Map(ahead.map(({ jobId, positions }) => [jobId, positions])),
+      queues: await query<QueueRecord>(`select ${selectList(queueColumns, 'queue')} from queue`),
+      lastSequence: sequences[0]!.last,
     };
   }
 
   async commit(change: Change): Promise<void> {
     const client = this.#client();
-    await client.query('begin');
+    const newJobs = change.jobs.filter((job) => !this.#knownJobs.has(job.jobId));
+    const known = change.jobs.filter((job) => this.#knownJobs.has(job.jobId));
     const steps: [string, readonly object[]][] = [
-      [upsertJobs, change.jobs],
-      [upsertTasks, change.tasks],
-      [upsertAttempts, change.attempts],
-      [insertTransitions, change.transitions],
-      [insertArtifacts, change.artifacts],
+      [statements.queues, change.queues],
+      [statements.newJobs, newJobs],
+      [statements.jobs, known.map((job) => ({ ...job, spec: undefined }))],
+      [statements.tasks, change.tasks],
+      [statements.attempts, change.attempts],
+      [statements.transitions, change.transitions],
+      [statements.artifacts, change.artifacts],
     ];
+    await client.query('begin');
     for (const [sql, rows] of steps) {
       if (rows.length > 0) await client.query(sql, [JSON.stringify(rows)]);
     }
+    const last = change.transitions.at(-1)?.sequence;
+    if (last !== undefined)
+      await client.query('update engine_state set last_sequence = $1', [last]);
     await client.query('commit');
+    for (const { jobId, endedAtMs } of change.jobs) {
+      if (endedAtMs === null) this.#knownJobs.add(jobId);
+      else this.#knownJobs.delete(jobId);
+    }
   }
 
   async allocateJobId(): Promise<number> {
-    const { rows } = await this.#client().query<{ id: number }>(
-      `select nextval('job_number') as id`,
-    );
+    const { rows } = await this.pool.query<{ id: number }>(`select nextval('job_number') as id`);
     return rows[0]!.id;
   }
 
-  async findJobByKey(idempotencyKey: string): Promise<number | undefined> {
+  async findJobByKey(project: string, idempotencyKey: string): Promise<number | undefined> {
     const { rows } = await this.pool.query<{ jobId: number }>(
-      'select job_id as "jobId" from job where idempotency_key = $1',
-      [idempotencyKey],
+      'select job_id as "jobId" from job where project = $1 and idempotency_key = $2',
+      [project, idempotencyKey],
     );
     return rows[0]?.jobId;
   }
 
   async loadJob(jobId: number): Promise<JobRecord | undefined> {
     const { rows } = await this.pool.query<JobRecord>(
-      `select ${jobColumns} from job where job_id = $1`,
+      `select ${selectList(jobColumns, 'job')} from job where job_id = $1`,
       [jobId],
     );
     return rows[0];
   }
 
-  async loadTasks(jobId: number, states: readonly TaskState[]): Promise<TaskRecord[]> {
-    const { rows } = await this.pool.query<TaskRecord>(
-      `select ${taskColumns} from task where job_id = $1 and state = any($2) order by task_index`,
-      [jobId, states],
+  async loadQueuedTasks(jobId: number, limit: number): Promise<TaskRecord[]> {
+    const { rows } = await this.#client().query<TaskRecord>(
+      `select ${selectList(taskColumns, 'task')} from task where job_id = $1 and state = 'queued'
+       order by not_before_ms, position limit $2`,
+      [jobId, limit],
     );
     return rows;
   }
 
+  async loadRowsAhead(jobId: number, fromPosition: number): Promise<number[]> {
+    const { rows } = await this.#client().query<{ position: number }>(
+      'select position from task where job_id = $1 and position >= $2',
+      [jobId, fromPosition],
+    );
+    return rows.map((row) => row.position);
+  }
+
+  moveTasks(move: BulkMove): Promise<BulkResult> {
+    return moveTasks(this.#client(), move);
+  }
+
+  moveElements(move: ElementMove): Promise<BulkResult> {
+    return moveElements(this.#client(), move);
+  }
+
   async loadOutputs(jobId: number): Promise<ArtifactRecord[]> {
     const { rows } = await this.pool.query<ArtifactRecord>(
-      `select ${artifactColumns} from artifact join task using (job_id, task_index, attempt_number)
-       where job_id = $1 and role = 'output' and state = 'succeeded' order by task_index, path`,
+      `select ${selectList(artifactColumns, 'artifact')} from artifact
+       join task using (job_id, position, attempt_number)
+       where artifact.job_id = $1 and role = 'output' and state = 'succeeded'
+       order by artifact.position, path`,
       [jobId],
     );
     return rows;
+  }
+
+  /** Tasks are leased in order: the block read last nearly always has the next one too. */
+  async loadFields(parameterSetId: number, position: number): Promise<Record<string, string>> {
+    const last = this.#block;
+    const offset = last?.setId === parameterSetId ? position - last.firstPosition : -1;
+    const known = offset < 0 ? undefined : last?.records[offset];
+    if (known !== undefined) return known;
+    const block = await readBlock(this.pool, parameterSetId, position);
+    this.#block = { setId: parameterSetId, ...block };
+    const fields = block.records[position - block.firstPosition];
+    if (fields === undefined) throw new Error(`parameter set ${parameterSetId}: no ${position}`);
+    return fields;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

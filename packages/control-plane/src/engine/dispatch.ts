@@ -1,51 +1,76 @@
-import type { WaitingGroup } from '@majorana/core';
-import { formatAttemptId, indexAt, isHeld, planDispatch } from '@majorana/core';
-import type { Lease } from '@majorana/protocol';
+import type { QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
+import { formatQuantity, NO_RESOURCES, planDispatch } from '@majorana/core';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { EngineState } from './state.ts';
+import { untouchedCount } from './state.ts';
+import { step } from './step.ts';
 
 /** Leases one agent may get in one turn: bounds the transaction and the answer's size. */
 const LEASES_PER_TURN_MAX = 256;
+/** Queued rows of one job looked at in one turn. */
+const READY_PER_JOB_MAX = 1024;
 
-export function indexAtPosition(job: JobRecord, position: number): number {
-  return job.spec.array.kind === 'range' ? indexAt(job.spec.array.ranges, position)! : position;
-}
-
-const heldCount = (job: JobRecord): number =>
+export const heldCount = (job: JobRecord): number =>
   job.counts.leased + job.counts.starting + job.counts.running;
 
 interface Waiting {
-  readonly ready: Map<number, TaskRecord[]>;
+  /** Queued rows by job and memory size; an untouched task is taken when there is none. */
+  readonly ready: Map<number, Map<number, TaskRecord[]>>;
   readonly groups: WaitingGroup[];
 }
 
-/** Tasks with a row keep their own memory size, so each is a group of its own; the rest is one. */
+function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<number, TaskRecord[]> {
+  const byMemory = new Map<number, TaskRecord[]>();
+  let count = 0;
+  for (const task of state.windows.get(job.jobId)?.values() ?? []) {
+    if (task.notBeforeMs > nowMs) continue;
+    const list = byMemory.get(task.memoryBytes);
+    if (list === undefined) byMemory.set(task.memoryBytes, [task]);
+    else list.push(task);
+    count += 1;
+    if (count >= READY_PER_JOB_MAX) break;
+  }
+  return byMemory;
+}
+
+/** Tasks of one job and one memory size are one group, however many. */
 function findWaiting(state: EngineState, nowMs: number): Waiting {
-  const ready = new Map<number, TaskRecord[]>();
+  const ready = new Map<number, Map<number, TaskRecord[]>>();
   const groups: WaitingGroup[] = [];
   for (const job of state.jobs.values()) {
     if (job.counts.queued === 0) continue;
-    const open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
-    const { priority, resources } = job.spec;
-    const base = { jobId: job.jobId, priority, submittedAtMs: job.submittedAtMs };
-    const tasks: TaskRecord[] = [];
-    for (const task of state.tasksByJob.get(job.jobId)?.values() ?? []) {
-      if (tasks.length >= Math.min(open, LEASES_PER_TURN_MAX)) break;
-      if (task.state === 'queued' && task.notBeforeMs <= nowMs) tasks.push(task);
+    let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
+    if (open <= 0) continue;
+    const { priority, queue, resources } = job.spec;
+    const base = { jobId: job.jobId, queue, priority, submittedAtMs: job.submittedAtMs };
+    const rows = readyRows(state, job, nowMs);
+    ready.set(job.jobId, rows);
+    for (const [memoryBytes, tasks] of rows) {
+      const count = Math.min(tasks.length, open);
+      if (count <= 0) break;
+      const waitingSinceMs = tasks[0]!.sinceMs;
+      groups.push({ ...base, waitingSinceMs, resources: { ...resources, memoryBytes }, count });
+      open -= count;
     }
-    for (const task of tasks) {
-      groups.push({
-        ...base,
-        resources: { ...resources, memoryBytes: task.memoryBytes },
-        count: 1,
-      });
-    }
-    ready.set(job.jobId, tasks);
     if (job.untouchedState !== 'queued') continue;
-    const untouched = Math.min(job.taskCount - job.nextPosition, open - tasks.length);
-    if (untouched > 0) groups.push({ ...base, resources, count: untouched });
+    const count = Math.min(untouchedCount(job), open);
+    const waitingSinceMs = job.untouchedSinceMs;
+    if (count > 0) groups.push({ ...base, waitingSinceMs, resources, count });
   }
   return { ready, groups };
+}
+
+function queueShares(state: EngineState): QueueShare[] {
+  const names = new Set([...state.jobs.values()].map((job) => job.spec.queue));
+  return [...names].map((name) => {
+    const { weight, parallelMax, isPaused } = state.queueOf(name);
+    const { resources, count } = state.heldByQueue.get(name) ?? {
+      resources: NO_RESOURCES,
+      count: 0,
+    };
+    const slots = isPaused ? 0 : (parallelMax ?? Infinity) - count;
+    return { name, weight, held: resources, slots };
+  });
 }
 
 function takeTask(
@@ -54,76 +79,84 @@ function takeTask(
   waiting: Waiting,
   memoryBytes: number,
 ): TaskRecord {
-  const tasks = waiting.ready.get(job.jobId) ?? [];
-  const position = tasks.findIndex((task) => task.memoryBytes === memoryBytes);
-  if (position >= 0) return tasks.splice(position, 1)[0]!;
-  const taskIndex = indexAtPosition(job, job.nextPosition);
-  state.putJob({ ...job, nextPosition: job.nextPosition + 1 });
-  return {
-    jobId: job.jobId,
-    taskIndex,
-    state: 'queued',
-    attemptNumber: 0,
-    retryCount: 0,
-    memoryBytes,
-    notBeforeMs: 0,
-    agentId: null,
-    reason: '',
+  const row = waiting.ready.get(job.jobId)?.get(memoryBytes)?.shift();
+  return row ?? state.touch(job, job.nextPosition);
+}
+
+/** What a task had to wait for, in the words of its attempt's record. */
+export function waitedFor(refusal: Refusal | undefined, asked: Resources): string {
+  switch (refusal) {
+    case 'no_agent':
+      return 'an agent';
+    case 'queue_limit':
+      return 'its queue: paused, or at its limit';
+    case 'no_room':
+    case undefined:
+      return `room: ${describeRequest(asked)}`;
+  }
+}
+
+export function describeRequest(asked: Resources): string {
+  const parts = [
+    formatQuantity('cpuMillis', asked.cpuMillis),
+    formatQuantity('memoryBytes', asked.memoryBytes),
+  ];
+  if (asked.gpuCount > 0) parts.push(`${asked.gpuCount} GPUs`);
+  for (const [name, count] of Object.entries(asked.countable)) parts.push(`${count} ${name}`);
+  return parts.join(', ');
+}
+
+function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: number): void {
+  const attemptNumber = task.attemptNumber + 1;
+  const refusal = state.waitReasons.get(task.jobId);
+  // Less than this is no wait but the time of one turn.
+  const hasWaited = nowMs - task.sinceMs >= 100;
+  step(state, task, {
+    event: { kind: 'leased', agentId },
+    nowMs,
+    edit: { attemptNumber, agentId },
+  });
+  state.putAttempt({
+    jobId: task.jobId,
+    position: task.position,
+    attemptNumber,
+    agentId,
+    queuedAtMs: Math.max(task.sinceMs, task.notBeforeMs),
+    leasedAtMs: nowMs,
+    waitedFor: hasWaited ? waitedFor(refusal, state.askedBy(task)) : '',
+    startedAtMs: null,
+    endedAtMs: null,
+    outcome: null,
     exitCode: null,
-  };
+    signal: null,
+    reason: null,
+    peakMemoryBytes: null,
+    cpuTimeMs: null,
+  });
 }
 
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
-  const agents = [...state.agents.values()].map(({ agentId, free }) => ({
+  const waiting = findWaiting(state, nowMs);
+  if (waiting.groups.length === 0) return;
+  const agents = [...state.agents.values()].map(({ agentId, capacity, free }) => ({
     agentId,
+    capacity,
     free,
     slots: LEASES_PER_TURN_MAX,
   }));
-  if (agents.length === 0) return;
-  const waiting = findWaiting(state, nowMs);
-  for (const grant of planDispatch(waiting.groups, agents)) {
-    const job = state.jobs.get(grant.jobId)!;
-    const task = takeTask(state, job, waiting, grant.resources.memoryBytes);
-    const attemptNumber = task.attemptNumber + 1;
-    const { agentId } = grant;
-    const reason = `leased to ${agentId}`;
-    state.moveTask('queued', { ...task, state: 'leased', attemptNumber, agentId, reason }, nowMs);
-    state.putAttempt({
-      jobId: task.jobId,
-      taskIndex: task.taskIndex,
-      attemptNumber,
-      agentId,
-      leasedAtMs: nowMs,
-      startedAtMs: null,
-      endedAtMs: null,
-      outcome: null,
-      exitCode: null,
-      signal: null,
-      reason: null,
-      peakMemoryBytes: null,
-      cpuTimeMs: null,
-    });
+  const { grants, refusals } = planDispatch(waiting.groups, agents, queueShares(state), nowMs);
+  for (const grant of grants) {
+    for (let count = 0; count < grant.count; count += 1) {
+      const job = state.jobs.get(grant.jobId)!;
+      lease(
+        state,
+        takeTask(state, job, waiting, grant.resources.memoryBytes),
+        grant.agentId,
+        nowMs,
+      );
+    }
   }
-}
-
-/** The leases of an agent that it has not yet confirmed; sent until it has. */
-export function openLeases(state: EngineState, agentId: string): Omit<Lease, 'inputs'>[] {
-  const held = state.agents.get(agentId)?.held ?? new Set();
-  const leases: Omit<Lease, 'inputs'>[] = [];
-  for (const task of state.tasks.values()) {
-    if (task.agentId !== agentId || !isHeld(task.state)) continue;
-    const attemptId = formatAttemptId(task);
-    if (held.has(attemptId)) continue;
-    const { spec } = state.jobs.get(task.jobId)!;
-    const fields = spec.array.kind === 'fields' ? (spec.array.records[task.taskIndex] ?? {}) : {};
-    leases.push({
-      attemptId,
-      // An agent needs one task's fields, not the whole table.
-      spec: { ...spec, array: { kind: 'range', ranges: [{ from: 0, to: 0, step: 1 }] } },
-      fields: { index: String(task.taskIndex), job: String(task.jobId), ...fields },
-      resources: { ...spec.resources, memoryBytes: task.memoryBytes },
-    });
-  }
-  return leases;
+  state.waitReasons.clear();
+  for (const [jobId, refusal] of refusals) state.waitReasons.set(jobId, refusal);
 }

@@ -1,22 +1,41 @@
-import type { ParsedId, Resources, TaskState } from '@majorana/core';
-import type { AgentOrders, AgentSync, JobSpec, StagedObject } from '@majorana/protocol';
-import type { EngineStore, JobRecord } from '@majorana/store';
-import { dispatch, openLeases } from './dispatch.ts';
+import type { Resources, TaskState } from '@majorana/core';
+import type {
+  AgentSync,
+  Explanation,
+  JobSpec,
+  Lease,
+  QueueSettings,
+  StagedObject,
+} from '@majorana/protocol';
+import type { BulkMove, BulkResult, EngineStore, JobRecord, TaskRecord } from '@majorana/store';
+import { elementDependency, settleElements, settleWaiting, upstreamOf } from './dependencies.ts';
+import { dispatch } from './dispatch.ts';
+import { explain } from './explain.ts';
+import { taskIndexOf } from './indexes.ts';
+import { makeLease } from './lease.ts';
 import {
+  endOrders,
   onAgentSync,
-  onCancel,
-  onDependenciesKnown,
-  onRetry,
+  onCancelJob,
+  onCancelTask,
+  onQueue,
   onSubmit,
   onTick,
   settle,
+  unconfirmedLeases,
 } from './reactor.ts';
-import { EngineState } from './state.ts';
+import { EngineState, QUEUED_WINDOW_MAX, untouchedCount } from './state.ts';
 
 export interface EngineClock {
   nowMs(): number;
   /** Calls back once after this time; the answer cancels it. */
   after(delayMs: number, callback: () => void): () => void;
+}
+
+/** What the engine tells those who wait for something to happen. */
+export interface EngineListener {
+  onJobs(jobIds: readonly number[]): void;
+  onAgents(agentIds: readonly string[]): void;
 }
 
 export class NotFoundError extends Error {
@@ -29,14 +48,31 @@ export class UnavailableError extends Error {
   readonly code = 'unavailable';
 }
 
+export interface RetryFilter {
+  readonly states: readonly TaskState[];
+  readonly exitCode?: number | undefined;
+  readonly reason?: string | undefined;
+  readonly position?: number | undefined;
+}
+
 interface Input {
   readonly act: (state: EngineState, nowMs: number) => unknown;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
+/** Work on the store between two turns, when memory and store agree. */
+interface Errand {
+  readonly run: (state: EngineState, nowMs: number) => Promise<void>;
+  readonly reject: (error: Error) => void;
+}
+
 const TICK_MS = 1000;
 const RELOAD_DELAY_MS = 250;
+/** Rows moved at once: about half a second, in which agents wait. */
+const BULK_ROWS = 50_000;
+const LEASES_PER_ANSWER_MAX = 1024;
+const QUIET: EngineListener = { onJobs: () => undefined, onAgents: () => undefined };
 
 /**
  * The one writer. Ideally every input is its own step and its own transaction; for speed a turn
@@ -47,138 +83,267 @@ const RELOAD_DELAY_MS = 250;
 export class Engine {
   readonly #store: EngineStore;
   readonly #clock: EngineClock;
+  readonly #listener: EngineListener;
   #state: EngineState | undefined;
   #inputs: Input[] = [];
+  #errands: Errand[] = [];
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #loadedAtMs = 0;
-  #waiters = new Map<string, () => void>();
-  readonly onChange: (jobIds: readonly number[]) => void;
+  #outputs: { jobId: number; objects: Promise<StagedObject[]> } | undefined;
 
-  constructor(
-    store: EngineStore,
-    clock: EngineClock,
-    onChange: (jobIds: readonly number[]) => void = () => undefined,
-  ) {
+  constructor(store: EngineStore, clock: EngineClock, listener: EngineListener = QUIET) {
     this.#store = store;
     this.#clock = clock;
-    this.onChange = onChange;
+    this.#listener = listener;
   }
 
   async start(): Promise<void> {
-    this.#state = new EngineState(await this.#store.load());
-    this.#loadedAtMs = this.#clock.nowMs();
-    await this.#checkDependencies();
+    await this.#load();
     this.#scheduleTick();
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#cancelTick();
-    for (const wake of this.#waiters.values()) wake();
   }
 
   get isReady(): boolean {
     return this.#state !== undefined && !this.#isStopped;
   }
 
+  /** For readers in the same process; they change nothing. */
+  get state(): EngineState {
+    if (this.#state === undefined) throw new UnavailableError('the engine is loading; ask again');
+    return this.#state;
+  }
+
   capacities(): Resources[] {
-    return [...this.#ready().agents.values()].map((agent) => agent.capacity);
+    return [...this.state.agents.values()].map((agent) => agent.capacity);
   }
 
-  async submit(spec: JobSpec): Promise<number> {
+  /** The new job's number, or that of the first job with the same key. */
+  async submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {
     if (spec.idempotencyKey !== undefined) {
-      const known = await this.#store.findJobByKey(spec.idempotencyKey);
-      if (known !== undefined) return known;
+      const key = spec.idempotencyKey;
+      const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
+      if (known !== undefined) return { jobId: known, isNew: false };
     }
-    const jobId = await this.#store.allocateJobId();
-    await this.#do((state, nowMs) => onSubmit(state, jobId, spec, nowMs));
-    if (spec.after.length > 0) await this.#checkDependencies();
-    return jobId;
+    const [jobId, endedUpstream] = await this.#ask(() =>
+      Promise.all([this.#store.allocateJobId(), this.#endedJobs(spec)]),
+    );
+    const job = await this.#do((state, nowMs) => {
+      const submitted = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
+      if (submitted.jobId === jobId) this.#settleNew(state, submitted, nowMs);
+      return submitted;
+    });
+    return { jobId: job.jobId, isNew: job.jobId === jobId };
   }
 
-  cancel(id: ParsedId): Promise<number> {
-    return this.#do((state, nowMs) => onCancel(state, id, nowMs));
+  async #endedJobs(spec: JobSpec): Promise<JobRecord[]> {
+    const jobs = await Promise.all(
+      spec.after.map(async ({ jobId }) => {
+        if (this.state.jobs.has(jobId)) return undefined;
+        const job = await this.#store.loadJob(jobId);
+        if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to come after`);
+        return job;
+      }),
+    );
+    return jobs.filter((job) => job !== undefined);
   }
 
-  async retry(jobId: number, states: readonly TaskState[]): Promise<number> {
-    const job = await this.#jobOf(jobId);
-    if (job === undefined) throw new NotFoundError(`there is no job_${jobId}`);
-    const tasks = await this.#store.loadTasks(jobId, states);
-    return this.#do((state, nowMs) => onRetry(state, state.jobs.get(jobId) ?? job, tasks, nowMs));
-  }
-
-  /** Takes in an agent's news; answers when it is written and there is something to say, or in `waitMs`. */
-  async sync(message: AgentSync): Promise<AgentOrders> {
-    const verdict = await this.#do((state, nowMs) => onAgentSync(state, message, nowMs));
-    let leases = openLeases(this.#ready(), message.agentId);
-    const isQuiet =
-      leases.length + verdict.endAttemptIds.length + verdict.forgetAttemptIds.length === 0;
-    if (isQuiet && message.waitMs > 0) {
-      await this.#wait(message.agentId, message.waitMs);
-      leases = openLeases(this.#ready(), message.agentId);
+  #settleNew(state: EngineState, job: JobRecord, nowMs: number): void {
+    if (settleWaiting(state, job, nowMs) === 'needs_elements') {
+      this.#errands.push(this.#makeElements(job.jobId));
     }
-    return {
-      ...verdict,
-      leases: await Promise.all(
-        leases.map(async (lease) => ({ ...lease, inputs: await this.#inputsOf(lease.spec) })),
-      ),
-    };
   }
 
-  async #inputsOf(spec: JobSpec): Promise<StagedObject[]> {
-    const staged: StagedObject[] = [];
-    for (const { jobId, path } of spec.inputsFromJobs) {
-      for (const output of await this.#store.loadOutputs(jobId)) {
-        staged.push({ path: `${path}/${output.taskIndex}/${output.path}`, object: output.object });
-      }
-    }
-    return staged;
+  async cancelJob(jobId: number): Promise<number> {
+    await this.#mustExist(jobId);
+    const count = await this.#do((state, nowMs) => onCancelJob(state, jobId, nowMs));
+    const rest = await this.#moveRows({
+      jobId,
+      from: ['queued'],
+      to: 'cancelled',
+      because: 'cancelled by a user',
+    });
+    return count + rest;
   }
 
-  #wait(agentId: string, waitMs: number): Promise<void> {
-    this.#waiters.get(agentId)?.();
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        cancel();
-        if (this.#waiters.get(agentId) === finish) this.#waiters.delete(agentId);
-        resolve();
-      };
-      const cancel = this.#clock.after(waitMs, finish);
-      this.#waiters.set(agentId, finish);
+  async cancelTask(jobId: number, position: number): Promise<number> {
+    await this.#mustExist(jobId);
+    const count = await this.#do((state, nowMs) => onCancelTask(state, jobId, position, nowMs));
+    if (count > 0) return count;
+    return this.#moveRows({
+      jobId,
+      from: ['queued'],
+      position,
+      to: 'cancelled',
+      because: 'cancelled by a user',
     });
   }
 
-  async #jobOf(jobId: number): Promise<JobRecord | undefined> {
-    return this.#ready().jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
+  /** Puts ended tasks back into the queue with a fresh count of retries; answers how many. */
+  async retry(jobId: number, filter: RetryFilter): Promise<number> {
+    await this.#mustExist(jobId);
+    const { states: from, exitCode, reason, position } = filter;
+    const count = await this.#moveRows({
+      jobId,
+      from,
+      exitCode,
+      reason,
+      position,
+      to: 'queued',
+      because: 'retried by a user',
+    });
+    const isWhole = exitCode === undefined && reason === undefined && position === undefined;
+    if (!isWhole || !from.includes('cancelled')) return count;
+    return count + (await this.#retryUntouched(jobId));
   }
 
-  async #checkDependencies(): Promise<void> {
-    for (const job of this.#ready().jobs.values()) {
-      if (job.untouchedState !== 'pending') continue;
-      const verdict = await this.#dependencyVerdict(job);
-      if (verdict === 'open') continue;
-      await this.#do((state) => {
-        const present = state.jobs.get(job.jobId);
-        if (present !== undefined) onDependenciesKnown(state, present, verdict);
-      });
+  async #retryUntouched(jobId: number): Promise<number> {
+    const stored = await this.#ask(() => this.#store.loadJob(jobId));
+    if (stored === undefined) return 0;
+    return this.#do((state, nowMs) => {
+      const job = state.jobs.get(jobId) ?? stored;
+      if (job.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
+      if (!state.jobs.has(jobId)) state.addJob({ ...job, endedAtMs: null });
+      state.moveUntouched(state.jobs.get(jobId)!, 'queued', nowMs);
+      return untouchedCount(job);
+    });
+  }
+
+  async #mustExist(jobId: number): Promise<void> {
+    if (this.state.jobs.has(jobId)) return;
+    const job = await this.#ask(() => this.#store.loadJob(jobId));
+    if (job === undefined) throw new NotFoundError(`there is no job_${jobId}`);
+  }
+
+  setQueue(name: string, settings: QueueSettings): Promise<void> {
+    return this.#do((state) => onQueue(state, { name, ...settings }));
+  }
+
+  /** Takes in an agent's news; answers, when it is written, with the attempts it may forget. */
+  takeNews(sync: AgentSync): Promise<string[]> {
+    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs));
+  }
+
+  /** What an agent should do now, by what it last reported. */
+  async ordersFor(agentId: string): Promise<{ leases: Lease[]; endAttemptIds: string[] }> {
+    const { state } = this;
+    const endAttemptIds = endOrders(state, agentId);
+    const tasks = unconfirmedLeases(state, agentId).slice(0, LEASES_PER_ANSWER_MAX);
+    const leases = await Promise.all(tasks.map((task) => this.#makeLease(state, task)));
+    return { leases, endAttemptIds };
+  }
+
+  async #makeLease(state: EngineState, task: TaskRecord): Promise<Lease> {
+    const { spec } = state.jobs.get(task.jobId)!;
+    const record =
+      spec.array.kind === 'range'
+        ? {}
+        : await this.#store.loadFields(spec.array.parameterSetId, task.position);
+    const staged = await Promise.all(
+      spec.inputsFromJobs.map(async ({ jobId, path }) =>
+        (await this.#outputsOf(jobId)).map((one) => ({ ...one, path: `${path}/${one.path}` })),
+      ),
+    );
+    return makeLease(spec, task, record, staged.flat());
+  }
+
+  /** An array's tasks all ask for the same: the last answer is kept. */
+  #outputsOf(jobId: number): Promise<StagedObject[]> {
+    if (this.#outputs?.jobId === jobId) return this.#outputs.objects;
+    const objects = this.#loadStaged(jobId);
+    this.#outputs = { jobId, objects };
+    objects.catch(() => (this.#outputs = undefined));
+    return objects;
+  }
+
+  async #loadStaged(jobId: number): Promise<StagedObject[]> {
+    const job = this.state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
+    if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
+    return (await this.#store.loadOutputs(jobId)).map(({ position, path, object }) => ({
+      path: `${taskIndexOf(job.spec, position)}/${path}`,
+      object,
+    }));
+  }
+
+  explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {
+    const job = this.state.jobs.get(jobId);
+    if (job === undefined) return undefined;
+    return explain(this.state, job, { position, task }, this.#clock.nowMs());
+  }
+
+  /** Moves rows that memory does not hold, a part at a time, turns in between. */
+  async #moveRows(move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'limit'>): Promise<number> {
+    let total = 0;
+    for (;;) {
+      const count = await this.#between((state, nowMs) =>
+        this.#bulk(state, () =>
+          this.#store.moveTasks({
+            ...move,
+            nowMs,
+            lastSequence: state.lastSequence,
+            limit: BULK_ROWS,
+          }),
+        ),
+      );
+      total += count;
+      if (count < BULK_ROWS) return total;
     }
   }
 
-  async #dependencyVerdict(job: JobRecord): Promise<'open' | 'met' | 'impossible'> {
-    for (const { jobId, on } of job.spec.after) {
-      const upstream = await this.#jobOf(jobId);
-      if (upstream === undefined) return 'impossible';
-      if (upstream.endedAtMs === null) return 'open';
-      if (on === 'ok' && upstream.counts.succeeded < upstream.taskCount) return 'impossible';
-    }
-    return 'met';
+  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<number> {
+    const { job, movedCount } = await act();
+    state.lastSequence += movedCount;
+    if (movedCount === 0) return 0;
+    if (job.endedAtMs === null) state.adoptJob(job);
+    this.#listener.onJobs([job.jobId]);
+    return movedCount;
   }
 
-  #ready(): EngineState {
-    if (this.#state === undefined) throw new UnavailableError('the engine is loading; ask again');
-    return this.#state;
+  /** Rows of a task-by-task array whose upstream tasks ended before anybody looked. */
+  #makeElements(jobId: number): Errand {
+    const run: Errand['run'] = async (state, nowMs) => {
+      const job = state.jobs.get(jobId);
+      const dependency = job && elementDependency(job);
+      if (job === undefined || dependency === undefined || job.untouchedState !== 'pending') return;
+      if (upstreamOf(state, dependency.jobId) === undefined) return;
+      await this.#bulk(state, () =>
+        this.#store.moveElements({
+          jobId,
+          upstreamJobId: dependency.jobId,
+          on: dependency.on,
+          nowMs,
+          lastSequence: state.lastSequence,
+        }),
+      );
+      state.setRowsAhead(jobId, await this.#store.loadRowsAhead(jobId, job.nextPosition));
+      settleElements(state, state.jobs.get(jobId)!, nowMs);
+    };
+    // Dropped at a reload, which makes it again.
+    return { run, reject: () => undefined };
+  }
+
+  /** Reads queued rows of jobs whose window runs low while the store has more. */
+  async #refill(state: EngineState): Promise<void> {
+    for (const job of state.jobs.values()) {
+      const inWindow = state.windows.get(job.jobId)?.size ?? 0;
+      const untouched = job.untouchedState === 'queued' ? untouchedCount(job) : 0;
+      const rows = job.counts.queued - untouched;
+      if (rows <= inWindow || inWindow > QUEUED_WINDOW_MAX / 2) continue;
+      state.addQueued(await this.#store.loadQueuedTasks(job.jobId, QUEUED_WINDOW_MAX));
+    }
+  }
+
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    if (!this.isReady) throw new UnavailableError('the engine is loading; ask again');
+    return question().catch((cause: Error) => {
+      if (cause instanceof NotFoundError) throw cause;
+      throw new UnavailableError('the store does not answer; ask again', { cause });
+    });
   }
 
   #do<T>(act: (state: EngineState, nowMs: number) => T): Promise<T> {
@@ -190,66 +355,82 @@ export class Engine {
     });
   }
 
+  #between<T>(errand: (state: EngineState, nowMs: number) => Promise<T>): Promise<T> {
+    if (!this.isReady)
+      return Promise.reject(new UnavailableError('the engine is loading; ask again'));
+    return new Promise<T>((resolve, reject) => {
+      const run: Errand['run'] = async (state, nowMs) => resolve(await errand(state, nowMs));
+      this.#errands.push({ run, reject });
+      if (!this.#isTurning) void this.#turns();
+    });
+  }
+
   async #turns(): Promise<void> {
     this.#isTurning = true;
     // One hop lets everything that has already arrived join this turn.
     await Promise.resolve();
-    while (this.#inputs.length > 0 && this.isReady) await this.#turn();
+    while (this.#inputs.length + this.#errands.length > 0 && this.isReady) await this.#turn();
     this.#isTurning = false;
   }
 
   async #turn(): Promise<void> {
     const inputs = this.#inputs;
     this.#inputs = [];
-    const state = this.#ready();
+    const { state } = this;
     const nowMs = this.#clock.nowMs();
     try {
       const answers = inputs.map(({ act }) => act(state, nowMs));
-      settle(state, nowMs);
-      dispatch(state, nowMs);
-      const change = state.takeChange();
-      if (change !== undefined) await this.#store.commit(change);
+      await this.#write(state, nowMs);
       for (const [position, input] of inputs.entries()) input.resolve(answers[position]);
-      if (change === undefined) return;
-      this.onChange(change.jobs.map((job) => job.jobId));
-      if (change.jobs.some((job) => job.endedAtMs !== null)) this.#afterJobEnd();
-      this.#wakeAgents(state);
+      const errand = this.#errands[0];
+      if (errand === undefined) return;
+      await errand.run(state, nowMs);
+      this.#errands.shift();
+      await this.#refill(state);
+      await this.#write(state, nowMs);
     } catch (cause) {
       const error = new UnavailableError('the change could not be stored; ask again', { cause });
-      for (const input of inputs) input.reject(error);
+      for (const one of [...inputs, ...this.#inputs.splice(0), ...this.#errands.splice(0)]) {
+        one.reject(error);
+      }
       await this.#reload();
     }
   }
 
-  #afterJobEnd(): void {
-    this.#checkDependencies().catch(() => undefined);
+  /** Decides what follows from the turn's inputs, writes it all, and tells who waits for it. */
+  async #write(state: EngineState, nowMs: number): Promise<void> {
+    for (const jobId of settle(state, nowMs)) this.#errands.push(this.#makeElements(jobId));
+    dispatch(state, nowMs);
+    const change = state.takeChange();
+    if (change !== undefined) {
+      await this.#store.commit(change);
+      state.markWritten();
+      this.#listener.onJobs(change.jobs.map((job) => job.jobId));
+      await this.#refill(state);
+    }
+    const agents = state.takeAgentsToWake();
+    if (agents.length > 0) this.#listener.onAgents(agents);
   }
 
-  #wakeAgents(state: EngineState): void {
-    for (const [agentId, wake] of this.#waiters) {
-      if (state.cancelling.size > 0 || openLeases(state, agentId).length > 0) wake();
-    }
+  async #load(): Promise<void> {
+    const state = new EngineState(await this.#store.load(QUEUED_WINDOW_MAX));
+    this.#state = state;
+    this.#loadedAtMs = this.#clock.nowMs();
+    this.#errands = [];
+    for (const job of state.jobs.values()) this.#settleNew(state, job, this.#loadedAtMs);
   }
 
   async #reload(): Promise<void> {
     this.#state = undefined;
-    for (const input of this.#inputs.splice(0)) {
-      input.reject(new UnavailableError('the engine is loading; ask again'));
-    }
     while (!this.#isStopped && this.#state === undefined) {
       await new Promise<void>((resolve) => this.#clock.after(RELOAD_DELAY_MS, resolve));
-      this.#state = await this.#store.load().then(
-        (hot) => new EngineState(hot),
-        () => undefined,
-      );
+      await this.#load().catch(() => undefined);
     }
-    this.#loadedAtMs = this.#clock.nowMs();
   }
 
   #scheduleTick(): void {
     this.#cancelTick = this.#clock.after(TICK_MS, () => {
       this.#do((state, nowMs) => onTick(state, nowMs, this.#loadedAtMs))
-        .then(() => this.#checkDependencies())
         .catch(() => undefined)
         .finally(() => {
           if (!this.#isStopped) this.#scheduleTick();

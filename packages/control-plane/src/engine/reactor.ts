@@ -1,19 +1,19 @@
-import type { AttemptOutcome, ParsedId, TaskEvent, TaskState } from '@majorana/core';
+import type { AttemptOutcome } from '@majorana/core';
 import {
-  countIndexes,
   decideRetry,
   formatAttemptId,
   isHeld,
   isTerminal,
   parseAttemptId,
-  TERMINAL_STATES,
-  transition,
   ZERO_COUNTS,
 } from '@majorana/core';
-import type { AgentSync, AttemptEvent, JobSpec } from '@majorana/protocol';
-import type { JobRecord, TaskRecord } from '@majorana/store';
+import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/protocol';
+import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
+import { settleWaiting } from './dependencies.ts';
+import { positionOfIndex, taskCountOf, taskIndexOf } from './indexes.ts';
 import type { EngineState } from './state.ts';
-import { taskKey } from './state.ts';
+import { taskKey, terminalCount, untouchedCount } from './state.ts';
+import { step } from './step.ts';
 
 /**
  * One function per thing that can happen to the engine. Each changes the state in memory, which
@@ -23,60 +23,65 @@ import { taskKey } from './state.ts';
 /** An agent unheard of for so long has lost its leases. Local agents are restarted in seconds. */
 export const LEASE_TTL_MS = 60_000;
 
-export const taskCountOf = (spec: JobSpec): number =>
-  spec.array.kind === 'range' ? countIndexes(spec.array.ranges) : spec.array.records.length;
+export interface Submission {
+  readonly jobId: number;
+  readonly spec: JobSpec;
+  /** Those of the jobs it comes after that had ended when it was read. */
+  readonly endedUpstream: readonly JobRecord[];
+}
 
-export function onSubmit(
-  state: EngineState,
-  jobId: number,
-  spec: JobSpec,
-  nowMs: number,
-): JobRecord {
+/** The new job, or the open one that was submitted with the same key. */
+export function onSubmit(state: EngineState, submission: Submission, nowMs: number): JobRecord {
+  const { jobId, spec } = submission;
+  const known = findByKey(state, spec);
+  if (known !== undefined) return known;
   const taskCount = taskCountOf(spec);
-  const untouchedState: TaskState = spec.after.length > 0 ? 'pending' : 'queued';
+  const untouchedState = spec.after.length > 0 ? 'pending' : 'queued';
   const job: JobRecord = {
     jobId,
     spec,
     taskCount,
+    rowCount: 0,
     nextPosition: 0,
     untouchedState,
     counts: { ...ZERO_COUNTS, [untouchedState]: taskCount },
     submittedAtMs: nowMs,
+    untouchedSinceMs: nowMs,
     endedAtMs: null,
   };
-  state.putJob(job);
+  for (const upstream of submission.endedUpstream) {
+    if (!state.jobs.has(upstream.jobId)) state.endedUpstream.set(upstream.jobId, upstream);
+  }
+  state.addJob(job);
   return job;
 }
 
-/** Moves a task if the life-cycle allows it; false when the event came too late or twice. */
-function apply(
-  state: EngineState,
-  task: TaskRecord,
-  step: { readonly event: TaskEvent; readonly nowMs: number; readonly edit?: Partial<TaskRecord> },
-): boolean {
-  const { event, nowMs, edit } = step;
-  const result = transition(task.state, event);
-  if (!result.ok) return false;
-  state.moveTask(task.state, { ...task, reason: result.reason, ...edit, state: result.to }, nowMs);
-  return true;
+function findByKey(state: EngineState, spec: JobSpec): JobRecord | undefined {
+  if (spec.idempotencyKey === undefined) return undefined;
+  const jobId = state.jobIdByKey.get(`${spec.project}/${spec.idempotencyKey}`);
+  return jobId === undefined ? undefined : state.jobs.get(jobId);
 }
+
+/** An agent told to end what nobody cancelled was fenced by a step that did not get on record. */
+const trueOutcome = (task: TaskRecord, outcome: AttemptOutcome): AttemptOutcome =>
+  outcome.kind === 'cancelled' && !task.isCancelling
+    ? { kind: 'lost', reason: 'ended by its agent, and no cancel is on record' }
+    : outcome;
 
 export function onAttemptEnded(
   state: EngineState,
   task: TaskRecord,
-  event: Pick<
-    Extract<AttemptEvent, { kind: 'ended' }>,
-    'outcome' | 'peakMemoryBytes' | 'cpuTimeMs'
-  >,
+  event: Pick<EndedEvent, 'outcome' | 'peakMemoryBytes' | 'cpuTimeMs' | 'startedAtMs'>,
   nowMs: number,
 ): boolean {
-  const { outcome } = event;
+  const outcome = trueOutcome(task, event.outcome);
   const job = state.jobs.get(task.jobId)!;
   const decision = decideRetry(job.spec.retry, outcome, task);
-  const attempt = state.attempts.get(taskKey(task.jobId, task.taskIndex));
+  const attempt = state.attempts.get(taskKey(task.jobId, task.position));
   if (attempt !== undefined) {
     state.putAttempt({
       ...attempt,
+      startedAtMs: event.startedAtMs ?? attempt.startedAtMs,
       endedAtMs: nowMs,
       outcome: outcome.kind,
       exitCode: outcome.exitCode ?? null,
@@ -86,89 +91,136 @@ export function onAttemptEnded(
       cpuTimeMs: event.cpuTimeMs,
     });
   }
-  return apply(state, task, {
+  return step(state, task, {
     event: { kind: 'ended', outcome, next: decision.next },
     nowMs,
     edit: {
       retryCount: task.retryCount + (decision.isCounted ? 1 : 0),
       memoryBytes: decision.memoryBytes,
-      notBeforeMs: nowMs + decision.delayMs,
+      notBeforeMs: decision.delayMs === 0 ? 0 : nowMs + decision.delayMs,
       exitCode: outcome.exitCode ?? null,
       reason: decision.reason,
+      isCancelling: false,
     },
   });
 }
 
-function onAttemptEvent(state: EngineState, event: AttemptEvent, nowMs: number): void {
-  const id = parseAttemptId(event.attemptId);
-  const task = id && state.tasks.get(taskKey(id.jobId, id.taskIndex));
-  if (id === undefined || task === undefined || task.attemptNumber !== id.attemptNumber) return;
-  if (!isHeld(task.state)) return;
-  if (event.kind === 'starting') {
-    apply(state, task, { event, nowMs });
-    return;
-  }
-  const attempt = state.attempts.get(taskKey(task.jobId, task.taskIndex));
-  if (event.kind === 'running') {
-    if (attempt !== undefined) state.putAttempt({ ...attempt, startedAtMs: event.atMs });
-    apply(state, task, { event, nowMs });
-    return;
-  }
-  if (!onAttemptEnded(state, task, event, nowMs)) return;
-  state.addArtifacts(event.artifacts.map((artifact) => ({ ...artifact, ...id })));
+/** Where an attempt of an open job stands; undefined for what no open job has. */
+function locate(
+  state: EngineState,
+  attemptId: string,
+):
+  | { readonly jobId: number; readonly position: number; readonly attemptNumber: number }
+  | undefined {
+  const id = parseAttemptId(attemptId);
+  const job = id && state.jobs.get(id.jobId);
+  const position = job && positionOfIndex(job.spec, id!.taskIndex);
+  if (id === undefined || position === undefined) return undefined;
+  return { jobId: id.jobId, position, attemptNumber: id.attemptNumber };
 }
 
-/** What the agent must be told to end or forget, after its news has been taken in. */
-export interface SyncVerdict {
-  readonly endAttemptIds: string[];
-  readonly forgetAttemptIds: string[];
-}
-
+/** The task of an attempt, if the attempt is its latest and this agent's. */
 function currentHolder(
   state: EngineState,
   attemptId: string,
   agentId: string,
 ): TaskRecord | undefined {
-  const id = parseAttemptId(attemptId);
-  const task = id && state.tasks.get(taskKey(id.jobId, id.taskIndex));
-  return task?.attemptNumber === id?.attemptNumber && task?.agentId === agentId ? task : undefined;
+  const at = locate(state, attemptId);
+  const task = at && state.tasks.get(taskKey(at.jobId, at.position));
+  const isCurrent = task?.attemptNumber === at?.attemptNumber && task?.agentId === agentId;
+  return task !== undefined && isCurrent && isHeld(task.state) ? task : undefined;
 }
 
-export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): SyncVerdict {
-  const known = state.agents.get(sync.agentId);
-  state.agents.set(sync.agentId, {
-    agentId: sync.agentId,
-    capacity: sync.capacity,
-    free: known?.free ?? state.freeOf(sync.agentId, sync.capacity),
-    lastSeenMs: nowMs,
-    held: new Set(sync.heldAttemptIds),
-  });
-  const ended = new Set<string>();
-  for (const event of sync.events) {
-    onAttemptEvent(state, event, nowMs);
-    if (event.kind === 'ended') ended.add(event.attemptId);
+function onAttemptEvent(
+  state: EngineState,
+  event: AttemptEvent,
+  agentId: string,
+  nowMs: number,
+): void {
+  const task = currentHolder(state, event.attemptId, agentId);
+  if (task === undefined) return;
+  if (event.kind === 'starting') {
+    step(state, task, { event, nowMs });
+    return;
   }
-  const stale = sync.heldAttemptIds.filter((attemptId) => {
-    if (ended.has(attemptId)) return false;
-    const task = currentHolder(state, attemptId, sync.agentId);
-    return (
-      task === undefined ||
-      !isHeld(task.state) ||
-      state.cancelling.has(taskKey(task.jobId, task.taskIndex))
-    );
+  if (event.kind === 'running') {
+    const attempt = state.attempts.get(taskKey(task.jobId, task.position));
+    if (attempt !== undefined) state.putAttempt({ ...attempt, startedAtMs: event.atMs });
+    step(state, task, { event, nowMs });
+    return;
+  }
+  if (!onAttemptEnded(state, task, event, nowMs)) return;
+  const { jobId, position, attemptNumber } = task;
+  state.addArtifacts(
+    event.artifacts.map((artifact) => ({ ...artifact, jobId, position, attemptNumber })),
+  );
+}
+
+const neverStarted: AttemptOutcome = { kind: 'cancelled', reason: 'cancelled before it started' };
+
+/** An agent's news. Answers with the attempts whose end is on record now. */
+export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): string[] {
+  const agent =
+    state.agents.get(sync.agentId) ?? state.addAgent(sync.agentId, sync.capacity, nowMs);
+  state.resize(agent, sync.capacity);
+  agent.lastSeenMs = nowMs;
+  const ended: string[] = [];
+  for (const event of sync.events) {
+    onAttemptEvent(state, event, sync.agentId, nowMs);
+    if (event.kind === 'ended') ended.push(event.attemptId);
+  }
+  const reported = new Set(sync.heldAttemptIds);
+  for (const attemptId of ended) reported.delete(attemptId);
+  agent.reported = reported;
+  // A lease that was cancelled before the agent had it will not be sent again: it ends here.
+  for (const key of agent.leased) {
+    const task = state.tasks.get(key)!;
+    if (!task.isCancelling || reported.has(attemptIdOf(state, task))) continue;
+    const event = { outcome: neverStarted, peakMemoryBytes: 0, cpuTimeMs: 0 };
+    onAttemptEnded(state, task, event, nowMs);
+  }
+  return ended;
+}
+
+export function attemptIdOf(state: EngineState, task: TaskRecord): string {
+  const { spec } = state.jobs.get(task.jobId)!;
+  const { jobId, attemptNumber } = task;
+  return formatAttemptId({ jobId, taskIndex: taskIndexOf(spec, task.position), attemptNumber });
+}
+
+/** Attempts an agent holds and must end: cancelled by a user, or fenced by a later epoch. */
+export function endOrders(state: EngineState, agentId: string): string[] {
+  const agent = state.agents.get(agentId);
+  return [...(agent?.reported ?? [])].filter((attemptId) => {
+    const at = locate(state, attemptId);
+    if (at !== undefined && !state.isWritten(at.jobId, at.position)) return false;
+    return currentHolder(state, attemptId, agentId)?.isCancelling ?? true;
   });
-  return { endAttemptIds: stale, forgetAttemptIds: [...ended] };
+}
+
+/** Leases of an agent that it has not yet confirmed; sent until it has. */
+export function unconfirmedLeases(state: EngineState, agentId: string): TaskRecord[] {
+  const agent = state.agents.get(agentId);
+  if (agent === undefined) return [];
+  return [...agent.leased]
+    .map((key) => state.tasks.get(key)!)
+    .filter(
+      (task) =>
+        !task.isCancelling &&
+        state.isWritten(task.jobId, task.position) &&
+        !agent.reported.has(attemptIdOf(state, task)),
+    );
 }
 
 /** Leases of agents that have been silent for too long are lost; their tasks go back, uncounted. */
-export function onTick(state: EngineState, nowMs: number, startedAtMs: number): void {
+export function onTick(state: EngineState, nowMs: number, loadedAtMs: number): void {
   for (const task of state.tasks.values()) {
     if (!isHeld(task.state) || task.agentId === null) continue;
-    const lastSeenMs = state.agents.get(task.agentId)?.lastSeenMs ?? startedAtMs;
-    if (nowMs - lastSeenMs <= LEASE_TTL_MS) continue;
+    const silentMs = nowMs - (state.agents.get(task.agentId)?.lastSeenMs ?? loadedAtMs);
+    if (silentMs <= LEASE_TTL_MS) continue;
     const outcome: AttemptOutcome = {
       kind: 'lost',
-      reason: `agent ${task.agentId} has not been heard of for ${Math.round((nowMs - lastSeenMs) / 1000)} s`,
+      reason: `agent ${task.agentId} has not been heard of for ${Math.round(silentMs / 1000)} s`,
     };
     onAttemptEnded(state, task, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
   }
@@ -177,98 +229,76 @@ export function onTick(state: EngineState, nowMs: number, startedAtMs: number): 
   }
 }
 
-const endOfCancelled: AttemptOutcome = { kind: 'cancelled', reason: 'cancelled before it started' };
+const BY_USER = { kind: 'cancel', reason: 'cancelled by a user' } as const;
 
-/** Ends what waits at once; what runs is marked, and its agent told to end it. */
-export function onCancel(state: EngineState, id: ParsedId, nowMs: number): number {
-  const job = state.jobs.get(id.jobId);
+/** Ends a waiting task at once; marks a held one, whose agent is told to end it. */
+function cancelTask(state: EngineState, task: TaskRecord, nowMs: number): number {
+  if (!isHeld(task.state)) return step(state, task, { event: BY_USER, nowMs }) ? 1 : 0;
+  if (task.isCancelling) return 0;
+  state.markTask({ ...task, isCancelling: true });
+  return 1;
+}
+
+/** What of a job memory holds; queued rows beyond its window are the store's. */
+export function onCancelJob(state: EngineState, jobId: number, nowMs: number): number {
+  const job = state.jobs.get(jobId);
   if (job === undefined) return 0;
   let count = 0;
-  if (id.taskIndex === undefined) {
-    const untouched = job.taskCount - job.nextPosition;
-    const from = job.untouchedState;
-    if (untouched > 0 && !isTerminal(from)) {
-      const counts = { ...job.counts, [from]: job.counts[from] - untouched };
-      state.putJob({
-        ...job,
-        untouchedState: 'cancelled',
-        counts: { ...counts, cancelled: counts.cancelled + untouched },
-      });
-      count += untouched;
-    }
+  if (!isTerminal(job.untouchedState) && untouchedCount(job) > 0) {
+    count += untouchedCount(job);
+    state.moveUntouched(job, 'cancelled', nowMs);
   }
-  for (const task of state.tasksByJob.get(id.jobId)?.values() ?? []) {
-    if (id.taskIndex !== undefined && task.taskIndex !== id.taskIndex) continue;
-    if (isTerminal(task.state)) continue;
-    count += 1;
-    if (task.state === 'leased' && !isHeldByAgent(state, task)) {
-      onAttemptEnded(
-        state,
-        task,
-        { outcome: endOfCancelled, peakMemoryBytes: 0, cpuTimeMs: 0 },
-        nowMs,
-      );
-    } else if (isHeld(task.state)) {
-      state.cancelling.add(taskKey(task.jobId, task.taskIndex));
-    } else {
-      apply(state, task, { event: { kind: 'cancel', reason: 'cancelled by a user' }, nowMs });
-    }
+  const held = [...(state.heldByJob.get(jobId) ?? [])].map((position) =>
+    state.tasks.get(taskKey(jobId, position))!,
+  );
+  for (const task of [...(state.windows.get(jobId)?.values() ?? []), ...held]) {
+    count += cancelTask(state, task, nowMs);
   }
   return count;
 }
 
-function isHeldByAgent(state: EngineState, task: TaskRecord): boolean {
-  if (task.agentId === null) return false;
-  return state.agents.get(task.agentId)?.held.has(formatAttemptId(task)) ?? true;
-}
-
-/** Puts terminal tasks back in the queue with a fresh count of retries. */
-export function onRetry(
+export function onCancelTask(
   state: EngineState,
-  job: JobRecord,
-  tasks: readonly TaskRecord[],
+  jobId: number,
+  position: number,
   nowMs: number,
 ): number {
-  if (!state.jobs.has(job.jobId)) state.putJob({ ...job, endedAtMs: null });
-  let count = 0;
-  for (const task of tasks) {
-    const key = taskKey(task.jobId, task.taskIndex);
-    if (state.tasks.has(key)) continue;
-    const event = { kind: 'retry', reason: 'retried by a user' } as const;
-    const edit = { retryCount: 0, notBeforeMs: 0, agentId: null };
-    if (apply(state, task, { event, nowMs, edit })) count += 1;
-  }
-  return count;
+  const job = state.jobs.get(jobId);
+  if (job === undefined || position >= job.taskCount) return 0;
+  const known = state.tasks.get(taskKey(jobId, position));
+  if (known !== undefined) return cancelTask(state, known, nowMs);
+  if (state.hasRow(job, position) || isTerminal(job.untouchedState)) return 0;
+  return cancelTask(state, state.touch(job, position), nowMs);
 }
 
-const terminalCount = (job: JobRecord): number =>
-  TERMINAL_STATES.reduce((sum, name) => sum + job.counts[name], 0);
+export function onQueue(state: EngineState, queue: QueueRecord): void {
+  state.putQueue(queue);
+}
 
-/** Drops finished tasks from memory, ends finished jobs, and frees or fails those that waited for them. */
-export function settle(state: EngineState, nowMs: number): void {
-  for (const task of state.tasks.values()) {
-    if (!isTerminal(task.state)) continue;
-    state.cancelling.delete(taskKey(task.jobId, task.taskIndex));
-    state.forgetTask(task);
-  }
-  for (const job of state.jobs.values()) {
-    if (terminalCount(job) < job.taskCount) continue;
+/** Ends jobs whose tasks have all ended; answers with those that come after them. */
+function closeFinished(state: EngineState, nowMs: number): Set<number> {
+  const dependents = new Set<number>();
+  for (const jobId of state.dirtyJobIds) {
+    const job = state.jobs.get(jobId)!;
+    if (terminalCount(job.counts) < job.taskCount) continue;
+    for (const id of state.dependents.get(jobId) ?? []) dependents.add(id);
     state.closeJob({ ...job, endedAtMs: nowMs });
   }
+  return dependents;
 }
 
-/** A pending job becomes queued when all it waits for has ended well, cancelled when it cannot. */
-export function onDependenciesKnown(
-  state: EngineState,
-  job: JobRecord,
-  verdict: 'met' | 'impossible',
-): void {
-  if (job.untouchedState !== 'pending') return;
-  const count = job.counts.pending;
-  const to = verdict === 'met' ? 'queued' : 'cancelled';
-  state.putJob({
-    ...job,
-    untouchedState: to,
-    counts: { ...job.counts, pending: 0, [to]: job.counts[to] + count },
-  });
+/**
+ * Ends finished jobs, and frees or cancels those that waited for them, until nothing moves.
+ * Answers with the jobs whose rows have to be made in the store first.
+ */
+export function settle(state: EngineState, nowMs: number): number[] {
+  const needsElements = new Set<number>();
+  for (;;) {
+    const freed = [...closeFinished(state, nowMs)].filter((id) => state.jobs.has(id));
+    if (freed.length === 0) return [...needsElements].filter((id) => state.jobs.has(id));
+    for (const id of freed) {
+      const verdict = settleWaiting(state, state.jobs.get(id)!, nowMs);
+      if (verdict === 'needs_elements') needsElements.add(id);
+    }
+  }
 }

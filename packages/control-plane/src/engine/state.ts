@@ -1,11 +1,12 @@
-import type { Resources, TaskState } from '@majorana/core';
-import { addResources, isHeld, subtractResources } from '@majorana/core';
+import type { Refusal, Resources, StateCounts, TaskState } from '@majorana/core';
+import { addResources, isHeld, isTerminal, NO_RESOURCES, subtractResources } from '@majorana/core';
 import type {
   ArtifactRecord,
   AttemptRecord,
   Change,
   HotSet,
   JobRecord,
+  QueueRecord,
   TaskRecord,
   TransitionRecord,
 } from '@majorana/store';
@@ -15,45 +16,113 @@ export interface AgentState {
   capacity: Resources;
   free: Resources;
   lastSeenMs: number;
-  held: Set<string>;
+  /** Attempts the agent said it holds, at its last sync. */
+  reported: ReadonlySet<string>;
+  /** Keys of the tasks leased to it. */
+  readonly leased: Set<string>;
 }
 
-export const taskKey = (jobId: number, taskIndex: number): string => `${jobId}.${taskIndex}`;
+export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
+
+export const untouchedCount = (job: JobRecord): number => job.taskCount - job.rowCount;
+
+export const DEFAULT_QUEUE: Omit<QueueRecord, 'name'> = { weight: 1, isPaused: false };
+
+const NOTHING_HELD = { count: 0, resources: NO_RESOURCES };
+
+/** Queued tasks with a row that one job keeps in memory; the rest is read when these run low. */
+export const QUEUED_WINDOW_MAX = 4096;
 
 /**
- * The hot set: open jobs, their open tasks that have a row, the open attempts, the agents.
- * Records are replaced, never edited; `#dirty…` collects what one turn has to write.
+ * The hot set: open jobs, their held tasks and a window of their queued ones, the held attempts,
+ * the agents. Records are replaced, never edited; what changed in a turn is collected for its one
+ * transaction.
+ *
+ * Invariants, checked by the simulator after every step:
+ *  1. counts of a job add up to taskCount, and rowCount + untouched = taskCount.
+ *  2. an agent's `leased` is exactly the held tasks whose agentId it is.
+ *  3. an agent's free resources = capacity - what its leased tasks ask.
+ *  4. `windows` hold only queued tasks, each of which is in `tasks` too.
  */
 export class EngineState {
   readonly jobs = new Map<number, JobRecord>();
   readonly tasks = new Map<string, TaskRecord>();
-  readonly tasksByJob = new Map<number, Map<number, TaskRecord>>();
+  /** Queued tasks with a row, by job. */
+  readonly windows = new Map<number, Map<number, TaskRecord>>();
   readonly attempts = new Map<string, AttemptRecord>();
   readonly agents = new Map<string, AgentState>();
-  /** Held tasks that a user cancelled; their agent is told at every sync until they have ended. */
-  readonly cancelling = new Set<string>();
-  #sequence: number;
+  readonly queues = new Map<string, QueueRecord>();
+  /** Held tasks by job, for limits and cancels. */
+  readonly heldByJob = new Map<number, Set<number>>();
+  /** Positions at or above a job's nextPosition that have a row. */
+  readonly rowsAhead = new Map<number, Set<number>>();
+  /** Ended jobs that open ones come after. */
+  readonly endedUpstream = new Map<number, JobRecord>();
+  /** By upstream job: the open jobs that come after it. */
+  readonly dependents = new Map<number, Set<number>>();
+  /** Open jobs by `project/key`. */
+  readonly jobIdByKey = new Map<string, number>();
+  /** What each queue's held tasks ask together. */
+  readonly heldByQueue = new Map<string, { count: number; resources: Resources }>();
+  /** Agents for which there may be something new to say. */
+  readonly agentsToWake = new Set<string>();
+  /** Why each job's next task was not leased in the last round. */
+  readonly waitReasons = new Map<number, Refusal>();
+  lastSequence: number;
+  #unwritten = new Set<string>();
   #dirtyJobs = new Set<number>();
   #dirtyTasks = new Map<string, TaskRecord>();
   #dirtyAttempts = new Map<string, AttemptRecord>();
+  #dirtyQueues = new Set<string>();
   #transitions: TransitionRecord[] = [];
   #artifacts: ArtifactRecord[] = [];
-  #closedJobs: JobRecord[] = [];
+  #closedJobs = new Map<number, JobRecord>();
 
   constructor(hot: HotSet) {
-    this.#sequence = hot.lastSequence;
-    for (const job of hot.jobs) this.jobs.set(job.jobId, job);
-    for (const task of hot.tasks) this.#indexTask(task);
+    this.lastSequence = hot.lastSequence;
+    for (const queue of hot.queues) this.queues.set(queue.name, queue);
+    for (const job of hot.upstreamJobs) this.endedUpstream.set(job.jobId, job);
+    for (const job of hot.jobs) this.#indexJob(job);
+    for (const [jobId, positions] of hot.rowsAhead) this.rowsAhead.set(jobId, new Set(positions));
+    for (const task of hot.tasks) {
+      this.#indexTask(task);
+      if (isHeld(task.state)) this.#hold(task, 1);
+    }
     for (const attempt of hot.attempts) {
-      this.attempts.set(taskKey(attempt.jobId, attempt.taskIndex), attempt);
+      this.attempts.set(taskKey(attempt.jobId, attempt.position), attempt);
     }
   }
 
-  #indexTask(task: TaskRecord): void {
-    this.tasks.set(taskKey(task.jobId, task.taskIndex), task);
-    let ofJob = this.tasksByJob.get(task.jobId);
-    if (ofJob === undefined) this.tasksByJob.set(task.jobId, (ofJob = new Map()));
-    ofJob.set(task.taskIndex, task);
+  queueOf(name: string): QueueRecord {
+    return this.queues.get(name) ?? { name, ...DEFAULT_QUEUE };
+  }
+
+  putQueue(queue: QueueRecord): void {
+    this.queues.set(queue.name, queue);
+    this.#dirtyQueues.add(queue.name);
+  }
+
+  #indexJob(job: JobRecord): void {
+    this.jobs.set(job.jobId, job);
+    const { idempotencyKey, project, after } = job.spec;
+    if (idempotencyKey !== undefined) {
+      this.jobIdByKey.set(`${project}/${idempotencyKey}`, job.jobId);
+    }
+    for (const { jobId } of after) {
+      const waiting = this.dependents.get(jobId) ?? new Set();
+      this.dependents.set(jobId, waiting.add(job.jobId));
+    }
+  }
+
+  addJob(job: JobRecord): void {
+    this.#indexJob(job);
+    this.#dirtyJobs.add(job.jobId);
+  }
+
+  /** A job as the store has just written it. */
+  adoptJob(job: JobRecord): void {
+    this.endedUpstream.delete(job.jobId);
+    this.#indexJob(job);
   }
 
   putJob(job: JobRecord): void {
@@ -61,8 +130,41 @@ export class EngineState {
     this.#dirtyJobs.add(job.jobId);
   }
 
+  #indexTask(task: TaskRecord): void {
+    const key = taskKey(task.jobId, task.position);
+    const window = this.windows.get(task.jobId);
+    const held = this.heldByJob.get(task.jobId);
+    if (task.state === 'queued') {
+      held?.delete(task.position);
+      if ((window?.size ?? 0) >= QUEUED_WINDOW_MAX) {
+        this.tasks.delete(key);
+        return;
+      }
+      this.tasks.set(key, task);
+      if (window === undefined) this.windows.set(task.jobId, new Map([[task.position, task]]));
+      else window.set(task.position, task);
+      return;
+    }
+    window?.delete(task.position);
+    if (isHeld(task.state)) {
+      this.tasks.set(key, task);
+      if (held === undefined) this.heldByJob.set(task.jobId, new Set([task.position]));
+      else held.add(task.position);
+      return;
+    }
+    held?.delete(task.position);
+    this.tasks.delete(key);
+  }
+
+  /** Queued tasks read from the store; those in memory are newer. */
+  addQueued(tasks: readonly TaskRecord[]): void {
+    for (const task of tasks) {
+      if (!this.tasks.has(taskKey(task.jobId, task.position))) this.#indexTask(task);
+    }
+  }
+
   putAttempt(attempt: AttemptRecord): void {
-    const key = taskKey(attempt.jobId, attempt.taskIndex);
+    const key = taskKey(attempt.jobId, attempt.position);
     if (attempt.endedAtMs === null) this.attempts.set(key, attempt);
     else this.attempts.delete(key);
     this.#dirtyAttempts.set(`${key}.${attempt.attemptNumber}`, attempt);
@@ -72,80 +174,203 @@ export class EngineState {
     this.#artifacts.push(...artifacts);
   }
 
-  /** Stores the task's new state, moves the job's counts with it, and records why. */
-  moveTask(from: TaskState, task: TaskRecord, atMs: number): void {
+  /** Stores a task's new state, moves its job's counts and its agent's room with it, and records why. */
+  moveTask(before: TaskRecord, task: TaskRecord, atMs: number): void {
     const job = this.jobs.get(task.jobId)!;
-    this.putJob({
-      ...job,
-      counts: {
-        ...job.counts,
-        [from]: job.counts[from] - 1,
-        [task.state]: (from === task.state ? job.counts[from] - 1 : job.counts[task.state]) + 1,
-      },
-    });
+    const counts: Record<TaskState, number> = { ...job.counts };
+    counts[before.state] -= 1;
+    counts[task.state] += 1;
+    this.putJob({ ...job, counts });
+    this.#release(before);
     this.#indexTask(task);
-    this.#dirtyTasks.set(taskKey(task.jobId, task.taskIndex), task);
+    this.#account(task);
+    if (isHeld(before.state)) this.#hold(before, -1);
+    if (isHeld(task.state)) this.#hold(task, 1);
+    this.#dirtyTasks.set(taskKey(task.jobId, task.position), task);
+    this.#unwritten.add(taskKey(task.jobId, task.position));
     this.#transitions.push({
-      sequence: ++this.#sequence,
+      sequence: (this.lastSequence += 1),
       jobId: task.jobId,
-      taskIndex: task.taskIndex,
+      position: task.position,
       atMs,
-      fromState: from,
+      fromState: before.state,
       toState: task.state,
       attemptNumber: task.attemptNumber,
       reason: task.reason,
     });
-    if (isHeld(from) !== isHeld(task.state)) this.#account(task, job);
   }
 
-  #account(task: TaskRecord, job: JobRecord): void {
+  /** A change of a task that is no change of its state. */
+  markTask(task: TaskRecord): void {
+    this.#indexTask(task);
+    if (task.agentId !== null) this.agentsToWake.add(task.agentId);
+    this.#dirtyTasks.set(taskKey(task.jobId, task.position), task);
+    this.#unwritten.add(taskKey(task.jobId, task.position));
+  }
+
+  /** The record of a task that had no row until now. */
+  touch(job: JobRecord, position: number): TaskRecord {
+    const ahead = this.rowsAhead.get(job.jobId) ?? new Set();
+    this.rowsAhead.set(job.jobId, ahead.add(position));
+    let { nextPosition } = job;
+    while (ahead.delete(nextPosition)) nextPosition += 1;
+    this.putJob({ ...job, rowCount: job.rowCount + 1, nextPosition });
+    return {
+      jobId: job.jobId,
+      position,
+      state: job.untouchedState,
+      attemptNumber: 0,
+      retryCount: 0,
+      memoryBytes: job.spec.resources.memoryBytes,
+      notBeforeMs: 0,
+      sinceMs: job.untouchedSinceMs,
+      agentId: null,
+      reason: '',
+      exitCode: null,
+      isCancelling: false,
+    };
+  }
+
+  hasRow(job: JobRecord, position: number): boolean {
+    return position < job.nextPosition || (this.rowsAhead.get(job.jobId)?.has(position) ?? false);
+  }
+
+  /** Moves all tasks without a row at once. */
+  moveUntouched(job: JobRecord, to: TaskState, nowMs: number): void {
+    const count = untouchedCount(job);
+    const counts: Record<TaskState, number> = { ...job.counts };
+    counts[job.untouchedState] -= count;
+    counts[to] += count;
+    this.putJob({ ...job, counts, untouchedState: to, untouchedSinceMs: nowMs });
+  }
+
+  askedBy(task: TaskRecord): Resources {
+    const { resources } = this.jobs.get(task.jobId)!.spec;
+    return { ...resources, memoryBytes: task.memoryBytes };
+  }
+
+  #hold(task: TaskRecord, sign: 1 | -1): void {
+    const { queue } = this.jobs.get(task.jobId)!.spec;
+    const { count, resources } = this.heldByQueue.get(queue) ?? NOTHING_HELD;
+    const change = sign === 1 ? addResources : subtractResources;
+    this.heldByQueue.set(queue, {
+      count: count + sign,
+      resources: change(resources, this.askedBy(task)),
+    });
+  }
+
+  #release(task: TaskRecord): void {
     const agent = task.agentId === null ? undefined : this.agents.get(task.agentId);
-    if (agent === undefined) return;
-    const used = { ...job.spec.resources, memoryBytes: task.memoryBytes };
-    agent.free = isHeld(task.state)
-      ? subtractResources(agent.free, used)
-      : addResources(agent.free, used);
+    if (agent === undefined || !isHeld(task.state)) return;
+    if (!agent.leased.delete(taskKey(task.jobId, task.position))) return;
+    agent.free = addResources(agent.free, this.askedBy(task));
   }
 
-  /** What the agent has left when every task it holds is counted. */
-  freeOf(agentId: string, capacity: Resources): Resources {
-    let free = capacity;
+  #account(task: TaskRecord): void {
+    const agent = task.agentId === null ? undefined : this.agents.get(task.agentId);
+    if (agent === undefined || !isHeld(task.state)) return;
+    agent.leased.add(taskKey(task.jobId, task.position));
+    this.agentsToWake.add(agent.agentId);
+    agent.free = subtractResources(agent.free, this.askedBy(task));
+  }
+
+  /** An agent seen for the first time since the engine was loaded, with what is leased to it. */
+  addAgent(agentId: string, capacity: Resources, nowMs: number): AgentState {
+    const agent: AgentState = {
+      agentId,
+      capacity,
+      free: capacity,
+      lastSeenMs: nowMs,
+      reported: new Set(),
+      leased: new Set(),
+    };
+    this.agents.set(agentId, agent);
     for (const task of this.tasks.values()) {
-      if (task.agentId !== agentId || !isHeld(task.state)) continue;
-      const { resources } = this.jobs.get(task.jobId)!.spec;
-      free = subtractResources(free, { ...resources, memoryBytes: task.memoryBytes });
+      if (task.agentId === agentId) this.#account(task);
     }
-    return free;
+    return agent;
   }
 
-  forgetTask(task: TaskRecord): void {
-    this.tasks.delete(taskKey(task.jobId, task.taskIndex));
-    this.tasksByJob.get(task.jobId)?.delete(task.taskIndex);
+  /** An agent that was given more or less to hand out. */
+  resize(agent: AgentState, capacity: Resources): void {
+    agent.free = addResources(subtractResources(agent.free, agent.capacity), capacity);
+    agent.capacity = capacity;
   }
 
   closeJob(job: JobRecord): void {
     this.jobs.delete(job.jobId);
-    this.tasksByJob.delete(job.jobId);
+    this.windows.delete(job.jobId);
+    this.heldByJob.delete(job.jobId);
+    this.rowsAhead.delete(job.jobId);
+    this.waitReasons.delete(job.jobId);
+    if (job.spec.idempotencyKey !== undefined) {
+      this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);
+    }
     this.#dirtyJobs.delete(job.jobId);
-    this.#closedJobs.push(job);
+    this.#closedJobs.set(job.jobId, job);
+    for (const { jobId } of job.spec.after) {
+      const waiting = this.dependents.get(jobId);
+      waiting?.delete(job.jobId);
+      if (waiting?.size !== 0) continue;
+      this.dependents.delete(jobId);
+      this.endedUpstream.delete(jobId);
+    }
+    if (this.dependents.has(job.jobId)) this.endedUpstream.set(job.jobId, job);
+  }
+
+  /** Positions as the store has them; the cursor moves past what has rows already. */
+  setRowsAhead(jobId: number, positions: readonly number[]): void {
+    const job = this.jobs.get(jobId)!;
+    const ahead = new Set(positions);
+    let { nextPosition } = job;
+    while (ahead.delete(nextPosition)) nextPosition += 1;
+    this.rowsAhead.set(jobId, ahead);
+    if (nextPosition !== job.nextPosition) this.putJob({ ...job, nextPosition });
+  }
+
+  takeAgentsToWake(): string[] {
+    const agents = [...this.agentsToWake];
+    this.agentsToWake.clear();
+    return agents;
+  }
+
+  /** Whether a task's last step is on record: nobody is told of one that is not. */
+  isWritten(jobId: number, position: number): boolean {
+    return !this.#unwritten.has(taskKey(jobId, position));
+  }
+
+  markWritten(): void {
+    this.#unwritten.clear();
+  }
+
+  get dirtyJobIds(): ReadonlySet<number> {
+    return this.#dirtyJobs;
   }
 
   /** The turn's change, or undefined when nothing happened. */
   takeChange(): Change | undefined {
     const change: Change = {
-      jobs: [...this.#closedJobs, ...[...this.#dirtyJobs].map((id) => this.jobs.get(id)!)],
+      jobs: [...this.#closedJobs.values(), ...[...this.#dirtyJobs].map((id) => this.jobs.get(id)!)],
       tasks: [...this.#dirtyTasks.values()],
       attempts: [...this.#dirtyAttempts.values()],
       transitions: this.#transitions,
       artifacts: this.#artifacts,
+      queues: [...this.#dirtyQueues].map((name) => this.queues.get(name)!),
     };
-    this.#closedJobs = [];
+    this.#closedJobs = new Map();
     this.#dirtyJobs = new Set();
     this.#dirtyTasks = new Map();
     this.#dirtyAttempts = new Map();
+    this.#dirtyQueues = new Set();
     this.#transitions = [];
     this.#artifacts = [];
     const isEmpty = Object.values(change).every((rows: readonly object[]) => rows.length === 0);
     return isEmpty ? undefined : change;
   }
 }
+
+export const terminalCount = (counts: StateCounts): number =>
+  Object.entries(counts).reduce(
+    (sum, [state, count]) => sum + (isTerminal(state as TaskState) ? count : 0),
+    0,
+  );

@@ -1,0 +1,132 @@
+import type { Resources, Shortage } from '@majorana/core';
+import { findShortages, formatJobId, formatQuantity, isHeld } from '@majorana/core';
+import type { Explanation } from '@majorana/protocol';
+import type { JobRecord, TaskRecord } from '@majorana/store';
+import { elementDependency, upstreamOf } from './dependencies.ts';
+import { describeRequest, heldCount } from './dispatch.ts';
+import { taskIndexOf } from './indexes.ts';
+import type { EngineState } from './state.ts';
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+function explainPending(state: EngineState, job: JobRecord, position: number): Explanation {
+  const waiting = job.spec.after.flatMap(({ jobId, each }) => {
+    const upstream = upstreamOf(state, jobId);
+    if (each || upstream === undefined || upstream.endedAtMs !== null) return [];
+    const { counts, taskCount } = upstream;
+    const done = counts.succeeded + counts.failed + counts.cancelled;
+    return [
+      { id: formatJobId(jobId), text: `${formatJobId(jobId)} (${done} of ${taskCount} done)` },
+    ];
+  });
+  if (waiting.length > 0) {
+    return {
+      sentence: `it waits for ${waiting.map((one) => one.text).join(', ')}`,
+      waitsForJobs: waiting.map((one) => one.id),
+    };
+  }
+  const element = elementDependency(job);
+  const upstream = element && upstreamOf(state, element.jobId);
+  if (upstream === undefined) return { sentence: 'it waits for the jobs it comes after' };
+  const id = `${formatJobId(upstream.jobId)}.${taskIndexOf(upstream.spec, position)}`;
+  return { sentence: `it waits for the task ${id}`, waitsForJobs: [formatJobId(upstream.jobId)] };
+}
+
+/** The resources that are short, each on how many agents, and the most that is free on one. */
+function findShort(state: EngineState, asked: Resources): NonNullable<Explanation['shortages']> {
+  const byResource = new Map<string, Shortage & { agentCount: number }>();
+  for (const agent of state.agents.values()) {
+    for (const shortage of findShortages(asked, agent.free)) {
+      const known = byResource.get(shortage.resource);
+      byResource.set(shortage.resource, {
+        ...shortage,
+        available: Math.max(shortage.available, known?.available ?? 0),
+        agentCount: (known?.agentCount ?? 0) + 1,
+      });
+    }
+  }
+  return [...byResource.values()];
+}
+
+/** Waiting tasks that go first: of earlier jobs in the same queue, and earlier ones of this job. */
+function countAhead(state: EngineState, job: JobRecord, position: number): number {
+  let ahead = 0;
+  for (const other of state.jobs.values()) {
+    if (other.jobId === job.jobId || other.spec.queue !== job.spec.queue) continue;
+    const isEarlier =
+      other.spec.priority > job.spec.priority ||
+      (other.spec.priority === job.spec.priority && other.jobId < job.jobId);
+    if (isEarlier) ahead += other.counts.queued;
+  }
+  const ofThisJob = job.counts.queued - (job.taskCount - Math.max(position, job.nextPosition));
+  return ahead + Math.max(0, ofThisJob);
+}
+
+function explainQueued(
+  state: EngineState,
+  job: JobRecord,
+  task: { readonly position: number; readonly memoryBytes: number; readonly notBeforeMs: number },
+  nowMs: number,
+): Explanation {
+  const tasksAhead = countAhead(state, job, task.position);
+  if (task.notBeforeMs > nowMs) {
+    const seconds = Math.ceil((task.notBeforeMs - nowMs) / 1000);
+    return {
+      sentence: `it waits ${seconds} s more before its retry`,
+      notBeforeMs: task.notBeforeMs,
+      tasksAhead,
+    };
+  }
+  const queue = state.queueOf(job.spec.queue);
+  if (queue.isPaused) return { sentence: `its queue ${queue.name} is paused`, tasksAhead };
+  const inQueue = state.heldByQueue.get(queue.name)?.count ?? 0;
+  if (queue.parallelMax !== undefined && inQueue >= queue.parallelMax) {
+    const limit = `its queue ${queue.name} holds ${inQueue} of at most ${queue.parallelMax} tasks`;
+    return { sentence: limit, tasksAhead };
+  }
+  const { parallelMax } = job.spec;
+  if (parallelMax !== undefined && heldCount(job) >= parallelMax) {
+    const sentence = `its job runs ${heldCount(job)} tasks at once, as many as it may (%${parallelMax})`;
+    return { sentence, tasksAhead };
+  }
+  if (state.agents.size === 0) return { sentence: 'no agent is connected', tasksAhead };
+  const asked = { ...job.spec.resources, memoryBytes: task.memoryBytes };
+  const shortages = findShort(state, asked);
+  const first = shortages[0];
+  const short =
+    first === undefined
+      ? 'it is about to be leased'
+      : `it needs ${describeRequest(asked)}; ${formatQuantity(first.resource, first.available)} ` +
+        `is the most that is free on one of ${plural(state.agents.size, 'agent')}`;
+  const ahead = tasksAhead > 0 ? `; ${plural(tasksAhead, 'waiting task')} go first` : '';
+  return { sentence: short + ahead, shortages, tasksAhead };
+}
+
+/** Why a task of an open job is where it is. `task` is undefined while it has no row. */
+export function explain(
+  state: EngineState,
+  job: JobRecord,
+  at: { readonly position: number; readonly task: TaskRecord | undefined },
+  nowMs: number,
+): Explanation {
+  const { position, task } = at;
+  const current = task?.state ?? job.untouchedState;
+  if (current === 'pending') return explainPending(state, job, position);
+  if (current === 'queued') {
+    const untouched = { position, memoryBytes: job.spec.resources.memoryBytes, notBeforeMs: 0 };
+    return explainQueued(state, job, task ?? untouched, nowMs);
+  }
+  if (task === undefined) return { sentence: untouchedSentence(job) };
+  if (task.isCancelling) return { sentence: `${task.agentId} was told to end it` };
+  if (!isHeld(current)) return { sentence: task.reason };
+  const silentMs = nowMs - (state.agents.get(task.agentId ?? '')?.lastSeenMs ?? nowMs);
+  const silent =
+    silentMs > 30_000 ? `, which has been silent for ${Math.round(silentMs / 1000)} s` : '';
+  return { sentence: `it is ${current} on ${task.agentId}${silent}` };
+}
+
+/** What happened to a task that never had a row of its own. */
+export const untouchedSentence = (job: JobRecord): string =>
+  job.untouchedState === 'cancelled' && job.spec.after.length > 0
+    ? 'it was cancelled with its job, by a user or since a job it comes after did not end as asked'
+    : `it was ${job.untouchedState} with its job`;

@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { FreeAgent, WaitingGroup } from './dispatch.ts';
+import { planDispatch, RESERVE_AFTER_MS } from './dispatch.ts';
+import { DEFAULT_RESOURCES } from './resources.ts';
+
+const NOW = 10 * RESERVE_AFTER_MS;
+const cores = (count: number) => ({
+  ...DEFAULT_RESOURCES,
+  cpuMillis: count * 1000,
+  memoryBytes: count * 1e9,
+});
+
+const group = (edit: Partial<WaitingGroup>): WaitingGroup => ({
+  jobId: 1,
+  queue: 'default',
+  priority: 0,
+  submittedAtMs: 0,
+  waitingSinceMs: NOW,
+  resources: cores(1),
+  count: 1,
+  ...edit,
+});
+
+const agent = (free: number, edit: Partial<FreeAgent> = {}): FreeAgent => ({
+  agentId: 'a',
+  capacity: cores(free),
+  free: cores(free),
+  slots: 1000,
+  ...edit,
+});
+
+const granted = (plan: ReturnType<typeof planDispatch>): Record<number, number> => {
+  const counts: Record<number, number> = {};
+  for (const { jobId, count } of plan.grants) counts[jobId] = (counts[jobId] ?? 0) + count;
+  return counts;
+};
+
+test('no agent is ever given more than it has, and no queue more than its slots', () => {
+  const groups = fc.array(
+    fc.record({
+      priority: fc.integer({ min: 0, max: 3 }),
+      queue: fc.constantFrom('q1', 'q2', 'q3'),
+      cores: fc.integer({ min: 1, max: 8 }),
+      count: fc.integer({ min: 1, max: 60 }),
+    }),
+    { maxLength: 20 },
+  );
+  const agents = fc.array(fc.integer({ min: 0, max: 64 }), { maxLength: 5 });
+  fc.assert(
+    fc.property(groups, agents, fc.integer({ min: 0, max: 40 }), (list, sizes, slots) => {
+      const free = sizes.map((size, number) => agent(size, { agentId: `a${number}` }));
+      const waiting = list.map((one, jobId) =>
+        group({ ...one, jobId, resources: cores(one.cores) }),
+      );
+      const shares = [{ name: 'q1', weight: 2, held: cores(0), slots }];
+      const { grants } = planDispatch(waiting, free, shares, NOW);
+      const used = new Map<string, number>();
+      let ofQueue = 0;
+      for (const { jobId, agentId, resources, count } of grants) {
+        used.set(agentId, (used.get(agentId) ?? 0) + resources.cpuMillis * count);
+        if (waiting[jobId]!.queue === 'q1') ofQueue += count;
+      }
+      return ofQueue <= slots && free.every((a) => (used.get(a.agentId) ?? 0) <= a.free.cpuMillis);
+    }),
+  );
+});
+
+test('higher priority goes first, then the earlier submission', () => {
+  const plan = planDispatch(
+    [
+      group({ jobId: 1, submittedAtMs: 5 }),
+      group({ jobId: 2, submittedAtMs: 1 }),
+      group({ jobId: 3, submittedAtMs: 9, priority: 1 }),
+    ],
+    [agent(2)],
+    [],
+    NOW,
+  );
+  expect(granted(plan)).toEqual({ 2: 1, 3: 1 });
+  expect([...plan.refusals]).toEqual([[1, 'no_room']]);
+});
+
+test('queues share by weight when all have waiting work', () => {
+  const waiting = ['a', 'b'].map((queue, jobId) => group({ jobId, queue, count: 10_000 }));
+  const shares = [
+    { name: 'a', weight: 3, held: cores(0), slots: Infinity },
+    { name: 'b', weight: 1, held: cores(0), slots: Infinity },
+  ];
+  const { 0: a = 0, 1: b = 0 } = granted(planDispatch(waiting, [agent(800)], shares, NOW));
+  expect(a + b).toBe(800);
+  expect(a / b).toBeGreaterThan(2.8);
+  expect(a / b).toBeLessThan(3.2);
+});
+
+test('a small task uses what a large one cannot, until the large one has waited too long', () => {
+  const large = group({ jobId: 1, resources: cores(8) });
+  const small = group({ jobId: 2, submittedAtMs: 1, count: 3 });
+  const busy = agent(3, { capacity: cores(8) });
+  expect(granted(planDispatch([large, small], [busy], [], NOW))).toEqual({ 2: 3 });
+  const old = { ...large, waitingSinceMs: NOW - RESERVE_AFTER_MS - 1 };
+  expect(granted(planDispatch([old, small], [busy], [], NOW))).toEqual({});
+});
+
+test('without an agent, and in a paused queue, the refusal says so', () => {
+  expect([...planDispatch([group({})], [], [], NOW).refusals]).toEqual([[1, 'no_agent']]);
+  const paused = [{ name: 'default', weight: 1, held: cores(0), slots: 0 }];
+  expect([...planDispatch([group({})], [agent(4)], paused, NOW).refusals]).toEqual([
+    [1, 'queue_limit'],
+  ]);
+});

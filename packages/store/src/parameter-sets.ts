@@ -1,0 +1,120 @@
+import type { Pool, PoolClient } from 'pg';
+
+/** Records in one row: 256 short ones are about 20 kB, one page of TOAST or two. */
+const BLOCK_RECORDS_MAX = 256;
+const BLOCK_CHARACTERS_MAX = 65_536;
+/** Blocks in one statement. */
+const BATCH_BLOCKS = 32;
+
+export interface ParameterSetRecord {
+  readonly parameterSetId: number;
+  readonly recordCount: number;
+  readonly fieldNames: readonly string[];
+}
+
+interface Block {
+  readonly firstPosition: number;
+  readonly records: string;
+}
+
+/** Cuts a stream of JSON texts into blocks. */
+async function* blocksOf(records: AsyncIterable<string>): AsyncGenerator<Block> {
+  let lines: string[] = [];
+  let characters = 0;
+  let firstPosition = 0;
+  for await (const record of records) {
+    lines.push(record);
+    characters += record.length;
+    if (lines.length < BLOCK_RECORDS_MAX && characters < BLOCK_CHARACTERS_MAX) continue;
+    yield { firstPosition, records: `[${lines.join(',')}]` };
+    firstPosition += lines.length;
+    lines = [];
+    characters = 0;
+  }
+  if (lines.length > 0) yield { firstPosition, records: `[${lines.join(',')}]` };
+}
+
+async function writeBlocks(client: PoolClient, setId: number, blocks: Block[]): Promise<void> {
+  await client.query(
+    'insert into parameter_block select $1, * from unnest($2::int[], $3::text[])',
+    [setId, blocks.map((block) => block.firstPosition), blocks.map((block) => block.records)],
+  );
+}
+
+/**
+ * Keeps a set whole or not at all. `records` are JSON objects as text, checked by the caller, who
+ * knows the names of their fields and their number when the stream has ended.
+ */
+export async function writeParameterSet(
+  pool: Pool,
+  records: AsyncIterable<string>,
+  describe: () => { readonly recordCount: number; readonly fieldNames: readonly string[] },
+): Promise<ParameterSetRecord> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const { rows } = await client.query<{ id: number }>(
+      `insert into parameter_set (record_count, field_names) values (0, '{}')
+       returning parameter_set_id as id`,
+    );
+    const parameterSetId = rows[0]!.id;
+    let batch: Block[] = [];
+    for await (const block of blocksOf(records)) {
+      batch.push(block);
+      if (batch.length < BATCH_BLOCKS) continue;
+      await writeBlocks(client, parameterSetId, batch);
+      batch = [];
+    }
+    if (batch.length > 0) await writeBlocks(client, parameterSetId, batch);
+    const { recordCount, fieldNames } = describe();
+    await client.query(
+      'update parameter_set set record_count = $2, field_names = $3 where parameter_set_id = $1',
+      [parameterSetId, recordCount, fieldNames],
+    );
+    await client.query('commit');
+    client.release();
+    return { parameterSetId, recordCount, fieldNames };
+  } catch (error) {
+    // Closing the session rolls back, also when the connection is what failed.
+    client.release(true);
+    throw error;
+  }
+}
+
+export async function readParameterSet(
+  pool: Pool,
+  parameterSetId: number,
+): Promise<ParameterSetRecord | undefined> {
+  const { rows } = await pool.query<ParameterSetRecord>(
+    `select parameter_set_id as "parameterSetId", record_count as "recordCount",
+     field_names as "fieldNames" from parameter_set where parameter_set_id = $1`,
+    [parameterSetId],
+  );
+  return rows[0];
+}
+
+const asText = (value: unknown): string =>
+  typeof value === 'string' ? value : JSON.stringify(value);
+
+/** The block with a position: its first position, and its records as text fields. */
+export async function readBlock(
+  pool: Pool,
+  parameterSetId: number,
+  position: number,
+): Promise<{ firstPosition: number; records: Record<string, string>[] }> {
+  const { rows } = await pool.query<Block>(
+    `select first_position as "firstPosition", records from parameter_block
+     where parameter_set_id = $1 and first_position <= $2
+     order by first_position desc limit 1`,
+    [parameterSetId, position],
+  );
+  const block = rows[0];
+  if (block === undefined) throw new Error(`parameter set ${parameterSetId} has no ${position}`);
+  const records = JSON.parse(block.records) as Record<string, unknown>[];
+  return {
+    firstPosition: block.firstPosition,
+    records: records.map((record) =>
+      Object.fromEntries(Object.entries(record).map(([name, value]) => [name, asText(value)])),
+    ),
+  };
+}
