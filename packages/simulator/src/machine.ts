@@ -3,11 +3,11 @@ import type { AttemptStanding } from '@majorana/cluster-agent/engine/ports';
 import type { AttemptOutcome, Resources } from '@majorana/core';
 import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
+import { outputObject } from './fake-objects.ts';
 import type { ClockError } from './life.ts';
 import { EPOCH_MS } from './life.ts';
 import type { ProgramPlan, ProgramShape } from './programs.ts';
 import { planProgram } from './programs.ts';
-import { hashText } from './random.ts';
 import type { Random } from './random.ts';
 import type { World } from './world.ts';
 
@@ -35,14 +35,6 @@ const LAUNCH_MS_MEAN = 20;
 /** A cgroup's limit is hit early: programs allocate first and compute then. */
 const OUT_OF_MEMORY_AT = 0.3;
 const TERM_MS_MEAN = 100;
-
-const fakeObject = (text: string): string =>
-  Array.from({ length: 8 }, (_, part) =>
-    hashText(`${text}/${part}`).toString(16).padStart(8, '0'),
-  ).join('');
-
-/** The output of an attempt, so that it can be recognised among another job's inputs. */
-export const outputObject = (attemptId: string): string => fakeObject(`output of ${attemptId}`);
 
 /** One machine: its disk and its programs go on whatever becomes of the agent. */
 export class Machine {
