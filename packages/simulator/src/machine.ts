@@ -13,6 +13,8 @@ import type { World } from './world.ts';
 
 interface Running {
   readonly plan: ProgramPlan;
+  readonly graceMs: number;
+  readonly memoryBytesMax: number;
   readonly startedAtMs: number;
   cancelEnd: () => void;
   isTermed: boolean;
@@ -20,7 +22,8 @@ interface Running {
 
 /** What the disk of a machine knows of an attempt. */
 interface Kept {
-  readonly lease: Lease;
+  /** Absent where an outcome was kept for a lease that never came to be accepted. */
+  lease: Lease | undefined;
   isStaged: boolean;
   /** The launcher's exclusive file: only the first start counts. */
   wasStarted: boolean;
@@ -70,8 +73,14 @@ export class Machine {
     return Math.floor(EPOCH_MS + this.clock.offsetMs + this.#world.time.nowMs * this.clock.rate);
   }
 
+  /** What has no lease is of no use to an agent that starts, and goes. */
   list(): { readonly attemptId: string; readonly lease: Lease }[] {
-    return [...this.#kept].map(([attemptId, { lease }]) => ({ attemptId, lease }));
+    const list: { readonly attemptId: string; readonly lease: Lease }[] = [];
+    for (const [attemptId, { lease }] of this.#kept) {
+      if (lease === undefined) this.#kept.delete(attemptId);
+      else list.push({ attemptId, lease });
+    }
+    return list;
   }
 
   inspect(attemptId: string): AttemptStanding {
@@ -90,6 +99,7 @@ export class Machine {
     this.#world.oracle.onAccept(this.name, lease);
     const plan = this.#planOf(lease);
     const kept = this.#kept.get(attemptId) ?? { lease, isStaged: false, wasStarted: false };
+    kept.lease = lease;
     this.#kept.set(attemptId, kept);
     if (plan.isRefused) throw new LeaseRefusedError('an input is nowhere');
     if (!isWhole) throw new Error('simulated: the disk is full');
@@ -101,19 +111,20 @@ export class Machine {
     if (!isHeard) return;
     this.#world.time.schedule(this.#random.exponential(LAUNCH_MS_MEAN), () => {
       const kept = this.#kept.get(attemptId);
-      if (kept === undefined || !kept.isStaged || kept.wasStarted) return;
+      if (kept?.lease === undefined || !kept.isStaged || kept.wasStarted) return;
       if (kept.event !== undefined) return;
       kept.wasStarted = true;
-      this.#begin(attemptId, kept);
+      this.#begin(attemptId, kept, kept.lease);
     });
   }
 
-  #begin(attemptId: string, kept: Kept): void {
-    const { lease } = kept;
+  #begin(attemptId: string, kept: Kept, lease: Lease): void {
     const { time, oracle } = this.#world;
     const plan = this.#planOf(lease);
     const running: Running = {
       plan,
+      graceMs: lease.graceMs,
+      memoryBytesMax: lease.resources.memoryBytes,
       startedAtMs: this.nowMs(),
       cancelEnd: () => undefined,
       isTermed: false,
@@ -143,9 +154,10 @@ export class Machine {
     running.isTermed = true;
     running.cancelEnd();
     const { ignoresTerm } = running.plan;
-    const quickMs = Math.min(kept.lease.graceMs, this.#random.exponential(TERM_MS_MEAN));
+    const { graceMs } = running;
+    const quickMs = Math.min(graceMs, this.#random.exponential(TERM_MS_MEAN));
     running.cancelEnd = this.#world.time.schedule(
-      ignoresTerm ? kept.lease.graceMs : quickMs,
+      ignoresTerm ? graceMs : quickMs,
       () =>
         this.#exit(attemptId, kept, {
           kind: 'cancelled',
@@ -159,7 +171,7 @@ export class Machine {
     const kept = this.#kept.get(attemptId);
     if (kept?.event !== undefined) return kept.event;
     if (kept?.exit === undefined) throw new Error(`${attemptId} has not ended`);
-    const isGood = kept.exit.outcome.kind === 'succeeded' && kept.lease.outputs.length > 0;
+    const isGood = kept.exit.outcome.kind === 'succeeded' && (kept.lease?.outputs.length ?? 0) > 0;
     const output = {
       role: 'output' as const,
       path: 'out',
@@ -171,13 +183,15 @@ export class Machine {
   }
 
   conclude(event: EndedEvent): void {
-    const kept = this.#kept.get(event.attemptId);
-    if (kept?.running !== undefined) throw new Error(`${event.attemptId} runs`);
-    if (kept === undefined) {
-      this.#world.oracle.fail('host', event.attemptId, 'an outcome for an attempt without a lease');
-      return;
-    }
+    const { attemptId } = event;
+    const kept = this.#kept.get(attemptId) ?? {
+      lease: undefined,
+      isStaged: false,
+      wasStarted: false,
+    };
+    if (kept.running !== undefined) throw new Error(`${attemptId} runs`);
     kept.event ??= event;
+    this.#kept.set(attemptId, kept);
   }
 
   forget(attemptId: string): void {
@@ -212,7 +226,7 @@ export class Machine {
   }
 
   #exit(attemptId: string, kept: Kept, outcome: AttemptOutcome): void {
-    const { plan, startedAtMs } = kept.running!;
+    const { plan, startedAtMs, memoryBytesMax } = kept.running!;
     delete kept.running;
     const atMs = this.nowMs();
     kept.exit = {
@@ -221,7 +235,7 @@ export class Machine {
       atMs,
       startedAtMs,
       outcome,
-      peakMemoryBytes: Math.min(plan.memoryBytes, kept.lease.resources.memoryBytes),
+      peakMemoryBytes: Math.min(plan.memoryBytes, memoryBytesMax),
       cpuTimeMs: Math.max(0, atMs - startedAtMs),
       artifacts: [],
     };

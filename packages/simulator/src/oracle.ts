@@ -68,7 +68,7 @@ export class Oracle {
       this.#trace.add('transition', jobId, text);
     }
     this.#records.check(change);
-    this.#worlds.checkEnded(change.attempts, change.artifacts);
+    this.#worlds.check(change, this.#where().nowMs);
   }
 
   onAccept(agentId: string, lease: Lease): void {

@@ -1,7 +1,7 @@
 import type { AttemptOutcome, Resources } from '@majorana/core';
 import { formatAttemptId, indexAt, parseAttemptId, positionOf } from '@majorana/core';
 import type { JobSpec, Lease } from '@majorana/protocol';
-import type { ArtifactRecord, AttemptRecord, JobRecord } from '@majorana/store';
+import type { AttemptRecord, Change, JobRecord } from '@majorana/store';
 import type { MemoryDatabase } from '@majorana/store/memory-store';
 import { outputObject } from './fake-objects.ts';
 import type { Fail } from './record-oracle.ts';
@@ -32,6 +32,9 @@ export class WorldOracle {
   readonly #database: MemoryDatabase;
   readonly #fail: Fail;
   readonly #runs = new Map<string, Run>();
+  /** True moments, to tell what came before what whatever the servers' clocks said. */
+  readonly #endedByJob = new Map<number, number>();
+  readonly #leasedByTask = new Map<string, number>();
   readonly #runningByTask = new Map<string, Set<string>>();
   readonly #usage = new Usage();
 
@@ -98,10 +101,16 @@ export class WorldOracle {
     }
   }
 
-  /** Attempts that a write has ended. */
-  checkEnded(attempts: readonly AttemptRecord[], artifacts: readonly ArtifactRecord[]): void {
+  check({ attempts, artifacts, jobs, transitions }: Change, nowMs: number): void {
     for (const attempt of attempts) {
       if (attempt.endedAtMs !== null) this.#checkOutcome(attempt);
+    }
+    for (const { jobId, endedAtMs } of jobs) {
+      if (endedAtMs === null) this.#endedByJob.delete(jobId);
+      else if (!this.#endedByJob.has(jobId)) this.#endedByJob.set(jobId, nowMs);
+    }
+    for (const { jobId, position, toState } of transitions) {
+      if (toState === 'leased') this.#leasedByTask.set(`${jobId}.${position}`, nowMs);
     }
     for (const artifact of artifacts) {
       const attemptId = this.#attemptIdOf(artifact);
@@ -155,10 +164,11 @@ export class WorldOracle {
       if (!this.#isOutput(spec, path, object)) wrong(`its input ${path} is nobody's output`);
     }
     for (const { jobId } of spec.inputsFromJobs) {
-      const upstream = this.#database.jobs.get(jobId)!;
-      // After "ok" all have succeeded, unless a retry has opened the upstream job again.
-      if (upstream.endedAtMs !== null && lease.inputs.length < upstream.counts.succeeded) {
-        wrong(`${lease.inputs.length} inputs of ${upstream.counts.succeeded}`);
+      const { counts } = this.#database.jobs.get(jobId)!;
+      const endedMs = this.#endedByJob.get(jobId) ?? Infinity;
+      const leasedMs = this.#leasedByTask.get(`${job.jobId}.${position}`)!;
+      if (isLatest && endedMs < leasedMs && lease.inputs.length < counts.succeeded) {
+        wrong(`${lease.inputs.length} inputs of ${counts.succeeded}`);
       }
     }
   }
