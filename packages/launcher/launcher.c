@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,11 +27,11 @@
 #define SOURCE_SHA256 "unknown"
 #endif
 
-/* Tree memory is sampled and limits are checked this often. */
+/* Tree memory is sampled this often at most, and never for more than 1 % of a core (up to 2 s). */
 #define TICK_MS 100
+#define TICK_MS_MAX 2000
 /* What a program left behind gets this long after TERM. */
 #define LEFTOVER_GRACE_MS 2000
-#define TREE_MAX 4096
 #define EXIT_ALREADY_STARTED 3
 
 struct spec {
@@ -44,7 +45,7 @@ struct spec {
 struct run {
   pid_t child;
   int status, child_ended, leftover, oom;
-  int64_t started_ms, ended_ms, cpu_us, peak_bytes;
+  int64_t started_ms, ended_ms, cpu_us, peak_bytes, tick_ms;
   const char *ended_by;
   char error[512];
 };
@@ -56,10 +57,14 @@ static void on_term(int number) {
   cancel_requested = 1;
 }
 
-static int64_t clock_ms(clockid_t id) {
+static int64_t clock_us(clockid_t id) {
   struct timespec t;
   clock_gettime(id, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t clock_ms(clockid_t id) {
+  return clock_us(id) / 1000;
 }
 
 static ssize_t read_file(const char *path, char *buffer, size_t size) {
@@ -115,52 +120,119 @@ static int spec_read(const char *dir, struct spec *s) {
 
 /* --- the process tree: the shim is the subreaper, so nothing escapes it --- */
 
-static int add_children(pid_t pid, pid_t *tree, int count) {
-  char path[64], text[16384];
-  snprintf(path, sizeof path, "/proc/%d/task", pid);
+struct member {
+  pid_t pid, parent;
+};
+static struct {
+  struct member *members;
+  int count, size;
+} tree;
+
+static void tree_add(pid_t pid, pid_t parent) {
+  if (tree.count == tree.size) {
+    int size = tree.size ? tree.size * 2 : 64;
+    struct member *members = realloc(tree.members, size * sizeof *members);
+    if (!members) return; /* What is missed now is found by the next round. */
+    tree.members = members;
+    tree.size = size;
+  }
+  tree.members[tree.count++] = (struct member){pid, parent};
+}
+
+static void add_children(pid_t parent) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task", parent);
   DIR *tasks = opendir(path);
-  if (!tasks) return count;
+  if (!tasks) return;
   struct dirent *entry;
   while ((entry = readdir(tasks))) {
     char file[128];
+    int pid;
     if (entry->d_name[0] == '.') continue;
-    snprintf(file, sizeof file, "/proc/%d/task/%.20s/children", pid, entry->d_name);
-    if (read_file(file, text, sizeof text) <= 0) continue;
-    for (char *p = strtok(text, " "); p && count < TREE_MAX; p = strtok(NULL, " ")) {
-      tree[count++] = atoi(p);
-    }
+    snprintf(file, sizeof file, "/proc/%d/task/%.20s/children", parent, entry->d_name);
+    FILE *children = fopen(file, "re");
+    if (!children) continue;
+    while (fscanf(children, "%d", &pid) == 1) tree_add(pid, parent);
+    fclose(children);
   }
   closedir(tasks);
-  return count;
 }
 
 /* All descendants of this shim. */
-static int find_tree(pid_t *tree) {
-  int count = add_children(getpid(), tree, 0);
-  for (int i = 0; i < count; i++) count = add_children(tree[i], tree, count);
-  return count;
+static int find_tree(void) {
+  tree.count = 0;
+  add_children(getpid());
+  for (int i = 0; i < tree.count; i++) add_children(tree.members[i].pid);
+  return tree.count;
 }
 
-static int signal_tree(int number) {
-  static pid_t tree[TREE_MAX];
-  int count = find_tree(tree);
-  for (int i = 0; i < count; i++) kill(tree[i], number);
-  return count;
+static pid_t parent_of(pid_t pid) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  char *end = read_file(path, text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+  return end && strlen(end) > 4 ? atoi(end + 4) : -1;
 }
 
-static int64_t tree_bytes(void) {
-  static pid_t tree[TREE_MAX];
-  int count = find_tree(tree);
-  int64_t pages = 0;
-  for (int i = 0; i < count; i++) {
-    char path[64], text[256];
-    long long size, resident;
-    snprintf(path, sizeof path, "/proc/%d/statm", tree[i]);
-    if (read_file(path, text, sizeof text) > 0 && sscanf(text, "%lld %lld", &size, &resident) == 2) {
-      pages += resident;
-    }
+/*
+ * The number of a process that has ended may be another's by now. The descriptor fixes who is
+ * meant, and whoever is not the child of its parent or of the shim is left alone.
+ */
+static void signal_member(struct member member, int number) {
+  int fd = syscall(SYS_pidfd_open, member.pid, 0);
+  if (fd < 0) {
+    if (errno != ESRCH) kill(member.pid, number); /* Before Linux 5.3, or forbidden. */
+    return;
   }
-  return pages * sysconf(_SC_PAGESIZE);
+  pid_t parent = parent_of(member.pid);
+  if (parent == member.parent || parent == getpid()) {
+    syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
+  }
+  close(fd);
+}
+
+static void signal_tree(int number) {
+  int count = find_tree();
+  for (int i = 0; i < count; i++) signal_member(tree.members[i], number);
+}
+
+static int64_t resident_bytes(pid_t pid) {
+  char path[64], text[256];
+  long long size, resident;
+  snprintf(path, sizeof path, "/proc/%d/statm", pid);
+  if (read_file(path, text, sizeof text) <= 0) return 0;
+  return sscanf(text, "%lld %lld", &size, &resident) == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
+static int64_t proportional_bytes(pid_t pid) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+  char *at = read_file(path, text, sizeof text) > 0 ? strstr(text, "\nPss:") : NULL;
+  return at ? atoll(at + 5) * 1024 : resident_bytes(pid);
+}
+
+/*
+ * Memory of the tree. Forked workers share pages, and the sum of what is resident counts those once
+ * for each: 16 workers on 10 GB are not 160 GB. Each page is counted once where it matters, above
+ * what is known to be harmless; the kernel walks all page tables for that.
+ */
+static int64_t tree_bytes(int64_t harmless) {
+  int count = find_tree();
+  int64_t bytes = 0, shared_once = 0;
+  for (int i = 0; i < count; i++) bytes += resident_bytes(tree.members[i].pid);
+  if (count < 2 || bytes <= harmless) return bytes;
+  for (int i = 0; i < count; i++) shared_once += proportional_bytes(tree.members[i].pid);
+  return shared_once;
+}
+
+static void sample(const struct spec *s, struct run *r) {
+  int64_t begun = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+  int64_t harmless = s->memory_max > 0 && s->memory_max < r->peak_bytes ? s->memory_max : r->peak_bytes;
+  int64_t bytes = tree_bytes(harmless);
+  if (bytes > r->peak_bytes) r->peak_bytes = bytes;
+  if (s->memory_max > 0 && !s->cgroup[0] && bytes > s->memory_max) r->ended_by = "memory";
+  r->tick_ms = (clock_us(CLOCK_PROCESS_CPUTIME_ID) - begun) / 10;
+  if (r->tick_ms < TICK_MS) r->tick_ms = TICK_MS;
+  if (r->tick_ms > TICK_MS_MAX) r->tick_ms = TICK_MS_MAX;
 }
 
 /* Reaps everything that has ended; returns 0 once no descendant is left. */
@@ -197,7 +269,10 @@ static void end_tree(struct run *r, int64_t grace_ms) {
   if (grace_ms > 0) signal_tree(SIGTERM);
   while (reap(r)) {
     int64_t left = kill_at - clock_ms(CLOCK_MONOTONIC);
-    if (left <= 0) signal_tree(SIGKILL);
+    if (left <= 0) {
+      signal_tree(SIGSTOP); /* So that a program which forks all the time does not outrun the next line. */
+      signal_tree(SIGKILL);
+    }
     wait_tick(left <= 0 || left > TICK_MS ? TICK_MS : left);
   }
 }
@@ -244,7 +319,6 @@ static void child_main(const struct spec *s, int fd_error, pid_t shim) {
 
 static void start_program(const struct spec *s, struct run *r) {
   int fds[2];
-  r->started_ms = r->ended_ms = clock_ms(CLOCK_REALTIME);
   if (pipe2(fds, O_CLOEXEC) != 0) {
     snprintf(r->error, sizeof r->error, "pipe: %s", strerror(errno));
     return;
@@ -275,17 +349,23 @@ static int64_t cgroup_value(const char *cgroup, const char *file, const char *ke
   return at ? atoll(at + strlen(key)) : 0;
 }
 
+/*
+ * A group's own peak counts the page cache of files, which the kernel gives back under pressure; the
+ * sampled sum may count what is shared more than once. Both are upper bounds: the lower is told.
+ */
 static void read_cgroup(const struct spec *s, struct run *r) {
   if (!s->cgroup[0]) return;
   r->oom = cgroup_value(s->cgroup, "memory.events", "oom_kill ") > 0 ||
            cgroup_value(s->cgroup, "memory.oom_control", "oom_kill ") > 0;
-  const char *files[] = {"memory.peak", "memory.max_usage_in_bytes"};
-  for (int i = 0; i < 2; i++) {
-    int64_t peak = cgroup_value(s->cgroup, files[i], NULL);
-    if (peak > r->peak_bytes) r->peak_bytes = peak;
-  }
+  int64_t peak = cgroup_value(s->cgroup, "memory.peak", NULL);
+  if (peak == 0) peak = cgroup_value(s->cgroup, "memory.max_usage_in_bytes", NULL);
+  if (peak > 0 && peak < r->peak_bytes) r->peak_bytes = peak;
 }
 
+/*
+ * Written whole by the rename, and not forced to the disk: the page cache outlives every process,
+ * and whatever a reboot finds of an attempt that was not collected is lost by rule.
+ */
 static int write_record(const struct spec *s, const struct run *r) {
   char path[PATH_MAX], text[2048];
   int n = 0, size = sizeof text;
@@ -300,22 +380,27 @@ static int write_record(const struct spec *s, const struct run *r) {
   snprintf(path, sizeof path, "%s.tmp", s->exit_file);
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
-  int ok = write(fd, text, n) == n && fsync(fd) == 0;
+  int ok = write(fd, text, n) == n;
   close(fd);
   return ok ? rename(path, s->exit_file) : -1;
 }
 
 /* --- the shim --- */
 
-/* Only one process ever gets past this for a folder: nothing is run twice. */
-static int claim(const char *dir) {
+/*
+ * Only one process ever gets past this for a folder: nothing is run twice. The line says who: process,
+ * its start in ticks, the boot of the machine, and the time.
+ */
+static int claim(const char *dir, int64_t now_ms) {
   char path[PATH_MAX], stat_text[1024], boot[64], line[256];
   snprintf(path, sizeof path, "%s/shim", dir);
   if (read_file("/proc/self/stat", stat_text, sizeof stat_text) < 0) return -1;
   if (read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot) < 0) return -1;
   char *field = strrchr(stat_text, ')') + 2;
   for (int i = 3; i < 22; i++) field = strchr(field, ' ') + 1;
-  int length = snprintf(line, sizeof line, "%d %lld %s", getpid(), atoll(field), boot);
+  boot[strcspn(boot, "\n")] = 0;
+  int length = snprintf(line, sizeof line, "%d %lld %s %lld\n", getpid(), atoll(field), boot,
+                        (long long)now_ms);
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
   int ok = write(fd, line, length) == length;
@@ -324,30 +409,49 @@ static int claim(const char *dir) {
 }
 
 static void guard(const struct spec *s, struct run *r) {
-  int64_t begun = clock_ms(CLOCK_MONOTONIC);
-  while (reap(r), !r->child_ended) {
-    int64_t bytes = tree_bytes();
-    if (bytes > r->peak_bytes) r->peak_bytes = bytes;
+  int64_t begun = clock_ms(CLOCK_MONOTONIC), sample_at = begun + TICK_MS;
+  int left;
+  while (left = reap(r), !r->child_ended) {
+    int64_t now = clock_ms(CLOCK_MONOTONIC), wake_at = sample_at;
+    if (now >= sample_at) {
+      sample(s, r);
+      wake_at = sample_at = now + r->tick_ms;
+    }
     if (cancel_requested) r->ended_by = "cancel";
-    else if (s->time_limit_ms > 0 && clock_ms(CLOCK_MONOTONIC) - begun >= s->time_limit_ms) {
-      r->ended_by = "time_limit";
-    } else if (s->memory_max > 0 && !s->cgroup[0] && bytes > s->memory_max) r->ended_by = "memory";
+    else if (s->time_limit_ms > 0 && now - begun >= s->time_limit_ms) r->ended_by = "time_limit";
     if (r->ended_by[0]) {
       end_tree(r, r->ended_by[0] == 'm' ? 0 : s->grace_ms);
       return;
     }
-    wait_tick(TICK_MS);
+    if (s->time_limit_ms > 0 && begun + s->time_limit_ms < wake_at) wake_at = begun + s->time_limit_ms;
+    wait_tick(wake_at > now ? wake_at - now : 1);
   }
-  static pid_t tree[TREE_MAX];
-  r->leftover = find_tree(tree);
-  if (r->leftover > 0) end_tree(r, s->grace_ms < LEFTOVER_GRACE_MS ? s->grace_ms : LEFTOVER_GRACE_MS);
+  if (!left) return;
+  r->leftover = find_tree();
+  end_tree(r, s->grace_ms < LEFTOVER_GRACE_MS ? s->grace_ms : LEFTOVER_GRACE_MS);
 }
 
-static int shim_main(const char *dir) {
+/* One line, or none when nobody reads: the agent looks for itself too, and a shim never waits. */
+static void tell_started(int notice, const char *dir) {
+  char line[PATH_MAX + 16];
+  struct pollfd writable = {.fd = notice, .events = POLLOUT};
+  int length = snprintf(line, sizeof line, "started %s\n", dir);
+  if (notice < 0) return;
+  if (length <= PIPE_BUF && poll(&writable, 1, 0) == 1 && writable.revents == POLLOUT) {
+    if (write(notice, line, length) < 0) length = 0;
+  }
+  close(notice);
+}
+
+static int shim_main(const char *dir, int notice) {
   struct spec s;
   struct run r = {.ended_by = ""};
   sigset_t set;
-  if (claim(dir) != 0) return EXIT_ALREADY_STARTED;
+  r.started_ms = r.ended_ms = clock_ms(CLOCK_REALTIME);
+  if (claim(dir, r.started_ms) != 0) {
+    tell_started(notice, dir);
+    return EXIT_ALREADY_STARTED;
+  }
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
   sigaddset(&set, SIGTERM);
@@ -359,6 +463,7 @@ static int shim_main(const char *dir) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (spec_read(dir, &s) != 0) return 2;
   start_program(&s, &r);
+  tell_started(notice, dir);
   if (r.error[0]) reap(&r);
   else guard(&s, &r);
   read_cgroup(&s, &r);
@@ -377,12 +482,15 @@ static void start_shim(const char *dir) {
   }
   if (pid == 0) {
     setsid();
+    int notice = dup3(1, 3, O_CLOEXEC);
+    if (syscall(SYS_close_range, 4, ~0U, 0) != 0) {
+      for (int i = 4; i < 1024; i++) close(i);
+    }
     int fd = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3; i++) dup2(fd, i);
-    for (int i = 3; i < 256; i++) close(i);
-    _exit(shim_main(dir));
+    close(fd);
+    _exit(shim_main(dir, notice));
   }
-  printf("ok %s\n", dir);
 }
 
 static int serve(void) {
@@ -423,7 +531,7 @@ static int unroot(char **args) {
 
 int main(int argc, char **argv) {
   if (argc == 2 && !strcmp(argv[1], "serve")) return serve();
-  if (argc == 3 && !strcmp(argv[1], "run")) return shim_main(argv[2]);
+  if (argc == 3 && !strcmp(argv[1], "run")) return shim_main(argv[2], -1);
   if (argc > 5 && !strcmp(argv[1], "unroot")) return unroot(argv + 2);
   if (argc == 2 && !strcmp(argv[1], "--version")) return puts(SOURCE_SHA256) < 0;
   fprintf(stderr, "usage: launcher serve | run DIR | unroot UID GID -- PROGRAM [ARG...] | --version\n");

@@ -1,59 +1,108 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { FolderObjects } from '@majorana/objects';
-import { DatabaseTooNewError, PostgresStore, Reads } from '@majorana/store';
+import { AccessStore, DatabaseTooNewError, PostgresStore, Reads, Retention } from '@majorana/store';
 import { pino } from 'pino';
-import { buildServer, hashToken } from './api/server.ts';
+import { AgentGateway } from './api/agent-gateway.ts';
+import { hashToken } from './api/auth.ts';
+import { newToken } from './api/routes/operations.ts';
+import { buildServer } from './api/server.ts';
+import type { EngineClock } from './engine/engine.ts';
 import { Engine } from './engine/engine.ts';
+import { EngineEvents } from './events.ts';
+import { Metrics } from './metrics.ts';
+import { RetentionLoop } from './retention-loop.ts';
 
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
 const EXIT_DATABASE_TOO_NEW = 57;
+const KEEP_DAYS_DEFAULT = 30;
 
-async function ensureToken(data: string, reads: Reads): Promise<void> {
-  const file = path.join(data, 'token');
-  const token = await readFile(file, 'utf8').catch(async () => {
-    const created = `mjr_${randomBytes(24).toString('base64url')}`;
-    await mkdir(data, { recursive: true, mode: 0o700 });
-    await writeFile(file, `${created}\n`, { mode: 0o600, flag: 'wx' });
-    return created;
-  });
-  await reads.addToken(hashToken(token.trim()), 'first', 'admin');
+const clock: EngineClock = {
+  nowMs: () => Date.now(),
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+interface Config {
+  readonly data: string;
+  readonly databaseUrl: string;
+  readonly port: number;
+  readonly keepDays: number;
 }
 
-async function run(): Promise<void> {
-  const { values } = parseArgs({ options: { data: { type: 'string' }, port: { type: 'string' } } });
+function readConfig(): Config {
+  const { values } = parseArgs({
+    options: {
+      data: { type: 'string' },
+      port: { type: 'string', default: '0' },
+      'keep-days': { type: 'string', default: String(KEEP_DAYS_DEFAULT) },
+    },
+  });
   const databaseUrl = process.env['MAJORANA_DATABASE_URL'];
   if (values.data === undefined || databaseUrl === undefined) {
     throw new Error('--data and MAJORANA_DATABASE_URL are needed');
   }
-  const log = pino({ level: 'info' });
-  const store = new PostgresStore(databaseUrl);
-  const reads = new Reads(store.pool);
-  const clock = {
-    nowMs: () => Date.now(),
-    after: (delayMs: number, callback: () => void) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
-  const engine = new Engine(store, clock);
-  log.info('waiting to become the one engine');
-  await engine.start();
-  await ensureToken(values.data, reads);
-  const objects = new FolderObjects(path.join(values.data, 'objects'));
-  const app = await buildServer({ engine, reads, objects }, log);
-  await app.listen({ host: '127.0.0.1', port: Number(values.port ?? 0) });
+  const keepDays = Number(values['keep-days']);
+  if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
+  return { data: values.data, databaseUrl, port: Number(values.port), keepDays };
+}
+
+/** The first token is an administrator's, in a file that only its owner reads. */
+async function ensureToken(data: string, access: AccessStore): Promise<void> {
+  const file = path.join(data, 'token');
+  const token = await readFile(file, 'utf8').catch(async () => {
+    const created = newToken();
+    await mkdir(data, { recursive: true, mode: 0o700 });
+    await writeFile(file, `${created}\n`, { mode: 0o600, flag: 'wx' });
+    return created;
+  });
+  await access.add(hashToken(token.trim()), { user: 'first', role: 'admin', project: null });
+}
+
+async function run(config: Config): Promise<void> {
+  const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
+  const store = new PostgresStore(config.databaseUrl);
+  const metrics = new Metrics();
+  const events = new EngineEvents(log, metrics);
+  const engine = new Engine(store, clock, events);
+  const gateway = new AgentGateway(engine, clock);
+  events.wakeAgents = (agentIds) => gateway.wake(agentIds);
+  metrics.observe(engine);
+  const { pool } = store;
+  const access = new AccessStore(pool);
+  const objects = new FolderObjects(path.join(config.data, 'objects'));
+  const reads = new Reads(pool);
+  const context = { engine, gateway, events, store, reads, access, objects, pool };
+  const app = await buildServer(context, metrics, log);
+  // A standby listens too and answers 503 until it is the one engine.
+  await app.listen({ host: '127.0.0.1', port: config.port });
+  const retention = new RetentionLoop(new Retention(pool), objects, { ...config, log });
+  let isStopping = false;
   process.once('SIGTERM', () => {
+    isStopping = true;
+    retention.stop();
     engine.stop();
+    gateway.stop();
+    // A standby waits for the lock without end; nothing of its own would be lost.
+    setTimeout(() => process.exit(0), 5000).unref();
     void app.close().then(() => store[Symbol.asyncDispose]());
   });
+  log.info('waiting to become the one engine');
+  await engine.start().catch((error: Error) => {
+    if (!isStopping) throw error;
+  });
+  if (isStopping) return;
+  await ensureToken(config.data, access);
+  log.info({ port: config.port }, 'this is the one engine');
+  retention.start();
 }
 
 try {
-  await run();
+  await run(readConfig());
 } catch (error) {
   process.stderr.write(`${String(error)}\n`);
-  process.exitCode = error instanceof DatabaseTooNewError ? EXIT_DATABASE_TOO_NEW : 1;
+  process.exit(error instanceof DatabaseTooNewError ? EXIT_DATABASE_TOO_NEW : 1);
 }

@@ -1,79 +1,246 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
+import {
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  utimes,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { ObjectStat, ObjectStore, StoredObject } from './object-store.ts';
+import { ObjectDamagedError, ObjectMissingError } from './object-store.ts';
 
-export interface StoredObject {
-  readonly object: string;
-  readonly sizeBytes: number;
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** What a crash left of a put; one that is alive writes more often. */
+const LEFTOVER_AGE_MS = DAY_MS;
+/** 64 kB, the default, spends half its time on the way to the thread pool. */
+const CHUNK_BYTES = 1024 * 1024;
+
+const isCode = (error: unknown, code: string): boolean =>
+  (error as NodeJS.ErrnoException).code === code;
+
+/** A file that is gone was used before any time. */
+function absent(error: unknown): { readonly mtimeMs: number } {
+  if (!isCode(error, 'ENOENT')) throw error;
+  return { mtimeMs: -Infinity };
 }
 
-export class ObjectMissingError extends Error {
-  override name = 'ObjectMissingError';
-  readonly code = 'object_missing';
+async function hashFile(file: string): Promise<StoredObject> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
+    hash.update(chunk as Buffer);
+    sizeBytes += (chunk as Buffer).length;
+  }
+  return { object: hash.digest('hex'), sizeBytes };
 }
 
-/** Content-addressed objects in a folder: `ab/cd…`, named by the SHA-256 of what they hold. */
-export class FolderObjects {
+async function syncPath(target: string): Promise<void> {
+  const handle = await open(target);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Objects in a folder: `ab/cd…`, named by the SHA-256 of what they hold.
+ *
+ * A put writes below `incoming`, forces the content to the disk, renames it into place and forces
+ * the folder: results are told to the server when the put has answered, and the server's record
+ * of them must not outlive them. Content that is there already is only touched.
+ */
+export class FolderObjects implements ObjectStore {
   readonly folder: string;
+  readonly #incoming: string;
+  #ready: Promise<void> | undefined;
 
   constructor(folder: string) {
     this.folder = folder;
+    this.#incoming = path.join(folder, 'incoming');
   }
 
   pathOf(object: string): string {
-    if (!/^[0-9a-f]{64}$/.test(object)) throw new ObjectMissingError(`${object} is no SHA-256`);
+    if (!/^[0-9a-f]{64}$/.test(object)) throw new ObjectMissingError(object, this.folder);
     return path.join(this.folder, object.slice(0, 2), object.slice(2));
   }
 
-  async has(object: string): Promise<boolean> {
-    return (await stat(this.pathOf(object)).catch(() => undefined)) !== undefined;
+  async #stats(object: string): Promise<Stats> {
+    const file = this.pathOf(object);
+    return stat(file).catch((error: unknown) => this.#fail(object, error));
   }
 
-  async putStream(source: Readable): Promise<StoredObject> {
-    await mkdir(path.join(this.folder, 'incoming'), { recursive: true });
-    const temporary = path.join(this.folder, 'incoming', randomUUID());
-    const hash = createHash('sha256');
-    let sizeBytes = 0;
-    const meter = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk);
-        sizeBytes += chunk.length;
-        done(null, chunk);
+  #fail(object: string, error: unknown): never {
+    if (isCode(error, 'ENOENT')) throw new ObjectMissingError(object, this.folder);
+    throw error;
+  }
+
+  async has(object: string): Promise<boolean> {
+    return this.stat(object).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof ObjectMissingError) return false;
+        throw error;
       },
-    });
-    try {
-      await pipeline(source, meter, createWriteStream(temporary, { mode: 0o600, flush: true }));
-      const object = hash.digest('hex');
-      await mkdir(path.dirname(this.pathOf(object)), { recursive: true });
-      await rename(temporary, this.pathOf(object));
-      return { object, sizeBytes };
-    } catch (error) {
-      await rm(temporary, { force: true });
+    );
+  }
+
+  async stat(object: string): Promise<ObjectStat> {
+    const { size, mtimeMs } = await this.#stats(object);
+    return { object, sizeBytes: size, usedAtMs: mtimeMs };
+  }
+
+  /** A file below `incoming` that is gone when the work has ended, whatever its end. */
+  async #withTemporary<T>(work: (temporary: string) => Promise<T>): Promise<T> {
+    this.#ready ??= this.#prepare();
+    await this.#ready.catch((error: unknown) => {
+      this.#ready = undefined;
       throw error;
+    });
+    const temporary = path.join(this.#incoming, randomUUID());
+    try {
+      return await work(temporary);
+    } finally {
+      await rm(temporary, { force: true });
     }
   }
 
-  putFile(file: string): Promise<StoredObject> {
-    return this.putStream(createReadStream(file));
+  async #prepare(): Promise<void> {
+    await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#incoming)) {
+      const file = path.join(this.#incoming, name);
+      const stats = await stat(file).catch(() => undefined);
+      if (stats !== undefined && stats.mtimeMs < Date.now() - LEFTOVER_AGE_MS) {
+        await rm(file, { force: true });
+      }
+    }
   }
 
-  async read(object: string, start = 0, end?: number): Promise<Readable> {
-    const handle = await open(this.pathOf(object)).catch(() => {
-      throw new ObjectMissingError(`object ${object} is not in ${this.folder}`);
+  putStream(source: Readable): Promise<StoredObject> {
+    return this.#withTemporary(async (temporary) => {
+      const hash = createHash('sha256');
+      let sizeBytes = 0;
+      const meter = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          hash.update(chunk);
+          sizeBytes += chunk.length;
+          done(null, chunk);
+        },
+      });
+      await pipeline(source, meter, createWriteStream(temporary, { mode: 0o600 }));
+      return this.#settle(temporary, { object: hash.digest('hex'), sizeBytes });
     });
-    return handle.createReadStream({ start, ...(end === undefined ? {} : { end }) });
   }
 
-  /** Lays an object at a path of its own, so that a task which edits it harms nobody else. */
+  /** The copy is hashed, not the file, which may change meanwhile; file systems that can share it. */
+  putFile(file: string): Promise<StoredObject> {
+    return this.#withTemporary(async (temporary) => {
+      await copyFile(file, temporary, constants.COPYFILE_FICLONE);
+      await chmod(temporary, 0o600);
+      return this.#settle(temporary, await hashFile(temporary));
+    });
+  }
+
+  async #settle(temporary: string, stored: StoredObject): Promise<StoredObject> {
+    const target = this.pathOf(stored.object);
+    const folder = path.dirname(target);
+    if (!(await this.#touch(target, stored.sizeBytes))) {
+      const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+      await syncPath(temporary);
+      await rename(temporary, target);
+      if (made !== undefined) await syncPath(this.folder);
+    }
+    await syncPath(folder);
+    return stored;
+  }
+
+  /** False when it is not there whole. */
+  async #touch(target: string, sizeBytes: number): Promise<boolean> {
+    const stats = await stat(target).catch(() => undefined);
+    if (stats?.size !== sizeBytes) return false;
+    const now = new Date();
+    return utimes(target, now, now).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async read(object: string, start = 0, end = Infinity): Promise<Readable> {
+    if (start < 0 || end < start) throw new RangeError(`no range of bytes: ${start} to ${end}`);
+    const handle = await open(this.pathOf(object)).catch((error: unknown) =>
+      this.#fail(object, error),
+    );
+    const { size } = await handle.stat();
+    const source = handle.createReadStream({ start, end, highWaterMark: CHUNK_BYTES });
+    return start > 0 || end < size - 1 ? source : this.#checked(object, source);
+  }
+
+  #checked(object: string, source: Readable): Readable {
+    const hash = createHash('sha256');
+    const { folder } = this;
+    const check = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        hash.update(chunk);
+        done(null, chunk);
+      },
+      flush(done) {
+        const found = hash.digest('hex');
+        done(found === object ? null : new ObjectDamagedError(object, folder, found));
+      },
+    });
+    // An error reaches the reader through the last stream; the promise has nobody to tell.
+    pipeline(source, check).catch(() => undefined);
+    return check;
+  }
+
   async copyTo(object: string, target: string): Promise<void> {
+    const source = this.pathOf(object);
+    await this.#stats(object);
     await mkdir(path.dirname(target), { recursive: true });
-    await copyFile(this.pathOf(object), target).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-      throw new ObjectMissingError(`object ${object} is not in ${this.folder}`);
+    await copyFile(source, target, constants.COPYFILE_FICLONE);
+    const found = (await hashFile(target)).object;
+    if (found === object) return;
+    await rm(target, { force: true });
+    throw new ObjectDamagedError(object, this.folder, found);
+  }
+
+  async *list(): AsyncIterable<ObjectStat> {
+    const names = await readdir(this.folder).catch(() => []);
+    for (const prefix of names.filter((name) => /^[0-9a-f]{2}$/.test(name)).toSorted()) {
+      for await (const { name } of await opendir(path.join(this.folder, prefix))) {
+        const found = await this.stat(prefix + name).catch(() => undefined);
+        if (found !== undefined) yield found;
+      }
+    }
+  }
+
+  /**
+   * Moved away first and looked at then: a put either touches it before the move, which is seen
+   * here, or finds nothing after it and brings its own copy.
+   */
+  remove(object: string, usedBeforeMs: number): Promise<boolean> {
+    return this.#withTemporary(async (temporary) => {
+      const source = this.pathOf(object);
+      const { mtimeMs } = await stat(source).catch(absent);
+      if (mtimeMs >= usedBeforeMs) return false;
+      const isMoved = await rename(source, temporary).then(() => true, absent);
+      if (isMoved !== true || (await stat(temporary)).mtimeMs < usedBeforeMs) return true;
+      await link(temporary, source).catch((error: unknown) => {
+        if (!isCode(error, 'EEXIST')) throw error;
+      });
+      return false;
     });
   }
 }

@@ -35,7 +35,9 @@ alter table job
   add column queue text not null default 'default',
   add column row_count integer,
   add column untouched_since_ms bigint,
-  add column parameter_set_id integer references parameter_set;
+  add column parameter_set_id integer references parameter_set,
+  -- Being pruned: to everybody else it is gone already.
+  add column is_expired boolean not null default false;
 update job set row_count = next_position, untouched_since_ms = submitted_at_ms,
   queue = coalesce(spec->>'queue', 'default');
 alter table job alter column row_count set not null, alter column untouched_since_ms set not null;

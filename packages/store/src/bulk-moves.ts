@@ -58,7 +58,8 @@ function moveCounts(counts: StateCounts, moved: readonly Moved[]): StateCounts {
 
 async function lockJob(client: PoolClient, jobId: number): Promise<JobRecord> {
   const { rows } = await client.query<JobRecord>(
-    `select ${selectList(jobColumns, 'job')} from job where job_id = $1 for update`,
+    `select ${selectList(jobColumns, 'job')} from job
+     where job_id = $1 and not is_expired for update`,
     [jobId],
   );
   if (rows[0] === undefined) throw new Error(`there is no job_${jobId}`);

@@ -192,7 +192,8 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
 
   async loadJob(jobId: number): Promise<JobRecord | undefined> {
     const { rows } = await this.pool.query<JobRecord>(
-      `select ${selectList(jobColumns, 'job')} from job where job_id = $1`,
+      `select ${selectList(jobColumns, 'job')} from job
+       where job_id = $1 and not is_expired`,
       [jobId],
     );
     return rows[0];

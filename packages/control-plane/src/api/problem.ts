@@ -1,19 +1,19 @@
 import type { FastifyReply } from 'fastify';
-import type { z } from 'zod';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+
+export interface Issue {
+  readonly where: string;
+  readonly what: string;
+}
 
 /** An error for the caller (RFC 9457): what is wrong, where, what to do. */
 export class ProblemError extends Error {
   override name = 'ProblemError';
   readonly status: number;
   readonly code: string;
-  readonly issues: readonly { readonly where: string; readonly what: string }[];
+  readonly issues: readonly Issue[];
 
-  constructor(
-    status: number,
-    code: string,
-    detail: string,
-    issues: readonly { readonly where: string; readonly what: string }[] = [],
-  ) {
+  constructor(status: number, code: string, detail: string, issues: readonly Issue[] = []) {
     super(detail);
     this.status = status;
     this.code = code;
@@ -21,36 +21,53 @@ export class ProblemError extends Error {
   }
 }
 
-export function parseInput<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issues = result.error.issues.map((issue) => ({
-    where: issue.path.join('.') || '(whole)',
-    what: issue.message,
+/** What the schemas of a route found wrong with a request. */
+function invalidInput(error: Error): ProblemError | undefined {
+  if (!hasZodFastifySchemaValidationErrors(error)) return undefined;
+  const issues = error.validation.map((issue) => ({
+    where: issue.instancePath.slice(1).replaceAll('/', '.') || '(whole)',
+    what: issue.message ?? issue.keyword,
   }));
   const detail = issues.map(({ where, what }) => `${where}: ${what}`).join('; ');
-  throw new ProblemError(422, 'invalid_input', detail, issues);
+  return new ProblemError(422, 'invalid_input', detail, issues);
+}
+
+const STATUS_BY_NAME: Readonly<Record<string, readonly [number, string]>> = {
+  NotFoundError: [404, 'not_found'],
+  ObjectMissingError: [404, 'object_missing'],
+  UnavailableError: [503, 'unavailable'],
+};
+
+/** PostgreSQL's own codes for "I am not there": class 08 and 57P, and what the sockets say. */
+const isConnectionLost = (code: string): boolean =>
+  /^(08...|57P..|ECONNREFUSED|ECONNRESET|EPIPE)$/.test(code);
+
+function toProblem(error: Error & { statusCode?: number; code?: string }): ProblemError {
+  if (error instanceof ProblemError) return error;
+  const known = STATUS_BY_NAME[error.name];
+  if (known !== undefined) return new ProblemError(...known, error.message);
+  if (
+    isConnectionLost(error.code ?? '') ||
+    /Connection terminated|timeout exceeded/.test(error.message)
+  ) {
+    return new ProblemError(503, 'unavailable', 'the database does not answer; ask again');
+  }
+  if (error.statusCode === 429) return new ProblemError(429, 'too_many_requests', error.message);
+  if (error.statusCode !== undefined && error.statusCode < 500) {
+    return new ProblemError(error.statusCode, 'bad_request', error.message);
+  }
+  return new ProblemError(500, 'internal', 'an internal error; the server log has it');
 }
 
 export function sendProblem(reply: FastifyReply, error: Error): FastifyReply {
-  const { status, code, issues } =
-    error instanceof ProblemError ? error : { ...describe(error), issues: [] };
-  const detail = status === 500 ? 'an internal error; the server log has it' : error.message;
+  const problem = invalidInput(error) ?? toProblem(error);
+  const { status, code, issues, message } = problem;
+  if (status >= 500) reply.log.error({ error: error.stack }, error.message);
+  if (status === 503) void reply.header('retry-after', '1');
+  // Not through the route's serializer: it knows the answer's schema, not the problem's.
   return reply
     .code(status)
     .type('application/problem+json')
-    .send({ type: `urn:majorana:${code}`, title: code, status, detail, issues });
-}
-
-function describe(error: Error & { statusCode?: number; code?: string }): {
-  status: number;
-  code: string;
-} {
-  if (error.name === 'NotFoundError') return { status: 404, code: 'not_found' };
-  if (error.name === 'ObjectMissingError') return { status: 404, code: 'object_missing' };
-  if (error.name === 'UnavailableError') return { status: 503, code: 'unavailable' };
-  if (error.statusCode !== undefined && error.statusCode < 500) {
-    return { status: error.statusCode, code: 'bad_request' };
-  }
-  return { status: 500, code: 'internal' };
+    .serializer((value: unknown) => JSON.stringify(value))
+    .send({ type: `urn:majorana:${code}`, title: code, status, detail: message, issues });
 }

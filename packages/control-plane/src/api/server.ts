@@ -1,79 +1,88 @@
-import { createHash } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import swagger from '@fastify/swagger';
+import type { FastifyBaseLogger } from 'fastify';
 import fastify from 'fastify';
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+} from 'fastify-type-provider-zod';
+import type { Metrics } from '../metrics.ts';
+import { guard } from './auth.ts';
+import type { Api, ApiContext } from './context.ts';
+import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem } from './problem.ts';
-import type { ApiContext } from './routes.ts';
-import { jobRoutes, objectRoutes, taskRoutes } from './routes.ts';
+import { addJobRoutes } from './routes/jobs.ts';
+import { addOperationRoutes } from './routes/operations.ts';
+import { addStreamRoutes } from './routes/streams.ts';
+import { addTaskRoutes } from './routes/tasks.ts';
 
-/** A spec with a million short records is about 60 MB. */
-const BODY_BYTES_MAX = 128 * 1024 * 1024;
+/** A spec with 10,000 inline records of a kilobyte, or an agent's news of 10,000 ends. */
+const BODY_BYTES_MAX = 32 * 1024 * 1024;
+/** A second and address: a notebook in a tight loop is slowed, an agent is not. */
+const REQUESTS_PER_SECOND = 2000;
 
-const hash = (token: string): string => createHash('sha256').update(token).digest('hex');
-export const hashToken = hash;
-
-/** What each role may do; a role may do what the ones before it may. */
-const ROLES = ['viewer', 'member', 'operator', 'admin'] as const;
-
-function neededRole(method: string, url: string): (typeof ROLES)[number] {
-  if (method === 'GET' || method === 'HEAD') return 'viewer';
-  return url.startsWith('/api/v1/agents/') ? 'operator' : 'member';
+function addHealth(app: Api, context: ApiContext, metrics: Metrics): void {
+  app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));
+  app.get('/readyz', { schema: { hide: true } }, (_request, reply) =>
+    reply.code(context.engine.isReady ? 200 : 503).send({ ready: context.engine.isReady }),
+  );
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+  app.get('/api/v1/openapi.json', { schema: { hide: true } }, () => openapi(app));
 }
 
-function guard(app: FastifyInstance, context: ApiContext): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.url === '/healthz' || request.url === '/readyz') return;
-    const [scheme, token] = (request.headers.authorization ?? '').split(' ');
-    if (scheme !== 'Bearer' || token === undefined) {
-      throw new ProblemError(
-        401,
-        'unauthenticated',
-        'send "Authorization: Bearer TOKEN"; the first token is in the data folder, file "token"',
-      );
-    }
-    const role = await context.reads.roleOf(hash(token));
-    if (role === undefined)
-      throw new ProblemError(401, 'unauthenticated', 'this token is not known');
-    const needed = neededRole(request.method, request.url);
-    if (ROLES.indexOf(role as (typeof ROLES)[number]) < ROLES.indexOf(needed)) {
-      throw new ProblemError(
-        403,
-        'forbidden',
-        `this needs the role ${needed}, the token has ${role}`,
-      );
-    }
+function observe(app: Api, metrics: Metrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const { method } = request;
+    const route = request.routeOptions.url ?? 'none';
+    if (/\/(sync|events|logs)$/.test(route)) return;
+    const status = `${Math.floor(reply.statusCode / 100)}xx`;
+    metrics.requestSeconds.observe({ method, route, status }, reply.elapsedTime / 1000);
+    if (method === 'GET') return;
+    const ms = Math.round(reply.elapsedTime);
+    request.log.info({ method, route, status: reply.statusCode, ms }, 'request');
   });
 }
 
 export async function buildServer(
   context: ApiContext,
+  metrics: Metrics,
   loggerInstance: FastifyBaseLogger,
-): Promise<FastifyInstance> {
-  const app: FastifyInstance = fastify({
+): Promise<Api> {
+  const app: Api = fastify({
     loggerInstance,
     bodyLimit: BODY_BYTES_MAX,
     disableRequestLogging: true,
+    // Followers of logs and events would hold a stopping server for ever.
+    forceCloseConnections: true,
   });
-  app.setErrorHandler((error: Error, request, reply) => {
-    if (!(error instanceof ProblemError))
-      request.log.error({ error: error.stack, url: request.url }, error.message);
-    return sendProblem(reply, error);
-  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler((error: Error, _request, reply) => sendProblem(reply, error));
   app.setNotFoundHandler((request, reply) =>
     sendProblem(
       reply,
       new ProblemError(404, 'not_found', `there is no ${request.method} ${request.url}`),
     ),
   );
-  // 2,000 a second and address: a notebook in a tight loop is slowed, an agent is not.
-  await app.register(rateLimit, { max: 2000, timeWindow: 1000 });
+  await app.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1000 });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Majorana', version: '0.1.0', license: { name: 'Apache-2.0' } },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{ token: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
   guard(app, context);
-  app.get('/healthz', () => ({ status: 'ok' }));
-  app.get('/readyz', (_request, reply) =>
-    reply.code(context.engine.isReady ? 200 : 503).send({ ready: context.engine.isReady }),
-  );
-  jobRoutes(app, context);
-  taskRoutes(app, context);
-  objectRoutes(app, context);
+  observe(app, metrics);
+  addHealth(app, context, metrics);
+  addJobRoutes(app, context);
+  addTaskRoutes(app, context);
+  addStreamRoutes(app, context);
+  addOperationRoutes(app, context);
   return app;
 }

@@ -1,4 +1,5 @@
 import type { Resources, TaskState } from '@majorana/core';
+import { isHeld } from '@majorana/core';
 import type {
   AgentSync,
   Explanation,
@@ -7,13 +8,21 @@ import type {
   QueueSettings,
   StagedObject,
 } from '@majorana/protocol';
-import type { BulkMove, BulkResult, EngineStore, JobRecord, TaskRecord } from '@majorana/store';
+import type {
+  BulkMove,
+  BulkResult,
+  Change,
+  EngineStore,
+  JobRecord,
+  TaskRecord,
+} from '@majorana/store';
 import { elementDependency, settleElements, settleWaiting, upstreamOf } from './dependencies.ts';
 import { dispatch } from './dispatch.ts';
 import { explain } from './explain.ts';
 import { taskIndexOf } from './indexes.ts';
 import { makeLease } from './lease.ts';
 import {
+  attemptIdOf,
   endOrders,
   onAgentSync,
   onCancelJob,
@@ -24,7 +33,7 @@ import {
   settle,
   unconfirmedLeases,
 } from './reactor.ts';
-import { EngineState, QUEUED_WINDOW_MAX, untouchedCount } from './state.ts';
+import { EngineState, QUEUED_WINDOW_MAX, taskKey, untouchedCount } from './state.ts';
 
 export interface EngineClock {
   nowMs(): number;
@@ -34,8 +43,11 @@ export interface EngineClock {
 
 /** What the engine tells those who wait for something to happen. */
 export interface EngineListener {
+  onCommit(change: Change, tookMs: number): void;
   onJobs(jobIds: readonly number[]): void;
   onAgents(agentIds: readonly string[]): void;
+  /** A write failed: memory is thrown away and loaded again. */
+  onReload(error: Error): void;
 }
 
 export class NotFoundError extends Error {
@@ -72,7 +84,12 @@ const RELOAD_DELAY_MS = 250;
 /** Rows moved at once: about half a second, in which agents wait. */
 const BULK_ROWS = 50_000;
 const LEASES_PER_ANSWER_MAX = 1024;
-const QUIET: EngineListener = { onJobs: () => undefined, onAgents: () => undefined };
+const QUIET: EngineListener = {
+  onCommit: () => undefined,
+  onJobs: () => undefined,
+  onAgents: () => undefined,
+  onReload: () => undefined,
+};
 
 /**
  * The one writer. Ideally every input is its own step and its own transaction; for speed a turn
@@ -270,6 +287,16 @@ export class Engine {
     }));
   }
 
+  /** The attempt that an agent holds of a task now. */
+  heldAttempt(
+    jobId: number,
+    position: number,
+  ): { readonly agentId: string; readonly attemptId: string } | undefined {
+    const task = this.state.tasks.get(taskKey(jobId, position));
+    if (task === undefined || task.agentId === null || !isHeld(task.state)) return undefined;
+    return { agentId: task.agentId, attemptId: attemptIdOf(this.state, task) };
+  }
+
   explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {
     const job = this.state.jobs.get(jobId);
     if (job === undefined) return undefined;
@@ -393,6 +420,7 @@ export class Engine {
       for (const one of [...inputs, ...this.#inputs.splice(0), ...this.#errands.splice(0)]) {
         one.reject(error);
       }
+      this.#listener.onReload(cause as Error);
       await this.#reload();
     }
   }
@@ -403,8 +431,10 @@ export class Engine {
     dispatch(state, nowMs);
     const change = state.takeChange();
     if (change !== undefined) {
+      const begunMs = this.#clock.nowMs();
       await this.#store.commit(change);
       state.markWritten();
+      this.#listener.onCommit(change, this.#clock.nowMs() - begunMs);
       this.#listener.onJobs(change.jobs.map((job) => job.jobId));
       await this.#refill(state);
     }

@@ -1,0 +1,172 @@
+import { randomBytes } from 'node:crypto';
+import {
+  agentSyncSchema,
+  agentViewSchema,
+  nameSchema,
+  queueSettingsSchema,
+  queueViewSchema,
+  ROLES,
+  tokenRequestSchema,
+  tokenViewSchema,
+} from '@majorana/protocol';
+import { TASK_STATES, ZERO_COUNTS } from '@majorana/core';
+import type { QueueSummary } from '@majorana/store';
+import { z } from 'zod';
+import { DEFAULT_QUEUE } from '../../engine/state.ts';
+import { hashToken } from '../auth.ts';
+import type { Api, ApiContext } from '../context.ts';
+import { INT32_MAX } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+const queueView = ({ name, settings, openJobs, counts }: QueueSummary) => ({
+  ...DEFAULT_QUEUE,
+  ...settings,
+  name,
+  openJobs,
+  counts: Object.fromEntries(
+    TASK_STATES.map((state) => [state, counts[state] ?? 0]),
+  ) as typeof ZERO_COUNTS,
+});
+
+function addQueues(app: Api, context: ApiContext): void {
+  const { engine, reads } = context;
+  app.get(
+    '/api/v1/queues',
+    {
+      schema: {
+        summary: 'Queues, with what waits and runs in them',
+        response: { 200: z.object({ queues: z.array(queueViewSchema) }) },
+      },
+    },
+    async () => ({ queues: (await reads.queues()).map(queueView) }),
+  );
+  app.put(
+    '/api/v1/queues/:name',
+    {
+      schema: {
+        summary: 'Set a queue’s weight, limit and pause',
+        params: z.object({ name: nameSchema }),
+        body: queueSettingsSchema,
+        response: { 200: queueViewSchema },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      await engine.setQueue(name, request.body);
+      const summary = (await reads.queues()).find((queue) => queue.name === name);
+      return queueView(summary ?? { name, settings: request.body, openJobs: 0, counts: {} });
+    },
+  );
+}
+
+function addAgents(app: Api, context: ApiContext): void {
+  const { engine, gateway } = context;
+  app.get(
+    '/api/v1/agents',
+    {
+      schema: {
+        summary: 'Agents that are connected, with what they have and have free',
+        response: { 200: z.object({ agents: z.array(agentViewSchema) }) },
+      },
+    },
+    () => ({
+      agents: [...engine.state.agents.values()].map((agent) => ({
+        id: agent.agentId,
+        capacity: { ...agent.capacity, countable: { ...agent.capacity.countable } },
+        free: { ...agent.free, countable: { ...agent.free.countable } },
+        heldCount: agent.leased.size,
+        lastSeenMs: agent.lastSeenMs,
+      })),
+    }),
+  );
+  app.post(
+    '/api/v1/agents/sync',
+    {
+      schema: {
+        summary: 'An agent’s exchange: its news for its orders',
+        body: agentSyncSchema,
+        response: {
+          200: z.object({
+            leases: z.array(z.any()),
+            endAttemptIds: z.array(z.string()),
+            forgetAttemptIds: z.array(z.string()),
+            logRequests: z.array(z.any()),
+          }),
+        },
+      },
+      // Checked by the compiler; thousands of leases need no second look.
+      serializerCompiler: () => (answer) => JSON.stringify(answer),
+    },
+    async (request) => (await gateway.exchange(request.body)) as never,
+  );
+}
+
+function addTokens(app: Api, context: ApiContext): void {
+  const { access } = context;
+  app.get(
+    '/api/v1/whoami',
+    {
+      schema: {
+        summary: 'Whose token this is',
+        response: {
+          200: z.object({
+            user: z.string(),
+            role: z.enum(ROLES),
+            project: z.string().nullable(),
+          }),
+        },
+      },
+    },
+    (request) => request.access,
+  );
+  app.get(
+    '/api/v1/tokens',
+    {
+      schema: {
+        summary: 'Tokens, without their secrets',
+        response: { 200: z.object({ tokens: z.array(tokenViewSchema) }) },
+      },
+    },
+    async () => ({ tokens: await access.list() }),
+  );
+  app.post(
+    '/api/v1/tokens',
+    {
+      schema: {
+        summary: 'A new token; its secret is told this once',
+        body: tokenRequestSchema,
+        response: { 201: tokenViewSchema.extend({ token: z.string() }) },
+      },
+    },
+    async (request, reply) => {
+      const token = newToken();
+      const { user, role, project = null } = request.body;
+      const view = await access.add(hashToken(token), { user, role, project });
+      return reply.code(201).send({ ...view, token });
+    },
+  );
+  app.delete(
+    '/api/v1/tokens/:tokenId',
+    {
+      schema: {
+        summary: 'Take a token back',
+        params: z.object({ tokenId: z.coerce.number().int().min(1).max(INT32_MAX) }),
+        response: { 204: z.null() },
+      },
+    },
+    async (request, reply) => {
+      const { tokenId } = request.params;
+      if (await access.remove(tokenId)) return reply.code(204).send(null);
+      throw new ProblemError(404, 'not_found', `there is no token ${tokenId}`);
+    },
+  );
+}
+
+/** 192 random bits; the prefix lets a secret scanner know it. */
+export const newToken = (): string => `mjr_${randomBytes(24).toString('base64url')}`;
+
+export function addOperationRoutes(app: Api, context: ApiContext): void {
+  addQueues(app, context);
+  addAgents(app, context);
+  addTokens(app, context);
+}

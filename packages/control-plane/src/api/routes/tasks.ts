@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import { isTerminal } from '@majorana/core';
+import { LOG_STREAMS, taskDetailSchema } from '@majorana/protocol';
+import { z } from 'zod';
+import { untouchedSentence } from '../../engine/explain.ts';
+import { fieldsOf } from '../../engine/lease.ts';
+import type { Api, ApiContext, FoundTask } from '../context.ts';
+import { findTask, idParams } from '../context.ts';
+import { readLog } from '../task-log.ts';
+import { artifactView, attemptView, taskView, transitionView } from '../views.ts';
+
+const BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+async function describeFields(
+  context: ApiContext,
+  { job, position }: FoundTask,
+): Promise<Record<string, string>> {
+  const { array } = job.spec;
+  const record =
+    array.kind === 'range' ? {} : await context.store.loadFields(array.parameterSetId, position);
+  return fieldsOf(job.spec, { jobId: job.jobId, position }, record);
+}
+
+function addDetail(app: Api, context: ApiContext): void {
+  const { engine, reads } = context;
+  app.get(
+    '/api/v1/tasks/:id',
+    {
+      schema: {
+        summary: 'One task: why it waits or how it ended, its attempts, transitions and files',
+        params: idParams,
+        response: { 200: taskDetailSchema },
+      },
+    },
+    async (request) => {
+      const found = await findTask(context, request, request.params.id);
+      const { job, position, task } = found;
+      const isOver = isTerminal(task?.state ?? job.untouchedState);
+      const live = isOver ? undefined : engine.explain(job.jobId, position, task);
+      const [fields, attempts, transitions, artifacts] = await Promise.all([
+        describeFields(context, found),
+        reads.attempts(job.jobId, position),
+        reads.transitions(job.jobId, position),
+        reads.taskArtifacts(job.jobId, position),
+      ]);
+      return {
+        task: taskView(job, position, task),
+        explanation: live ?? { sentence: task?.reason ?? untouchedSentence(job) },
+        fields,
+        attempts: attempts.map((attempt) => attemptView(job, attempt)),
+        transitions: transitions.map((transition) => transitionView(job, transition)),
+        artifacts: artifacts.map((artifact) => artifactView(job, artifact)),
+      };
+    },
+  );
+}
+
+function addLogs(app: Api, context: ApiContext): void {
+  app.get(
+    '/api/v1/tasks/:id/logs',
+    {
+      schema: {
+        summary: 'What an attempt wrote, also while it runs',
+        params: idParams,
+        querystring: z.object({
+          stream: z.enum(LOG_STREAMS).default('stdout'),
+          offset: z.coerce.number().int().min(0).max(BYTES_MAX).default(0),
+          bytesMax: z.coerce.number().int().min(0).max(BYTES_MAX).default(BYTES_MAX),
+          /** Stay until the attempt has ended. */
+          follow: z.enum(['true', 'false']).default('false'),
+          attempt: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
+        }),
+        produces: ['application/octet-stream'],
+      },
+    },
+    async (request, reply) => {
+      const found = await findTask(context, request, request.params.id);
+      const { follow, ...query } = request.query;
+      const log = readLog(context, found, { ...query, isFollowing: follow === 'true' });
+      return reply.type('application/octet-stream').send(Readable.from(log));
+    },
+  );
+}
+
+function addActions(app: Api, context: ApiContext): void {
+  const { engine } = context;
+  app.post(
+    '/api/v1/tasks/:id/cancel',
+    {
+      schema: {
+        summary: 'Cancel one task',
+        params: idParams,
+        response: { 200: z.object({ cancelled: z.number().int() }) },
+      },
+    },
+    async (request) => {
+      const { job, position } = await findTask(context, request, request.params.id);
+      return { cancelled: await engine.cancelTask(job.jobId, position) };
+    },
+  );
+  app.post(
+    '/api/v1/tasks/:id/retry',
+    {
+      schema: {
+        summary: 'Queue one ended task again',
+        params: idParams,
+        response: { 200: z.object({ retried: z.number().int() }) },
+      },
+    },
+    async (request) => {
+      const { job, position } = await findTask(context, request, request.params.id);
+      const states = ['failed', 'cancelled', 'succeeded'] as const;
+      return { retried: await engine.retry(job.jobId, { states, position }) };
+    },
+  );
+}
+
+export function addTaskRoutes(app: Api, context: ApiContext): void {
+  addDetail(app, context);
+  addLogs(app, context);
+  addActions(app, context);
+}

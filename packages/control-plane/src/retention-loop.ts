@@ -1,0 +1,80 @@
+import type { ObjectStore } from '@majorana/objects';
+import type { Retention } from '@majorana/store';
+import type { FastifyBaseLogger } from 'fastify';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** The first round waits: agents may still hold results of before this server started. */
+const FIRST_ROUND_MS = HOUR_MS;
+const ROUND_MS = 6 * HOUR_MS;
+/** An object younger than this may belong to a submission on its way. */
+const OBJECT_AGE_MS = DAY_MS;
+const JOBS_PER_ROUND = 1000;
+
+export interface RetentionOptions {
+  readonly keepDays: number;
+  readonly log: FastifyBaseLogger;
+}
+
+/** Prunes what has been kept long enough: jobs, parameter sets, and objects that nothing names. */
+export class RetentionLoop {
+  readonly #retention: Retention;
+  readonly #objects: ObjectStore;
+  readonly #options: RetentionOptions;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(retention: Retention, objects: ObjectStore, options: RetentionOptions) {
+    this.#retention = retention;
+    this.#objects = objects;
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#schedule(FIRST_ROUND_MS);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.round(Date.now())
+        .catch((error: Error) => this.#options.log.error({ error: error.stack }, 'pruning failed'))
+        .finally(() => this.#schedule(ROUND_MS));
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  /** One round; answers what it removed. */
+  async round(nowMs: number): Promise<{ jobs: number; objects: number }> {
+    const endedBeforeMs = nowMs - this.#options.keepDays * DAY_MS;
+    const jobIds = await this.#retention.expiredJobs(endedBeforeMs, JOBS_PER_ROUND);
+    for (const jobId of jobIds) await this.#retention.removeJob(jobId);
+    await this.#retention.removeUnusedParameterSets(nowMs - DAY_MS);
+    const objects = await this.#removeObjects(nowMs - OBJECT_AGE_MS);
+    const removed = { jobs: jobIds.length, objects };
+    if (removed.jobs + removed.objects > 0) this.#options.log.info(removed, 'pruned');
+    return removed;
+  }
+
+  /**
+   * Marks before it sweeps, and looks at ages before it marks: what is named after the mark is
+   * younger than a day, or was put again, which makes it young.
+   */
+  async #removeObjects(usedBeforeMs: number): Promise<number> {
+    const old = new Set<string>();
+    for await (const { object, usedAtMs } of this.#objects.list()) {
+      if (usedAtMs < usedBeforeMs) old.add(object);
+    }
+    if (old.size === 0) return 0;
+    for await (const used of this.#retention.usedObjects()) {
+      for (const object of used) old.delete(object);
+    }
+    let count = 0;
+    for (const object of old) {
+      if (await this.#objects.remove(object, usedBeforeMs)) count += 1;
+    }
+    return count;
+  }
+}

@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream';
+
+export interface StoredObject {
+  /** SHA-256 of the content, 64 hexadecimal digits. */
+  readonly object: string;
+  readonly sizeBytes: number;
+}
+
+export interface ObjectStat extends StoredObject {
+  /** When it was last put, be it for the first time or again: garbage collection goes by this. */
+  readonly usedAtMs: number;
+}
+
+export class ObjectMissingError extends Error {
+  override name = 'ObjectMissingError';
+  readonly code = 'object_missing';
+  readonly object: string;
+
+  constructor(object: string, where: string) {
+    super(`object ${object} is not in ${where}`);
+    this.object = object;
+  }
+}
+
+export class ObjectDamagedError extends Error {
+  override name = 'ObjectDamagedError';
+  readonly code = 'object_damaged';
+  readonly object: string;
+
+  constructor(object: string, where: string, found: string) {
+    super(`object ${object} in ${where} is damaged: its content has the SHA-256 ${found}`);
+    this.object = object;
+  }
+}
+
+/**
+ * Content-addressed objects. An object is there whole or not at all, and never changes. What a put
+ * has answered survives the loss of power. Memory is bounded whatever the size of an object.
+ */
+export interface ObjectStore {
+  putStream(source: Readable): Promise<StoredObject>;
+  putFile(file: string): Promise<StoredObject>;
+  has(object: string): Promise<boolean>;
+  stat(object: string): Promise<ObjectStat>;
+  /**
+   * Bytes `start` to `end`, both included and counted from 0, as in an HTTP Range header; what lies
+   * beyond the end of the object is left out. A read of the whole object checks its hash and fails
+   * at its end with an `ObjectDamagedError`; a range cannot be checked.
+   */
+  read(object: string, start?: number, end?: number): Promise<Readable>;
+  /** Lays a checked copy at a path, so that a task which edits it harms nobody else. */
+  copyTo(object: string, target: string): Promise<void>;
+  list(): AsyncIterable<ObjectStat>;
+  /** Removes it unless it has been put since; answers whether it is gone. */
+  remove(object: string, usedBeforeMs: number): Promise<boolean>;
+}

@@ -1,0 +1,78 @@
+import type pg from 'pg';
+
+/** Rows deleted in one statement: long ones would hold locks and swell the log. */
+const DELETE_ROWS = 10_000;
+
+/** What has been kept long enough: ended jobs, and parameter sets that no job uses. */
+export class Retention {
+  readonly #pool: pg.Pool;
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  /** Ended before a time, and no open job comes after them or takes their outputs; oldest first. */
+  async expiredJobs(endedBeforeMs: number, limit: number): Promise<number[]> {
+    const { rows } = await this.#pool.query<{ jobId: number }>(
+      `select job_id as "jobId" from job where ended_at_ms < $1 and not exists (
+         select from job open where open.ended_at_ms is null and (
+           open.spec->'after' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id)) or
+           open.spec->'inputsFromJobs' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id))))
+       order by ended_at_ms limit $2`,
+      [endedBeforeMs, limit],
+    );
+    return rows.map((row) => row.jobId);
+  }
+
+  /** From the mark on nobody finds or retries it; what is half pruned is found again. */
+  async removeJob(jobId: number): Promise<void> {
+    const { rowCount: marked } = await this.#pool.query(
+      'update job set is_expired = true where job_id = $1 and ended_at_ms is not null',
+      [jobId],
+    );
+    if (marked === 0) return;
+    for (const table of ['artifact', 'transition', 'attempt', 'task']) {
+      let rowCount: number | null = DELETE_ROWS;
+      while (rowCount === DELETE_ROWS) {
+        ({ rowCount } = await this.#pool.query(
+          `delete from ${table} where ctid = any(array(
+             select ctid from ${table} where job_id = $1 limit $2))`,
+          [jobId, DELETE_ROWS],
+        ));
+      }
+    }
+    await this.#pool.query('delete from job where job_id = $1', [jobId]);
+  }
+
+  /** Uploaded for a job that was never submitted, or whose job is gone. */
+  async removeUnusedParameterSets(createdBeforeMs: number): Promise<void> {
+    await this.#pool.query(
+      `delete from parameter_set s where created_at < to_timestamp($1 / 1000.0)
+       and not exists (select from job where job.parameter_set_id = s.parameter_set_id)`,
+      [createdBeforeMs],
+    );
+  }
+
+  /** Every object that a job, an attempt or a parameter set names, in pieces. */
+  async *usedObjects(): AsyncGenerator<string[]> {
+    const client = await this.#pool.connect();
+    try {
+      await client.query('begin read only');
+      await client.query(
+        `declare used cursor for
+         select object from artifact
+         union all select one->>'object' from job, jsonb_array_elements(job.spec->'inputs') one
+         union all select found[1] from parameter_block,
+           regexp_matches(records, '[0-9a-f]{64}', 'g') found`,
+      );
+      for (;;) {
+        const { rows } = await client.query<{ object: string }>(`fetch ${DELETE_ROWS} from used`);
+        if (rows.length === 0) return;
+        yield rows.map((row) => row.object);
+      }
+    } finally {
+      await client.query('rollback').catch(() => undefined);
+      client.release();
+    }
+  }
+}
