@@ -23,7 +23,11 @@ const kind = (name: string, meanMs: number): CallKind => ({
 const LOAD = kind('load', 20);
 const COMMIT = kind('commit', 3);
 const MOVE = kind('move', 10);
+/** Through the writer's session, so after what was asked before. */
+const QUERY = kind('query', 2);
+/** Through any other connection. */
 const READ = kind('read', 2);
+const TRANSACTIONS: readonly CallKind[] = [COMMIT, MOVE];
 /** A refused connection is known at once, one into nowhere when the driver gives up. */
 const REFUSED_MS = 1;
 const UNANSWERED_MS = 15_000;
@@ -41,6 +45,7 @@ export class FaultyStore implements EngineStore {
   readonly #outage: StoreOutage;
   readonly #life: Caller['life'];
   readonly #calls: OutsideCalls;
+  #isWriting = false;
 
   constructor(store: EngineStore, world: World, caller: Caller, outage: StoreOutage) {
     this.#store = store;
@@ -74,7 +79,7 @@ export class FaultyStore implements EngineStore {
   }
 
   loadQueuedTasks(jobId: number, limit: number): Promise<TaskRecord[]> {
-    return this.#call(READ, jobId, `queued of job_${jobId}`, () =>
+    return this.#call(QUERY, jobId, `queued of job_${jobId}`, () =>
       this.#store.loadQueuedTasks(jobId, limit),
     );
   }
@@ -90,7 +95,7 @@ export class FaultyStore implements EngineStore {
   }
 
   loadRowsAhead(jobId: number, fromPosition: number): Promise<number[]> {
-    return this.#call(READ, jobId, `rows of job_${jobId}`, () =>
+    return this.#call(QUERY, jobId, `rows of job_${jobId}`, () =>
       this.#store.loadRowsAhead(jobId, fromPosition),
     );
   }
@@ -106,6 +111,23 @@ export class FaultyStore implements EngineStore {
   }
 
   #call<T>(call: CallKind, jobId: number, text: string, act: () => Promise<T>): Promise<T> {
+    const { oracle } = this.#world;
+    if (TRANSACTIONS.includes(call)) {
+      // On one session their statements would mix.
+      if (this.#isWriting)
+        oracle.fail('session', '', `two transactions at once: ${call.name} ${text}`);
+      this.#isWriting = true;
+      const end = (): void => {
+        this.#isWriting = false;
+      };
+      const done = this.#send(call, jobId, text, act);
+      done.then(end, end);
+      return done;
+    }
+    return this.#send(call, jobId, text, act);
+  }
+
+  #send<T>(call: CallKind, jobId: number, text: string, act: () => Promise<T>): Promise<T> {
     const { time, trace } = this.#world;
     if (time.nowMs < this.#outage.untilMs) {
       trace.add('fault.store_away', jobId, `${call.name} ${text}`);

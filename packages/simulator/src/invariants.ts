@@ -49,7 +49,8 @@ export function followTransitions(
     const { fromState, toState, sequence } = step;
     const name = `transition ${sequence} (${fromState} to ${toState})`;
     const at = { after: { state, attemptNumber } };
-    if (fromState !== state) return { ...at, wrong: `${name} begins in ${fromState}, not ${state}` };
+    if (fromState !== state)
+      return { ...at, wrong: `${name} begins in ${fromState}, not ${state}` };
     if (!LEGAL.has(`${fromState}>${toState}`)) return { ...at, wrong: `${name} is not legal` };
     const expected = attemptNumber + (toState === 'leased' ? 1 : 0);
     if (step.attemptNumber !== expected) {

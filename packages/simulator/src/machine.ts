@@ -156,14 +156,12 @@ export class Machine {
     const { ignoresTerm } = running.plan;
     const { graceMs } = running;
     const quickMs = Math.min(graceMs, this.#random.exponential(TERM_MS_MEAN));
-    running.cancelEnd = this.#world.time.schedule(
-      ignoresTerm ? graceMs : quickMs,
-      () =>
-        this.#exit(attemptId, kept, {
-          kind: 'cancelled',
-          signal: ignoresTerm ? 9 : 15,
-          reason: 'cancelled by a user',
-        }),
+    running.cancelEnd = this.#world.time.schedule(ignoresTerm ? graceMs : quickMs, () =>
+      this.#exit(attemptId, kept, {
+        kind: 'cancelled',
+        signal: ignoresTerm ? 9 : 15,
+        reason: 'cancelled by a user',
+      }),
     );
   }
 

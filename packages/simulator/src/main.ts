@@ -45,7 +45,9 @@ for (let seed = from; seed < from + count && tally.failures.length < failuresMax
   if (report.violation !== undefined) process.stdout.write(`${formatReport(report, size)}\n`);
   if (performance.now() - toldAtMs > PROGRESS_EVERY_MS) {
     toldAtMs = performance.now();
-    process.stderr.write(`\r${tally.seedCount} of ${count} seeds, ${tally.failures.length} failed `);
+    process.stderr.write(
+      `\r${tally.seedCount} of ${count} seeds, ${tally.failures.length} failed `,
+    );
   }
 }
 process.stderr.write('\r');

@@ -144,7 +144,8 @@ export class PromiseOracle {
         if (!isMet) this.#fail('dependency', about, `${what} while its upstream is ${state}`);
         continue;
       }
-      const isMet = on === 'ok' ? upstream.counts.succeeded === upstream.taskCount : hasEnded(upstream);
+      const isMet =
+        on === 'ok' ? upstream.counts.succeeded === upstream.taskCount : hasEnded(upstream);
       if (!isMet) {
         const counts = JSON.stringify(upstream.counts);
         this.#fail('dependency', about, `${what} while job_${jobId} is ${counts}`);

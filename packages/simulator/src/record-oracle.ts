@@ -8,13 +8,7 @@ import type {
   TransitionRecord,
 } from '@majorana/store';
 import type { MemoryDatabase } from '@majorana/store/memory-store';
-import {
-  checkJob,
-  checkRetryCount,
-  checkTask,
-  followTransitions,
-  hasEnded,
-} from './invariants.ts';
+import { checkJob, checkRetryCount, checkTask, followTransitions, hasEnded } from './invariants.ts';
 import type { TaskStanding } from './invariants.ts';
 import { Usage } from './usage.ts';
 
@@ -83,7 +77,8 @@ export class RecordOracle {
       for (const [position, parts] of positions) this.#checkTask(jobId, position, parts);
     }
     for (const [jobId, before] of jobsBefore) this.#checkJob(jobId, before);
-    for (const jobId of touched.keys()) if (!jobsBefore.has(jobId)) this.#checkJob(jobId, undefined);
+    for (const jobId of touched.keys())
+      if (!jobsBefore.has(jobId)) this.#checkJob(jobId, undefined);
     for (const step of change.transitions) {
       if (step.toState === 'leased') this.#checkLease(step);
       const job = this.#database.jobs.get(step.jobId)!;

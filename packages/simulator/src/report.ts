@@ -49,7 +49,9 @@ export function formatSummary(tally: Tally): string {
     `${seedCount} seeds in ${seconds.toFixed(1)} s (${(seedCount / seconds).toFixed(1)} a second): ` +
       `${stepCount} steps, ${runCount} programs run, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours`,
     'faults:',
-    ...faults.map(([kind, count]) => `  ${String(count).padStart(9)}  ${kind.slice('fault.'.length)}`),
+    ...faults.map(
+      ([kind, count]) => `  ${String(count).padStart(9)}  ${kind.slice('fault.'.length)}`,
+    ),
     failures.length === 0
       ? 'no invariant was broken'
       : `broken in ${failures.length} seeds: ${failures.map((report) => report.seed).join(', ')}`,

@@ -1,3 +1,4 @@
+import { AgentGateway } from '@majorana/control-plane/api/agent-gateway';
 import { Engine, NotFoundError } from '@majorana/control-plane/engine/engine';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
@@ -17,7 +18,7 @@ export class ServerProcess {
   life: Life | undefined;
   #engine: Engine | undefined;
   #bootCount = 0;
-  #wakers = new Map<string, Set<() => void>>();
+  #gateway: AgentGateway | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -38,22 +39,24 @@ export class ServerProcess {
     const crash = (why: string): void => this.crash(why);
     const caller = { name, life, crash };
     const store = new FaultyStore(database.connect(), this.#world, caller, this.outage);
-    const wakers = new Map<string, Set<() => void>>();
-    const engine = new Engine(
-      store,
-      { nowMs: () => life.nowMs(), after: (delayMs, act) => life.after(delayMs, act) },
-      {
-        onJobs: () => undefined,
-        onAgents: (agentIds) => {
-          for (const agentId of agentIds) for (const wake of wakers.get(agentId) ?? []) wake();
-        },
-      },
-    );
+    const clock = {
+      nowMs: () => life.nowMs(),
+      after: (delayMs: number, act: () => void) => life.after(delayMs, act),
+    };
+    let wake = (_agentIds: readonly string[]): void => undefined;
+    const engine = new Engine(store, clock, {
+      onCommit: () => undefined,
+      onJobs: () => undefined,
+      onAgents: (agentIds) => wake(agentIds),
+      onReload: (error) => trace.add('reload', 0, `${name} ${String(error.cause ?? error)}`),
+    });
+    const gateway = new AgentGateway(engine, clock);
+    wake = (agentIds) => gateway.wake(agentIds);
     engine.start().then(
       () => {
         if (!life.isAlive) return;
         this.#engine = engine;
-        this.#wakers = wakers;
+        this.#gateway = gateway;
         trace.add('ready', 0, name);
       },
       (error: Error) => {
@@ -66,6 +69,7 @@ export class ServerProcess {
     if (this.life?.isAlive !== true) return;
     this.#world.trace.add('fault.server_crash', 0, why);
     this.#engine = undefined;
+    this.#gateway = undefined;
     this.life.end();
     this.#world.time.schedule(this.#random.exponential(RESTART_MS_MEAN), () => this.boot());
   }
@@ -103,39 +107,15 @@ export class ServerProcess {
     if (this.#engine === engine) this.#world.oracle.onQueueSet(mark, settings);
   }
 
-  /** As the API has it: news first, then orders, held back while there are none. */
+  /** As the API's route has it: checked by the schema, then handed to the gateway. */
   async sync(sent: AgentSync): Promise<AgentOrders> {
     const checked = agentSyncSchema.safeParse(sent);
     if (!checked.success) {
       this.#world.oracle.fail('protocol', '', `a sync that is refused: ${checked.error.message}`);
       throw new Error('invalid sync');
     }
-    const sync = checked.data;
-    const engine = this.#ready();
-    const forgetAttemptIds = await engine.takeNews(sync);
-    let orders = await engine.ordersFor(sync.agentId);
-    const size = orders.leases.length + orders.endAttemptIds.length + forgetAttemptIds.length;
-    if (size === 0 && sync.waitMs > 0) {
-      await this.#wait(sync.agentId, sync.waitMs);
-      orders = await engine.ordersFor(sync.agentId);
-    }
-    return { ...orders, forgetAttemptIds, logRequests: [] };
-  }
-
-  #wait(agentId: string, waitMs: number): Promise<void> {
-    const wakers = this.#wakers;
-    const { life } = this;
-    return new Promise((resolve) => {
-      const set = wakers.get(agentId) ?? new Set();
-      wakers.set(agentId, set);
-      const wake = (): void => {
-        set.delete(wake);
-        cancel();
-        resolve();
-      };
-      const cancel = life!.after(waitMs, wake);
-      set.add(wake);
-    });
+    if (this.#gateway === undefined) throw new Error('the server is not ready');
+    return this.#gateway.exchange(checked.data);
   }
 
   #ready(): Engine {

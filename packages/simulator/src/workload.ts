@@ -44,7 +44,10 @@ export interface WorkloadShape {
 }
 
 function drawResources(random: Random, largest: Resources): Partial<Resources> {
-  const cpuMillis = Math.min(random.pick([100, 250, 500, 1000, 1000, 2000, 4000]), largest.cpuMillis);
+  const cpuMillis = Math.min(
+    random.pick([100, 250, 500, 1000, 1000, 2000, 4000]),
+    largest.cpuMillis,
+  );
   const memoryBytes = Math.min(
     random.pick([256, 512, 512, 1024, 2048, 4096]) * MEBIBYTE,
     largest.memoryBytes,
@@ -110,11 +113,7 @@ function drawAfter(random: Random, earlier: readonly PlannedJob[], taskCount: nu
   return after;
 }
 
-function drawArray(
-  random: Random,
-  database: MemoryDatabase,
-  taskCount: number,
-): JobSpec['array'] {
+function drawArray(random: Random, database: MemoryDatabase, taskCount: number): JobSpec['array'] {
   if (taskCount <= 500 && random.chance(0.15)) {
     const records = Array.from({ length: taskCount }, (_, n) => ({ molecule: `C${n}` }));
     return {
