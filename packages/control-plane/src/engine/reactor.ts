@@ -156,8 +156,6 @@ function onAttemptEvent(
   );
 }
 
-const neverStarted: AttemptOutcome = { kind: 'cancelled', reason: 'cancelled before it started' };
-
 /** An agent's news. Answers with the attempts whose end is on record now. */
 export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): string[] {
   const agent =
@@ -172,13 +170,6 @@ export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number):
   const reported = new Set(sync.heldAttemptIds);
   for (const attemptId of ended) reported.delete(attemptId);
   agent.reported = reported;
-  // A lease that was cancelled before the agent had it will not be sent again: it ends here.
-  for (const key of agent.leased) {
-    const task = state.tasks.get(key)!;
-    if (!task.isCancelling || reported.has(attemptIdOf(state, task))) continue;
-    const event = { outcome: neverStarted, peakMemoryBytes: 0, cpuTimeMs: 0 };
-    onAttemptEnded(state, task, event, nowMs);
-  }
   return ended;
 }
 
@@ -188,17 +179,25 @@ export function attemptIdOf(state: EngineState, task: TaskRecord): string {
   return formatAttemptId({ jobId, taskIndex: taskIndexOf(spec, task.position), attemptNumber });
 }
 
-/** Attempts an agent holds and must end: cancelled by a user, or fenced by a later epoch. */
+/**
+ * Attempts an agent must end: cancelled by a user, or fenced by a later epoch. A cancelled one that
+ * the agent does not name is ended too, by name: a report that is old, or that crossed with the
+ * lease, proves nothing about what the agent holds.
+ */
 export function endOrders(state: EngineState, agentId: string): string[] {
   const agent = state.agents.get(agentId);
-  return [...(agent?.reported ?? [])].filter((attemptId) => {
+  const reported = [...(agent?.reported ?? [])].filter((attemptId) => {
     const at = locate(state, attemptId);
     if (at !== undefined && !state.isWritten(at.jobId, at.position)) return false;
     return currentHolder(state, attemptId, agentId)?.isCancelling ?? true;
   });
+  const unconfirmed = unconfirmedLeases(state, agentId)
+    .filter((task) => task.isCancelling)
+    .map((task) => attemptIdOf(state, task));
+  return [...reported, ...unconfirmed];
 }
 
-/** Leases of an agent that it has not yet confirmed; sent until it has. */
+/** Leases of an agent that it has not yet confirmed; sent until it has, cancelled ones too. */
 export function unconfirmedLeases(state: EngineState, agentId: string): TaskRecord[] {
   const agent = state.agents.get(agentId);
   if (agent === undefined) return [];
@@ -206,9 +205,7 @@ export function unconfirmedLeases(state: EngineState, agentId: string): TaskReco
     .map((key) => state.tasks.get(key)!)
     .filter(
       (task) =>
-        !task.isCancelling &&
-        state.isWritten(task.jobId, task.position) &&
-        !agent.reported.has(attemptIdOf(state, task)),
+        state.isWritten(task.jobId, task.position) && !agent.reported.has(attemptIdOf(state, task)),
     );
 }
 
