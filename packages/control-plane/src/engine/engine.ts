@@ -108,7 +108,7 @@ export class Engine {
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #loadedAtMs = 0;
-  #outputs: { jobId: number; objects: Promise<StagedObject[]> } | undefined;
+  #outputs: { job: JobRecord; objects: Promise<StagedObject[]> } | undefined;
 
   constructor(store: EngineStore, clock: EngineClock, listener: EngineListener = QUIET) {
     this.#store = store;
@@ -269,20 +269,24 @@ export class Engine {
     return makeLease(spec, task, record, staged.flat());
   }
 
-  /** An array's tasks all ask for the same: the last answer is kept. */
-  #outputsOf(jobId: number): Promise<StagedObject[]> {
-    if (this.#outputs?.jobId === jobId) return this.#outputs.objects;
-    const objects = this.#loadStaged(jobId);
-    this.#outputs = { jobId, objects };
+  /** An array's tasks all ask for the same: the last answer is kept until that job changes. */
+  async #outputsOf(jobId: number): Promise<StagedObject[]> {
+    const job =
+      this.state.jobs.get(jobId) ??
+      this.state.endedUpstream.get(jobId) ??
+      (await this.#store.loadJob(jobId));
+    if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
+    // Records are replaced, never edited: the same record means that nothing has happened.
+    if (this.#outputs?.job === job) return this.#outputs.objects;
+    const objects = this.#loadStaged(job);
+    this.#outputs = { job, objects };
     objects.catch(() => (this.#outputs = undefined));
     return objects;
   }
 
-  async #loadStaged(jobId: number): Promise<StagedObject[]> {
-    const job = this.state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
-    if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
+  async #loadStaged({ jobId, spec }: JobRecord): Promise<StagedObject[]> {
     return (await this.#store.loadOutputs(jobId)).map(({ position, path, object }) => ({
-      path: `${taskIndexOf(job.spec, position)}/${path}`,
+      path: `${taskIndexOf(spec, position)}/${path}`,
       object,
     }));
   }
