@@ -30,7 +30,7 @@ export class ServerProcess {
   }
 
   boot(): void {
-    const { time, trace, faults, database } = this.#world;
+    const { time, trace, faults, database, oracle } = this.#world;
     this.#bootCount += 1;
     const name = `server#${this.#bootCount}`;
     const life = new Life(time, faults.drawClock(this.#random));
@@ -48,7 +48,11 @@ export class ServerProcess {
       onCommit: () => undefined,
       onJobs: () => undefined,
       onAgents: (agentIds) => wake(agentIds),
-      onReload: (error) => trace.add('reload', 0, `${name} ${String(error.cause ?? error)}`),
+      onReload: (error) => {
+        trace.add('reload', 0, `${name} ${error.message}`);
+        // Whatever else makes it throw its memory away is a mistake of its own.
+        if (!error.message.startsWith('simulated')) oracle.fail('engine', '', String(error.stack));
+      },
     });
     const gateway = new AgentGateway(engine, clock);
     wake = (agentIds) => gateway.wake(agentIds);
