@@ -90,7 +90,9 @@ export class Oracle {
   }
 
   onAcknowledged(spec: JobSpec, jobId: number): void {
-    this.#trace.add('acknowledged', jobId, `job_${jobId} ${spec.idempotencyKey ?? ''}`);
+    const after = spec.after.map((one) => `job_${one.jobId}/${one.on}${one.each ? '/each' : ''}`);
+    const text = `job_${jobId} ${spec.idempotencyKey ?? ''} after ${after.join(' ') || 'none'}`;
+    this.#trace.add('acknowledged', jobId, text);
     this.#promises.onAcknowledged(spec, jobId);
   }
 
