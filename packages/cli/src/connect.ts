@@ -1,19 +1,58 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { ClientOptions } from '@majorana/client';
 import { Client } from '@majorana/client';
 import { dataFolder, readRunning } from './local/data-folder.ts';
-import { CliError, EXIT } from './output.ts';
+import { CliError, EXIT, formatDuration, note } from './output.ts';
 
-/** The client of the server that runs here, or of `MAJORANA_URL` with `MAJORANA_TOKEN`. */
-export function connect(data = dataFolder()): Client {
-  const url = process.env['MAJORANA_URL'] ?? readRunning(data)?.url;
+/** A server that is being started again answers within a second; a submission waits that out. */
+const SHORT_PATIENCE_MS = 3000;
+/** Who waits for a job of days does not want to be thrown out by an upgrade of the server. */
+const LONG_PATIENCE_MS = 5 * 60_000;
+const NOTE_EVERY_MS = 30_000;
+
+function readToken(data: string): string {
+  const token = process.env['MAJORANA_TOKEN'];
+  if (token !== undefined) return token;
+  const file = path.join(data, 'token');
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    throw new CliError(
+      `there is no token: set MAJORANA_TOKEN, or be the user who can read ${file}`,
+      EXIT.refused,
+    );
+  }
+}
+
+function openClient(data: string, options: ClientOptions): Client {
+  const remote = process.env['MAJORANA_URL'];
+  const url = remote ?? readRunning(data)?.url;
   if (url === undefined) {
     throw new CliError(
-      'majorana does not run here: start it with "majorana up --detach"',
+      'majorana does not run here: start it with "majorana up --detach", or set MAJORANA_URL and MAJORANA_TOKEN',
       EXIT.unreachable,
     );
   }
-  const token =
-    process.env['MAJORANA_TOKEN'] ?? readFileSync(path.join(data, 'token'), 'utf8').trim();
-  return new Client(url, token);
+  const urlNow = (): string | undefined => remote ?? readRunning(data)?.url;
+  return new Client(url, readToken(data), { urlNow, ...options });
+}
+
+/** The client of the server that runs here, or of `MAJORANA_URL` with `MAJORANA_TOKEN`. */
+export const connect = (data = dataFolder()): Client =>
+  openClient(data, { retryForMs: SHORT_PATIENCE_MS });
+
+/** For what lasts: rides out a server that is away for minutes, and says so. */
+export function connectPatiently(data = dataFolder()): Client {
+  let lastNoteMs = 0;
+  return openClient(data, {
+    retryForMs: LONG_PATIENCE_MS,
+    onRetry: (error) => {
+      if (Date.now() - lastNoteMs < NOTE_EVERY_MS) return;
+      lastNoteMs = Date.now();
+      note(
+        `${error.message}; trying again for up to ${formatDuration(LONG_PATIENCE_MS)}, the job goes on`,
+      );
+    },
+  });
 }

@@ -1,54 +1,63 @@
-import { Command, CommanderError } from 'commander';
-import { CliError, EXIT } from './output.ts';
+import { CommanderError } from 'commander';
+import { CliError, EXIT, note } from './output.ts';
+import { buildProgram } from './program.ts';
 
-/** Each group's code is loaded only when one of its commands runs: starting stays quick. */
-const program = new Command('majorana')
-  .description('Runs 1 to 1,000,000 calculations to completion, on this machine and beyond.')
-  .version('0.1.0')
-  .showHelpAfterError('(add --help for the options)')
-  .exitOverride()
-  .addHelpText(
-    'after',
-    `
-Examples:
-  majorana demo                                   a real conformer search, start to figure
-  majorana up --detach                            start the product on this machine
-  majorana submit --array 0-99 -- echo "{index}"  100 tasks, one job
-  majorana wait job_1 && majorana results job_1 -o out
-  majorana why job_1.17                           why it waits, or why it failed
-
-Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachable, 5 refused.`,
-  );
-
-async function main(): Promise<void> {
-  const [{ addServiceCommands }, { addSubmitCommand }, { addJobCommands }] = await Promise.all([
-    import('./commands/service.ts'),
-    import('./commands/submit.ts'),
-    import('./commands/jobs.ts'),
-  ]);
-  addServiceCommands(program);
-  addSubmitCommand(program);
-  addJobCommands(program);
-  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
-  await program.parseAsync();
+interface ToldError {
+  readonly code: string;
+  readonly exitCode: number;
+  readonly message: string;
+  readonly issues?: readonly { readonly where: string; readonly what: string }[];
 }
 
-function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  const { name, status } = error as { name?: string; status?: number };
-  if (error instanceof CliError) return error.exitCode;
-  if (name !== 'ApiError') return EXIT.usage;
-  if (status === 404) return EXIT.notFound;
-  return status === 0 || status === 503 ? EXIT.unreachable : EXIT.refused;
+/** A file that cannot be read or written is the caller's to mend; anything else is ours. */
+function systemOrFault(error: Error & { code?: unknown }): { code: string; exitCode: number } {
+  const isSystem = typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code);
+  return isSystem
+    ? { code: String(error.code), exitCode: EXIT.usage }
+    : { code: 'fault', exitCode: EXIT.fault };
+}
+
+function tell(error: Error): ToldError {
+  const { message } = error;
+  if (error instanceof CommanderError)
+    return { code: error.code, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage, message };
+  if (error instanceof CliError) return { code: 'cli', exitCode: error.exitCode, message };
+  if (error.name !== 'ApiError') return { ...systemOrFault(error), message };
+  const {
+    status,
+    code,
+    issues = [],
+  } = error as Error & {
+    status: number;
+    code: string;
+    issues?: { where: string; what: string }[];
+  };
+  const exitCode =
+    status === 404
+      ? EXIT.notFound
+      : status === 0 || status === 503
+        ? EXIT.unreachable
+        : EXIT.refused;
+  return { code, exitCode, message, issues };
+}
+
+/** For a program that asked for JSON the error is JSON too, on stderr. */
+function report(error: Error): void {
+  const told = tell(error);
+  process.exitCode = told.exitCode;
+  const words = process.argv.slice(2);
+  const separator = words.indexOf('--');
+  const isJson = (separator < 0 ? words : words.slice(0, separator)).includes('--json');
+  // Commander has written its own message, and help is no error.
+  if (error instanceof CommanderError) return;
+  note(isJson ? JSON.stringify({ error: told }) : `majorana: ${told.message}`);
 }
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', () => process.exit(EXIT.ok));
 
 try {
-  await main();
+  await buildProgram().parseAsync();
 } catch (error) {
-  if (!(error instanceof CommanderError))
-    process.stderr.write(`majorana: ${(error as Error).message}\n`);
-  process.exitCode = exitCodeOf(error);
+  report(error as Error);
 }

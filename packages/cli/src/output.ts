@@ -1,4 +1,4 @@
-/** Exit codes, the same for every command. */
+/** Exit codes, the same for every command; `docs/reference/errors.md` has the table. */
 export const EXIT = {
   ok: 0,
   /** A job or task ended otherwise than well. */
@@ -9,9 +9,13 @@ export const EXIT = {
   /** The server does not run or does not answer. */
   unreachable: 4,
   refused: 5,
+  /** A fault of this program. */
+  fault: 70,
+  /** Ctrl-C: what was watched goes on, and `&&` does not. */
+  detached: 130,
 } as const;
 
-/** An error for a person: one line, no stack. */
+/** An error for a person: what is wrong, where, what to do; no stack. */
 export class CliError extends Error {
   override name = 'CliError';
   readonly exitCode: number;
@@ -23,12 +27,30 @@ export class CliError extends Error {
 }
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+let beforeNote = (): void => undefined;
+/** Who draws on stderr leaves the line before something else is written there. */
+export const setBeforeNote = (leaveLine: () => void): void => void (beforeNote = leaveLine);
+export function note(text: string): void {
+  beforeNote();
+  process.stderr.write(`${text}\n`);
+}
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+/** The two ways to answer: for programs, and for people. */
+export function answer(
+  options: { readonly json?: boolean },
+  value: unknown,
+  text: () => string,
+): void {
+  if (options.json === true) printJson(value);
+  else print(text());
+}
 
 /** Columns aligned by their widest cell. */
 export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = headers.map((header, column) =>
-    Math.max(header.length, ...rows.map((row) => row[column]?.length ?? 0)),
+    rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), header.length),
   );
   const line = (cells: readonly string[]): string =>
     cells
@@ -38,9 +60,15 @@ export function table(headers: readonly string[], rows: readonly (readonly strin
   return [line(headers), ...rows.map(line)].join('\n');
 }
 
-export function formatAge(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return `${seconds} s`;
+export function formatDuration(ms: number): string {
+  const seconds = Math.max(0, ms / 1000);
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  return seconds < 172_800
+    ? `${(seconds / 3600).toFixed(1)} h`
+    : `${Math.round(seconds / 86_400)} d`;
 }
+
+export const plural = (count: number, word: string): string =>
+  `${count} ${word}${count === 1 ? '' : 's'}`;

@@ -1,215 +1,253 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
-import type { ArtifactView, Client, JobView } from '@majorana/client';
-import type { TaskState } from '@majorana/core';
+import type { Client, JobFilter } from '@majorana/client';
 import { TASK_STATES } from '@majorana/core';
+import type { FailureGroup, JobDetail, JobView, TaskView } from '@majorana/protocol';
 import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { JsonOption } from '../command.ts';
+import { addCommand, collect, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
-import { CliError, EXIT, formatAge, print, printJson, table } from '../output.ts';
-import { watchJobs } from '../progress.ts';
-import { explain } from './why.ts';
+import { readJobId, readTarget } from '../ids.ts';
+import { answer, CliError, formatDuration, plural, table } from '../output.ts';
+import { parsePairs } from '../submit/quantities.ts';
 
-interface JsonOption {
-  readonly json?: boolean;
-}
+const JOB_STATES = ['pending', 'queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
+const PAGE_SIZE = 200;
+/** Labels are compared here: so many jobs are looked through before we say that it ends. */
+const SCAN_MAX = 20_000;
 
 const countsText = (job: JobView): string =>
   TASK_STATES.filter((state) => job.counts[state] > 0)
     .map((state) => `${job.counts[state]} ${state}`)
     .join(', ');
 
-function jobRow(job: JobView, nowMs: number): string[] {
-  return [job.id, job.name, job.state, countsText(job), formatAge(nowMs - job.submittedAtMs)];
+interface JobsOptions extends JsonOption {
+  readonly limit: number;
+  readonly before?: string;
+  readonly state?: string;
+  readonly queue?: string;
+  readonly project?: string;
+  readonly label: string[];
 }
 
-/** Ctrl-C detaches from what is watched and cancels nothing. */
-function detachOnInterrupt(): AbortSignal {
-  const controller = new AbortController();
-  process.once('SIGINT', () => {
-    process.stderr.write('\ndetached; the job goes on\n');
-    controller.abort();
-  });
-  return controller.signal;
-}
+const hasLabels = (job: JobView, labels: Readonly<Record<string, string>>): boolean =>
+  Object.entries(labels).every(([name, value]) => job.labels[name] === value);
 
-async function waitFor(ids: string[], options: JsonOption): Promise<void> {
-  const jobs = await watchJobs(connect(), ids, detachOnInterrupt());
-  if (options.json === true) printJson(jobs);
-  if (jobs.some((job) => job.state === 'failed' || job.state === 'cancelled')) {
-    process.exitCode = EXIT.jobFailed;
+/** Pages until so many jobs have been found, or there are no more. */
+async function findJobs(
+  client: Client,
+  filter: JobFilter,
+  labels: Readonly<Record<string, string>>,
+  limit: number,
+): Promise<{ jobs: JobView[]; next: number | null }> {
+  const jobs: JobView[] = [];
+  let { before } = filter;
+  for (let seen = 0; seen < SCAN_MAX;) {
+    const page = await client.jobs({ ...filter, before, limit: Math.min(limit, PAGE_SIZE) });
+    for (const job of page.jobs) {
+      before = Number(job.id.slice('job_'.length));
+      if (hasLabels(job, labels)) jobs.push(job);
+      if (jobs.length === limit) return { jobs, next: before };
+    }
+    seen += page.jobs.length;
+    if (page.next === null) return { jobs, next: null };
+    before = page.next;
   }
+  return { jobs, next: before ?? null };
 }
 
-/** Writes the kept files of a job's last attempts below a folder, one folder per task in an array. */
-export async function fetchResults(client: Client, id: string, folder: string): Promise<string[]> {
-  const job = await client.job(id);
-  const { artifacts } = await client.artifacts(id);
-  const latest = new Map<number, number>();
-  for (const { taskIndex, attemptNumber } of artifacts) {
-    latest.set(taskIndex, Math.max(latest.get(taskIndex) ?? 0, attemptNumber));
-  }
-  const written: string[] = [];
-  for (const artifact of artifacts) {
-    if (artifact.attemptNumber !== latest.get(artifact.taskIndex)) continue;
-    const base = job.taskCount === 1 ? folder : path.join(folder, String(artifact.taskIndex));
-    const target = path.join(base, artifact.path);
-    await mkdir(path.dirname(target), { recursive: true });
-    await download(client, artifact, target);
-    written.push(target);
-  }
-  return written;
+function jobsTable(jobs: readonly JobView[]): string {
+  if (jobs.length === 0) return 'no jobs';
+  const rows = jobs.map((job) => [
+    job.id,
+    job.name,
+    job.queue,
+    job.state,
+    countsText(job),
+    `${formatDuration(Date.now() - job.submittedAtMs)} ago`,
+  ]);
+  return table(['JOB', 'NAME', 'QUEUE', 'STATE', 'TASKS', 'SUBMITTED'], rows);
 }
 
-async function download(client: Client, artifact: ArtifactView, target: string): Promise<void> {
-  const response = await client.getObject(artifact.object);
-  await pipeline(Readable.fromWeb(response.body as ReadableStream), createWriteStream(target));
+async function jobs(options: JobsOptions): Promise<void> {
+  const before =
+    options.before === undefined ? undefined : Number(readJobId(options.before).slice(4));
+  const { state, queue, project, limit } = options;
+  const labels = parsePairs('--label', options.label);
+  const page = await findJobs(connect(), { before, state, queue, project }, labels, limit);
+  const more = page.next === null ? '' : `\nearlier ones: --before ${page.next}`;
+  answer(options, page, () => jobsTable(page.jobs) + more);
 }
 
-async function printLogs(id: string, options: { stderr?: boolean }): Promise<void> {
+function dependencyText(detail: JobDetail): string[] {
+  return detail.spec.after.map(
+    (one) =>
+      `  after job_${one.jobId}: ${one.on === 'ok' ? 'when it succeeded' : 'however it ended'}${one.each ? ', task by task' : ''}`,
+  );
+}
+
+function jobText(detail: JobDetail, groups: readonly FailureGroup[]): string {
+  const endedMs = detail.endedAtMs ?? Date.now();
+  const took = formatDuration(endedMs - detail.submittedAtMs);
+  return [
+    `${detail.id} ${detail.name}: ${detail.state}; ${plural(detail.taskCount, 'task')}: ${countsText(detail)}`,
+    `  queue ${detail.queue}, project ${detail.project}, submitted ${new Date(detail.submittedAtMs).toISOString()}, ${detail.endedAtMs === null ? `open for ${took}` : `took ${took}`}`,
+    ...dependencyText(detail),
+    ...groups.map(
+      (group, at) =>
+        `  [${at + 1}] ${group.count} failed: ${group.reason} (first: ${group.firstTaskId})`,
+    ),
+  ].join('\n');
+}
+
+async function job(text: string, options: JsonOption): Promise<void> {
+  const id = readJobId(text);
   const client = connect();
-  const task = id.includes('.') ? id : `${id}.0`;
-  const { artifacts, attempts, state } = await client.task(task);
-  const role = options.stderr === true ? 'stderr' : 'stdout';
-  const last = artifacts.findLast((artifact) => artifact.role === role);
-  if (last === undefined || last.attemptNumber < attempts.length) {
-    process.stderr.write(`${task} is ${state}; its last attempt has no stored ${role}\n`);
+  const [detail, { groups }] = await Promise.all([client.job(id), client.failures(id)]);
+  answer(options, { ...detail, failures: groups }, () => jobText(detail, groups));
+}
+
+interface TasksOptions extends JsonOption {
+  readonly state?: TaskView['state'];
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+async function tasks(text: string, options: TasksOptions): Promise<void> {
+  const id = readJobId(text);
+  const { state, limit, cursor } = options;
+  const page = await connect().tasks(id, { cursor, limit, state });
+  const rows = page.tasks.map((task) => [
+    task.id,
+    task.state,
+    task.attemptNumber === 0 ? '' : String(task.attemptNumber),
+    task.agentId ?? '',
+    task.reason,
+  ]);
+  const more = page.next === null ? '' : `\nmore: majorana tasks ${id} --cursor ${page.next}`;
+  answer(options, page, () =>
+    rows.length === 0
+      ? `no ${state ?? ''} tasks`.replace('  ', ' ')
+      : table(['TASK', 'STATE', 'ATTEMPT', 'AGENT', 'REASON'], rows) + more,
+  );
+}
+
+async function cancel(text: string, options: JsonOption): Promise<void> {
+  const target = readTarget(text);
+  const client = connect();
+  const done = await (target.kind === 'job'
+    ? client.cancelJob(target.id)
+    : client.cancelTask(target.id));
+  answer(options, done, () => `${plural(done.cancelled, 'task')} cancelled`);
+}
+
+interface RetryOptions extends JsonOption {
+  readonly state?: ('failed' | 'cancelled' | 'succeeded')[];
+  readonly exitCode?: number;
+  readonly reason?: string;
+  readonly group?: number;
+}
+
+async function reasonOf(
+  client: Client,
+  id: string,
+  options: RetryOptions,
+): Promise<string | undefined> {
+  if (options.group === undefined) return options.reason;
+  const { groups } = await client.failures(id);
+  const group = groups[options.group - 1];
+  if (group !== undefined) return group.reason;
+  throw new CliError(
+    `--group ${options.group}: ${id} has ${plural(groups.length, 'group')} of failures; "majorana job ${id}" lists them`,
+  );
+}
+
+async function retry(text: string, options: RetryOptions): Promise<void> {
+  const target = readTarget(text);
+  const client = connect();
+  const { state, exitCode } = options;
+  if (target.kind === 'task') {
+    const isNarrowed = [state, exitCode, options.reason, options.group].some(
+      (one) => one !== undefined,
+    );
+    if (isNarrowed)
+      throw new CliError(
+        `${text} is one task; --state, --exit-code, --reason and --group choose among the tasks of a job`,
+      );
+    const done = await client.retryTask(target.id);
+    answer(options, done, () => `${plural(done.retried, 'task')} queued again`);
     return;
   }
-  const response = await client.getObject(last.object);
-  await pipeline(Readable.fromWeb(response.body as ReadableStream), process.stdout, { end: false });
+  const reason = await reasonOf(client, target.id, options);
+  // A code or a reason belongs to tasks that failed; cancelled ones have neither.
+  const isOfFailures = exitCode !== undefined || reason !== undefined;
+  const states = state ?? (isOfFailures ? (['failed'] as const) : undefined);
+  const done = await client.retryJob(target.id, {
+    ...(states === undefined ? {} : { states: [...states] }),
+    ...(exitCode === undefined ? {} : { exitCode }),
+    ...(reason === undefined ? {} : { reason }),
+  });
+  answer(options, done, () => `${plural(done.retried, 'task')} queued again`);
 }
 
 function addReads(program: Command): void {
-  program
-    .command('jobs')
-    .description('the latest jobs')
-    .option('--limit <number>', 'how many', '20')
-    .option('--json', 'as JSON')
-    .action(async (options: JsonOption & { limit: string }) => {
-      const answer = await connect().jobs(Number(options.limit));
-      if (options.json === true) printJson(answer);
-      else
-        print(
-          table(
-            ['JOB', 'NAME', 'STATE', 'TASKS', 'AGE'],
-            answer.jobs.map((job) => jobRow(job, Date.now())),
-          ),
-        );
-    });
-  program
-    .command('job <id>')
-    .description('one job, with its failures by reason')
-    .option('--json', 'as JSON')
-    .action(async (id: string, options: JsonOption) => {
-      const client = connect();
-      const [job, { groups }] = await Promise.all([client.job(id), client.failures(id)]);
-      if (options.json === true) {
-        printJson({ ...job, failures: groups });
-        return;
-      }
-      print(`${job.id} ${job.name}: ${job.state}; ${job.taskCount} tasks: ${countsText(job)}`);
-      for (const group of groups)
-        print(`  ${group.count} failed: ${group.reason} (first: ${job.id}.${group.firstIndex})`);
-    });
-  program
-    .command('tasks <id>')
-    .description('the tasks of a job')
-    .option('--state <state>', 'only these')
-    .option('--from <index>', 'first index', '0')
-    .option('--limit <number>', 'how many', '50')
-    .option('--json', 'as JSON')
-    .action(
-      async (
-        id: string,
-        options: JsonOption & { state?: TaskState; from: string; limit: string },
-      ) => {
-        const page = await connect().tasks(
-          id,
-          Number(options.from),
-          Number(options.limit),
-          options.state,
-        );
-        if (options.json === true) {
-          printJson(page);
-          return;
-        }
-        const rows = page.tasks.map((task) => [
-          task.id,
-          task.state,
-          String(task.attemptNumber),
-          task.reason,
-        ]);
-        print(table(['TASK', 'STATE', 'ATTEMPT', 'REASON'], rows));
-        const { untouched } = page;
-        if (untouched.count > 0)
-          print(`and ${untouched.count} ${untouched.state} from index ${untouched.firstIndex} on`);
-      },
-    );
-}
-
-function addActions(program: Command): void {
-  for (const name of ['wait', 'watch'] as const) {
-    program
-      .command(`${name} <ids...>`)
-      .description(
-        name === 'wait'
-          ? 'return when the jobs have ended; Ctrl-C detaches'
-          : 'show progress until the jobs have ended; Ctrl-C detaches',
-      )
-      .option('--json', 'as JSON')
-      .action(waitFor);
-  }
-  program
-    .command('results <id>')
-    .description('write what a job’s tasks have kept so far to a folder')
-    .requiredOption('-o, --output <folder>', 'where to')
-    .option('--json', 'as JSON')
-    .action(async (id: string, options: JsonOption & { output: string }) => {
-      const files = await fetchResults(connect(), id, options.output);
-      if (options.json === true) printJson({ files });
-      else print(`${files.length} files in ${options.output}`);
-    });
-  program
-    .command('logs <task>')
-    .description('what a task wrote')
-    .option('--stderr', 'its errors instead')
-    .action(printLogs);
-  program
-    .command('cancel <id>')
-    .description('end a job or one task')
-    .option('--json', 'as JSON')
-    .action(async (id: string, options: JsonOption) => {
-      const answer = await connect().cancel(id);
-      if (options.json === true) printJson(answer);
-      else print(`${answer.cancelled} tasks cancelled`);
-    });
-  program
-    .command('retry <id>')
-    .description('put failed and cancelled tasks of a job back into the queue')
-    .option('--state <states...>', 'failed, cancelled or succeeded')
-    .option('--json', 'as JSON')
-    .action(async (id: string, options: JsonOption & { state?: string[] }) => {
-      const answer = await connect().retry(id, options.state);
-      if (options.json === true) printJson(answer);
-      else print(`${answer.retried} tasks queued again`);
-    });
-  program
-    .command('why <task>')
-    .description('why a task waits, or why it failed')
-    .option('--json', 'as JSON')
-    .action(async (id: string, options: JsonOption) => {
-      if (!id.includes('.')) throw new CliError(`${id} is a job; ask for a task, such as ${id}.0`);
-      const detail = await connect().task(id);
-      if (options.json === true) printJson(detail);
-      else print(explain(id, detail));
-    });
+  addCommand(program, {
+    usage: 'jobs',
+    description: 'the latest jobs',
+    examples: [
+      'majorana jobs',
+      'majorana jobs --state failed --label series=7',
+      'majorana jobs --limit 1000 --json',
+    ],
+  })
+    .option('--limit <number>', 'how many', numberIn(1, SCAN_MAX), 20)
+    .option('--before <job>', 'only jobs submitted before this one')
+    .addOption(new Option('--state <state>', 'only these').choices(JOB_STATES))
+    .option('--queue <queue>', 'only of this queue')
+    .option('--project <project>', 'only of this project')
+    .option('--label <name=value>', 'only with this label', collect, [])
+    .action(jobs);
+  addCommand(program, {
+    usage: 'job <job>',
+    description: 'one job: counts, duration, dependencies, failures by reason',
+    examples: ['majorana job job_1', 'majorana job job_1 --json'],
+  }).action(job);
+  addCommand(program, {
+    usage: 'tasks <job>',
+    description: 'the tasks of a job, page by page',
+    examples: ['majorana tasks job_1', 'majorana tasks job_1 --state failed --limit 1000 --json'],
+  })
+    .addOption(new Option('--state <state>', 'only these').choices(TASK_STATES))
+    .option('--cursor <cursor>', 'where the page before ended')
+    .option('--limit <number>', 'how many', numberIn(1, 10_000), 50)
+    .action(tasks);
 }
 
 export function addJobCommands(program: Command): void {
   addReads(program);
-  addActions(program);
+  addCommand(program, {
+    usage: 'cancel <job|task>',
+    description: 'end a job or one task; running programs get TERM, then KILL',
+    examples: ['majorana cancel job_1', 'majorana cancel job_1.17'],
+  }).action(cancel);
+  addCommand(program, {
+    usage: 'retry <job|task>',
+    description: 'put failed and cancelled tasks back into the queue',
+    examples: [
+      'majorana retry job_1',
+      'majorana retry job_1 --exit-code 75',
+      'majorana retry job_1 --group 2',
+      'majorana retry job_1.17',
+    ],
+  })
+    .addOption(
+      new Option('--state <states...>', 'only these').choices(['failed', 'cancelled', 'succeeded']),
+    )
+    .option('--exit-code <number>', 'only tasks that ended with this code', numberIn(0, 255))
+    .option('--reason <text>', 'only tasks that failed with this reason')
+    .option(
+      '--group <number>',
+      'only this group of the failures that "majorana job" lists',
+      numberIn(1),
+    )
+    .action(retry);
 }

@@ -2,34 +2,80 @@ import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
+import type { JsonOption } from '../command.ts';
+import { addCommand, collect, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
 import { dataFolder, readRunning } from '../local/data-folder.ts';
-import { CliError, EXIT, print, printJson } from '../output.ts';
+import { livingParts } from '../local/parts-file.ts';
+import { isAlive, signalProcess } from '../local/process-identity.ts';
+import type { SupervisorOptions } from '../local/supervisor.ts';
+import { answer, CliError, EXIT, note, plural } from '../output.ts';
+import { parseBytes, parseCores, parseCounts } from '../submit/quantities.ts';
 
 const START_DEADLINE_MS = 60_000;
+const POLL_MS = 30;
 
-interface UpOptions {
+export interface UpOptions extends JsonOption {
   readonly detach?: boolean;
-  readonly port?: string;
+  readonly port?: number;
   readonly cores?: string;
+  readonly memory?: string;
+  readonly gpus?: number;
+  readonly scratch?: string;
+  readonly resource?: readonly string[];
+  readonly keepDays?: number;
+}
+
+function supervisorOptions(options: UpOptions): SupervisorOptions {
+  const { port, cores, memory, gpus, scratch, resource = [], keepDays } = options;
+  if (cores !== undefined) parseCores('--cores', cores);
+  return {
+    port,
+    keepDays,
+    capacity: {
+      cores,
+      memoryBytes: memory === undefined ? undefined : parseBytes('--memory', memory),
+      gpus,
+      scratchBytes: scratch === undefined ? undefined : parseBytes('--scratch', scratch),
+      countable: parseCounts('--resource', resource),
+    },
+  };
+}
+
+/** The options as the words that say them again. */
+function upArguments(options: UpOptions): string[] {
+  const { port, cores, memory, gpus, scratch, resource = [], keepDays } = options;
+  const pairs = { port, cores, memory, gpus, scratch, 'keep-days': keepDays };
+  return [
+    ...Object.entries(pairs).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}`, String(value)],
+    ),
+    ...resource.flatMap((text) => ['--resource', text]),
+  ];
 }
 
 async function runInForeground(data: string, options: UpOptions): Promise<void> {
   const { Supervisor } = await import('../local/supervisor.ts');
+  const { AlreadyRunningError } = await import('../local/supervisor-claim.ts');
   const supervisor = new Supervisor(data);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(''));
   });
   try {
-    await supervisor.start({
-      ...(options.port === undefined ? {} : { port: Number(options.port) }),
-      ...(options.cores === undefined ? {} : { cores: Number(options.cores) }),
-    });
-    print(
-      `majorana runs at ${supervisor.url}; data in ${data}; Ctrl-C stops it, running tasks go on`,
+    await supervisor.start(supervisorOptions(options));
+    if (supervisor.orphans.length > 0)
+      note(`ended what a killed "majorana up" had left: ${supervisor.orphans.join(', ')}`);
+    const { url } = supervisor;
+    answer(
+      options,
+      { url, data, supervisorPid: process.pid },
+      () => `majorana runs at ${url}; data in ${data}; Ctrl-C stops it, running tasks go on`,
     );
     const message = await Promise.race([stopped, supervisor.fatal]);
     if (message !== '') throw new CliError(message, EXIT.refused);
+  } catch (error) {
+    if (error instanceof AlreadyRunningError) throw new CliError(error.message, EXIT.refused);
+    throw error;
   } finally {
     await supervisor.stop();
   }
@@ -37,27 +83,23 @@ async function runInForeground(data: string, options: UpOptions): Promise<void> 
 
 async function waitForStart(data: string, child: ReturnType<typeof spawn>): Promise<string> {
   const deadline = Date.now() + START_DEADLINE_MS;
-  while (Date.now() < deadline && child.exitCode === null) {
+  while (Date.now() < deadline && child.exitCode === null && child.signalCode === null) {
     const running = readRunning(data);
-    if (running !== undefined) return running.url;
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    if (running?.supervisor.pid === child.pid) return running!.url;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   const log = readFileSync(path.join(data, 'up.log'), 'utf8').trim();
   throw new CliError(
     `majorana did not start; the end of its log:\n${log.slice(-1000)}`,
-    EXIT.unreachable,
+    child.exitCode === EXIT.refused ? EXIT.refused : EXIT.unreachable,
   );
 }
 
 /** Starts the product in the background and answers with its address once it is ready. */
 export async function startDetached(data: string, options: UpOptions = {}): Promise<string> {
-  const log = openSync(path.join(data, 'up.log'), 'a', 0o600);
-  const args = [
-    'up',
-    ...(options.port ? ['--port', options.port] : []),
-    ...(options.cores ? ['--cores', options.cores] : []),
-  ];
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
+  const log = openSync(path.join(data, 'up.log'), 'w', 0o600);
+  const args = [...process.execArgv, process.argv[1]!, 'up', ...upArguments(options)];
+  const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', log, log],
     env: { ...process.env, MAJORANA_DATA: data },
@@ -66,79 +108,122 @@ export async function startDetached(data: string, options: UpOptions = {}): Prom
   return waitForStart(data, child);
 }
 
-/** Stops the product of a data folder; false when it did not run. */
+/** Stops the product of a data folder, or what a killed supervisor left of it; false when nothing ran. */
 export async function stopRunning(data: string): Promise<boolean> {
   const running = readRunning(data);
-  if (running === undefined) return false;
-  process.kill(running.supervisorPid, 'SIGTERM');
+  if (running === undefined) {
+    const { endOrphans } = await import('../local/parts-file.ts');
+    return (await endOrphans(data)).length > 0;
+  }
+  const { supervisor } = running;
+  signalProcess(supervisor, 'SIGTERM');
   const deadline = Date.now() + START_DEADLINE_MS;
-  while (readRunning(data) !== undefined) {
-    if (Date.now() > deadline) throw new CliError(`process ${running.supervisorPid} does not stop`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+  while (isAlive(supervisor)) {
+    if (Date.now() > deadline)
+      throw new CliError(`process ${supervisor.pid} does not stop`, EXIT.refused);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return true;
 }
 
 async function up(options: UpOptions): Promise<void> {
   const data = dataFolder();
+  supervisorOptions(options);
   const running = readRunning(data);
   if (running !== undefined) {
     throw new CliError(
-      `majorana already runs here at ${running.url} (process ${running.supervisorPid})`,
+      `majorana already runs here at ${running.url} (process ${running.supervisor.pid})`,
       EXIT.refused,
     );
   }
-  if (options.detach === true) print(`majorana runs at ${await startDetached(data, options)}`);
-  else await runInForeground(data, options);
+  if (options.detach !== true) return runInForeground(data, options);
+  const url = await startDetached(data, options);
+  const supervisorPid = readRunning(data)?.supervisor.pid;
+  answer(options, { url, data, supervisorPid }, () => `majorana runs at ${url}`);
+}
+
+async function down(options: JsonOption): Promise<void> {
+  const isStopped = await stopRunning(dataFolder());
+  answer(options, { isStopped }, () =>
+    isStopped ? 'stopped; running tasks go on' : 'majorana did not run',
+  );
+}
+
+async function status(options: JsonOption): Promise<void> {
+  const data = dataFolder();
+  const client = connect(data);
+  const [{ queues }, { agents }, me] = await Promise.all([
+    client.queues(),
+    client.agents(),
+    client.whoami(),
+  ]);
+  const sum = (pick: (queue: (typeof queues)[number]) => number): number =>
+    queues.reduce((total, queue) => total + pick(queue), 0);
+  const value = {
+    url: client.url,
+    ...me,
+    openJobs: sum((queue) => queue.openJobs),
+    runningTasks: sum(({ counts }) => counts.leased + counts.starting + counts.running),
+    waitingTasks: sum(({ counts }) => counts.queued + counts.pending + counts.suspended),
+    agents: agents.length,
+    ...(process.env['MAJORANA_URL'] === undefined
+      ? { data, parts: livingParts(data).map(({ name, process: { pid } }) => ({ name, pid })) }
+      : {}),
+  };
+  const parts = value.parts?.map(({ name, pid }) => `${name} (${pid})`).join(', ');
+  answer(options, value, () =>
+    [
+      `running at ${value.url}: ${plural(value.openJobs, 'open job')}, ${plural(value.runningTasks, 'task')} running, ${value.waitingTasks} waiting, ${plural(agents.length, 'agent')}`,
+      ...(parts === undefined ? [] : [`processes: ${parts}; data in ${data}`]),
+    ].join('\n'),
+  );
 }
 
 export function addServiceCommands(program: Command): void {
-  program
-    .command('demo')
-    .description('a real conformer search of twelve molecules on this machine, start to figure')
+  addCommand(program, {
+    usage: 'demo',
+    description: 'a real conformer search of twelve molecules on this machine, start to figure',
+    examples: ['majorana demo', 'majorana demo -o figures --json'],
+  })
     .option('-o, --output <folder>', 'where the table and the figure go', 'majorana-demo')
-    .action(async (options: { output: string }) => {
+    .action(async (options: JsonOption & { output: string }) => {
       const { runDemo } = await import('./demo.ts');
-      await runDemo(options.output);
+      await runDemo(options);
     });
-  program
-    .command('up')
-    .description('start database, server and agent on this machine')
+  addCommand(program, {
+    usage: 'up',
+    description: 'start database, server and agent on this machine; Ctrl-C stops them',
+    examples: [
+      'majorana up --detach',
+      'majorana up --cores 4 --memory 8G --resource licence=2',
+      'majorana up --detach --port 8080 --keep-days 30',
+    ],
+  })
     .option('--detach', 'return once it is ready')
-    .option('--port <number>', 'port of the API on 127.0.0.1; default: a free one')
+    .option(
+      '--port <number>',
+      'port of the API on 127.0.0.1; default: a free one',
+      numberIn(1, 65_535),
+    )
     .option('--cores <number>', 'cores the local agent hands out; default: all')
+    .option('--memory <size>', 'memory the local agent hands out; default: most of it')
+    .option('--gpus <number>', 'GPUs the local agent hands out', numberIn(0, 10_000))
+    .option('--scratch <size>', 'disk space the local agent hands out')
+    .option('--resource <name=count>', 'any other countable resource it hands out', collect, [])
+    .option(
+      '--keep-days <number>',
+      'forget ended jobs after so many days',
+      numberIn(0, 36_500, false),
+    )
     .action(up);
-  program
-    .command('down')
-    .description('stop the product; running tasks go on and are re-attached at the next up')
-    .action(async () => {
-      print(
-        (await stopRunning(dataFolder())) ? 'stopped; running tasks go on' : 'majorana did not run',
-      );
-    });
-  program
-    .command('status')
-    .description('whether the product runs here, and what it has to do')
-    .option('--json', 'as JSON')
-    .action(async (options: { json?: boolean }) => {
-      const running = readRunning(dataFolder());
-      const { jobs } = await connect().jobs(1000);
-      const open = jobs.filter((job) => job.endedAtMs === null);
-      const runningTasks = open.reduce((sum, job) => sum + job.counts.running, 0);
-      const queuedTasks = open.reduce(
-        (sum, job) => sum + job.counts.queued + job.counts.pending,
-        0,
-      );
-      const status = {
-        url: running?.url ?? process.env['MAJORANA_URL'],
-        openJobs: open.length,
-        runningTasks,
-        queuedTasks,
-      };
-      if (options.json === true) printJson(status);
-      else
-        print(
-          `running at ${status.url}: ${open.length} open jobs, ${runningTasks} tasks run, ${queuedTasks} wait`,
-        );
-    });
+  addCommand(program, {
+    usage: 'down',
+    description: 'stop the product; running tasks go on and are re-attached at the next up',
+    examples: ['majorana down'],
+  }).action(down);
+  addCommand(program, {
+    usage: 'status',
+    description: 'whether the product runs here, and what it has to do',
+    examples: ['majorana status', 'majorana status --json'],
+  }).action(status);
 }

@@ -1,166 +1,146 @@
-import { openAsBlob, readFileSync } from 'node:fs';
-import path from 'node:path';
-import type { Client } from '@majorana/client';
-import { parseId } from '@majorana/core';
-import type { JobSpecInput } from '@majorana/protocol';
+import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import type { JsonOption } from '../command.ts';
+import { addCommand, collect, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
-import { CliError, print, printJson } from '../output.ts';
-import type { ArrayOptions } from './array-options.ts';
-import { readArray } from './array-options.ts';
-import { parseBytes, parseDuration } from './quantities.ts';
+import { answer, CliError, note, print } from '../output.ts';
+import type { Draft } from '../submit/draft.ts';
+import type { SpecOptions } from '../submit/spec-options.ts';
 
-interface SubmitOptions extends ArrayOptions {
-  readonly name?: string;
-  readonly queue?: string;
-  readonly priority?: string;
-  readonly cores?: string;
-  readonly memory?: string;
-  readonly gpus?: string;
-  readonly resource: string[];
-  readonly timeLimit?: string;
-  readonly env: string[];
-  readonly input: string[];
-  readonly output: string[];
-  readonly after: string[];
-  readonly retries?: string;
-  readonly label: string[];
-  readonly idempotencyKey?: string;
-  readonly json?: boolean;
+interface SubmitOptions extends SpecOptions, JsonOption {
+  readonly wait?: boolean;
+  readonly dryRun?: boolean;
+  readonly quiet?: boolean;
 }
 
-const collect = (value: string, before: string[]): string[] => [...before, value];
+const isJobFile = (words: readonly string[]): boolean =>
+  words.length === 1 && /\.ya?ml$/.test(words[0]!);
 
-function pairs(option: string, values: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    values.map((text) => {
-      const at = text.indexOf('=');
-      if (at < 1) throw new CliError(`${option} ${text}: NAME=VALUE is expected`);
-      return [text.slice(0, at), text.slice(at + 1)];
-    }),
-  );
-}
+/** What belongs to the command and not to the job. */
+const COMMAND_OPTIONS = new Set(['json', 'wait', 'dryRun', 'quiet', 'idempotencyKey']);
 
-function readAfter(text: string): { jobId: number; on: 'ok' | 'any' } {
-  const [id = '', on = 'ok'] = text.split(':');
-  const jobId = parseId(id)?.jobId;
-  if (jobId === undefined || (on !== 'ok' && on !== 'any')) {
-    throw new CliError(`--after ${text}: JOB, JOB:ok or JOB:any is expected`);
-  }
-  return { jobId, on };
-}
-
-function readResources(options: SubmitOptions): NonNullable<JobSpecInput['resources']> {
-  const cpuMillis =
-    options.cores === undefined ? undefined : Math.round(Number(options.cores) * 1000);
-  if (cpuMillis !== undefined && !(cpuMillis > 0))
-    throw new CliError(`--cores ${options.cores}: a number above 0`);
-  const countable = Object.fromEntries(
-    Object.entries(pairs('--resource', options.resource)).map(([name, count]) => [
-      name,
-      Number(count),
-    ]),
-  );
-  return {
-    ...(cpuMillis === undefined ? {} : { cpuMillis }),
-    ...(options.memory === undefined
-      ? {}
-      : { memoryBytes: parseBytes('--memory', options.memory) }),
-    ...(options.gpus === undefined ? {} : { gpuCount: Number(options.gpus) }),
-    countable,
-  };
-}
-
-export async function uploadInput(
-  client: Client,
-  text: string,
-): Promise<{ path: string; object: string; sizeBytes: number }> {
-  const [file = '', name] = text.split('=');
-  const blob = await openAsBlob(file).catch(() => {
-    throw new CliError(`--input ${file}: cannot be read`);
-  });
-  return { path: name ?? path.basename(file), ...(await client.putObject(blob)) };
-}
-
-async function readSpec(
-  client: Client,
+async function readDraft(
   words: string[],
   options: SubmitOptions,
-): Promise<JobSpecInput> {
-  const choice = await readArray(options);
-  const inputs = await Promise.all(options.input.map((text) => uploadInput(client, text)));
-  if (choice.files !== undefined && choice.array?.kind === 'fields') {
-    for (const [position, file] of choice.files.entries()) {
-      const { object } = await uploadInput(client, file);
-      choice.array.records[position]!['fileObject'] = object;
-    }
-    inputs.push({ path: '{file}', object: '{fileObject}', sizeBytes: 0 });
+  command: Command,
+): Promise<Draft> {
+  if (!isJobFile(words)) {
+    const { readOptions } = await import('../submit/spec-options.ts');
+    return readOptions(words, options);
   }
-  return {
-    argv: words,
-    name: options.name ?? path.basename(words[0]!),
-    ...(options.queue === undefined ? {} : { queue: options.queue }),
-    ...(options.priority === undefined ? {} : { priority: Number(options.priority) }),
-    labels: pairs('--label', options.label),
-    env: pairs('--env', options.env),
-    ...(choice.array === undefined ? {} : { array: choice.array }),
-    ...(choice.parallelMax === undefined ? {} : { parallelMax: choice.parallelMax }),
-    resources: readResources(options),
-    ...(options.timeLimit === undefined
-      ? {}
-      : { timeLimitMs: parseDuration('--time-limit', options.timeLimit) }),
-    inputs: inputs.map(({ path: target, object }) => ({ path: target, object })),
-    outputs: options.output,
-    after: options.after.map(readAfter),
-    ...(options.retries === undefined ? {} : { retry: { limit: Number(options.retries) } }),
-    ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
-  };
+  const extra = command.options.filter(
+    (option) =>
+      command.getOptionValueSource(option.attributeName()) === 'cli' &&
+      !COMMAND_OPTIONS.has(option.attributeName()),
+  );
+  if (extra.length > 0)
+    throw new CliError(
+      `${extra[0]!.long} and a job file exclude each other: write it into ${words[0]}`,
+    );
+  const { readJobFile } = await import('../submit/job-file.ts');
+  return readJobFile(words[0]!);
 }
 
-async function readSpecFile(file: string): Promise<JobSpecInput> {
-  const { parse } = await import('yaml');
-  try {
-    return parse(readFileSync(file, 'utf8')) as JobSpecInput;
-  } catch (error) {
-    throw new CliError(`${file}: ${(error as Error).message}`);
+async function submit(words: string[], options: SubmitOptions, command: Command): Promise<void> {
+  const draft = await readDraft(words, options, command);
+  if (options.dryRun === true) {
+    const { stringify } = await import('yaml');
+    answer(options, draft, () => stringify(draft).trimEnd());
+    return;
   }
+  const client = connect();
+  const { resolveDraft } = await import('../submit/upload.ts');
+  const spec = await resolveDraft(client, draft);
+  // With a key of its own a submission may be repeated when the answer was lost on the way.
+  const idempotencyKey = options.idempotencyKey ?? spec.idempotencyKey ?? randomUUID();
+  const submitted = await client.submit({ ...spec, idempotencyKey });
+  if (options.wait !== true) {
+    answer(options, submitted, () => submitted.id);
+    return;
+  }
+  if (options.json === true) note(submitted.id);
+  else print(submitted.id);
+  const { waitFor } = await import('./wait.ts');
+  await waitFor([submitted.id], options);
+}
+
+function addArrayOptions(command: Command): void {
+  command
+    .option('--array <ranges>', '0-999, 1,3,10-20:2; %K at the end: at most K at once')
+    .option('--each <file>', 'one task per line, as {line}; - is standard input')
+    .option('--params <file>', 'CSV with header or JSON lines: one task per record, fields by name')
+    .option('--files <glob>', 'one task per file, as {file} and {stem}; the file is laid in')
+    .option('--parallel <number>', 'at most so many tasks at once', numberIn(1));
+}
+
+function addResourceOptions(command: Command): void {
+  command
+    .option('--cores <number>', 'cores per task, also fractions; default 1')
+    .option('--memory <size>', 'memory per task, such as 500M or 4G; default 2G')
+    .option('--scratch <size>', 'disk space in the task’s folder')
+    .option('--shm <size>', 'size of /dev/shm; default 64M')
+    .option('--gpus <number>', 'GPUs per task', numberIn(0))
+    .option(
+      '--resource <name=count>',
+      'any other countable resource, such as a licence',
+      collect,
+      [],
+    )
+    .option('--time-limit <time>', 'such as 90s, 30m, 2h: the task is ended then')
+    .option('--grace <time>', 'from TERM to KILL; default 10s');
+}
+
+function addRetryOptions(command: Command): void {
+  command
+    .option('--retries <number>', 'new attempts after a failure', numberIn(0, 100))
+    .option('--retry-on <kinds>', 'only exit,signal,memory,time,start', collect, [])
+    .option('--retry-exit-code <codes>', 'of exits only these codes', collect, [])
+    .option('--retry-signal <signals>', 'of signals only these, such as SIGSEGV', collect, [])
+    .option('--retry-backoff <time>', 'first wait, doubling each time; default 1s')
+    .option('--retry-backoff-max <time>', 'longest wait; default 5m')
+    .option(
+      '--retry-memory-factor <number>',
+      'memory after out-of-memory; default 2',
+      numberIn(1, 16, false),
+    )
+    .option('--retry-memory-max <size>', 'up to so much memory');
 }
 
 export function addSubmitCommand(program: Command): void {
-  program
-    .command('submit')
-    .description('submit a program, or a job file of the API’s schema (job.yaml)')
+  const command = addCommand(program, {
+    usage: 'submit',
+    description: 'submit a program, or a job file of the API’s schema (job.yaml)',
+    examples: [
+      'majorana submit --array 0-999%8 -- ./run.sh "{index}"',
+      'majorana submit --params runs.csv --memory 4G -- ./simulate --t "{temperature}"',
+      'seq 10 | majorana submit --each - --wait -- ./run.sh "{line}"',
+      'majorana submit --files "molecules/*.xyz" --output "*.out" -- xtb "{file}"',
+      'majorana submit --retries 3 --retry-on memory --retry-memory-max 16G -- ./fit',
+      'majorana submit --after job_1:ok:each --array 0-99 -- ./next "{index}"',
+      'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
+    ],
+  })
     .argument('<words...>', 'program and arguments after --, or one .yaml file')
-    .option('--array <ranges>', '0-999, 1,3,10-20:2; %K: at most K at once')
-    .option('--each <file>', 'one task per line, as {line}')
-    .option('--params <file>', 'CSV or JSON lines: one task per record, fields by name')
-    .option('--files <glob>', 'one task per file, as {file} and {stem}')
     .option('--name <name>', 'name of the job; default: the program')
-    .option('--queue <name>', 'queue')
-    .option('--priority <number>', 'higher goes first')
-    .option('--cores <number>', 'cores per task, also fractions; default 1')
-    .option('--memory <size>', 'memory per task, such as 500M or 4G; default 2G')
-    .option('--gpus <number>', 'GPUs per task')
-    .option('--resource <name=count>', 'any countable resource', collect, [])
-    .option('--time-limit <time>', 'such as 90s, 30m, 2h', undefined)
+    .option('--project <project>', 'project')
+    .option('--queue <queue>', 'queue')
+    .option('--priority <number>', 'higher goes first in the queue', numberIn(-1000, 1000))
     .option('--env <name=value>', 'environment variable', collect, [])
     .option('--label <name=value>', 'label', collect, [])
     .option('--input <file[=name]>', 'a file laid into each task’s folder', collect, [])
     .option('--output <glob>', 'files to keep', collect, [])
-    .option('--after <job[:ok|any]>', 'start when that job has ended', collect, [])
-    .option('--retries <number>', 'new attempts after a failure')
-    .option('--idempotency-key <key>', 'a repeated submission answers with the first job')
-    .option('--json', 'as JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  majorana submit --array 0-999%8 -- ./run.sh "{index}"\n  majorana submit --params runs.csv --memory 4G -- ./simulate --t "{temperature}"\n  majorana submit --files "molecules/*.xyz" --output "*.out" -- xtb "{file}"\n  majorana submit job.yaml',
+    .option(
+      '--after <job[:ok|any][:each]>',
+      'start when that job, or its same task, has ended',
+      collect,
+      [],
     )
-    .action(async (words: string[], options: SubmitOptions) => {
-      const client = connect();
-      const isFile = words.length === 1 && /\.ya?ml$/.test(words[0]!);
-      const spec = isFile ? await readSpecFile(words[0]!) : await readSpec(client, words, options);
-      const answer = await client.submit(spec);
-      if (options.json === true) printJson(answer);
-      else print(answer.id);
-    });
+    .option('--idempotency-key <key>', 'a repeated submission answers with the first job')
+    .option('--wait', 'wait for its end, as majorana wait does')
+    .option('--quiet', 'with --wait: no progress')
+    .option('--dry-run', 'submit nothing; print the job file that says the same');
+  addArrayOptions(command);
+  addResourceOptions(command);
+  addRetryOptions(command);
+  command.action(submit);
 }

@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { ProcessIdentity } from './process-identity.ts';
+import { isAlive } from './process-identity.ts';
 
 /** Where the product keeps everything on this machine; `MAJORANA_DATA` names another place. */
 export function dataFolder(): string {
@@ -16,15 +18,15 @@ export function dataFolder(): string {
 
 /** Written by the supervisor once everything runs. */
 export interface RunningState {
-  readonly supervisorPid: number;
+  readonly supervisor: ProcessIdentity;
   readonly url: string;
 }
 
+/** Undefined when nothing runs: a file that a killed supervisor left behind does not count. */
 export function readRunning(data: string): RunningState | undefined {
   try {
     const state = JSON.parse(readFileSync(path.join(data, 'running.json'), 'utf8')) as RunningState;
-    process.kill(state.supervisorPid, 0);
-    return state;
+    return isAlive(state.supervisor) ? state : undefined;
   } catch {
     return undefined;
   }

@@ -2,30 +2,66 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, preparePostgres } from './postgres.ts';
+import { freePort, preparePostgres } from '@majorana/embedded-postgres';
+import type { PartRecord } from './parts-file.ts';
+import { endOrphans, writeParts } from './parts-file.ts';
+import { identify } from './process-identity.ts';
+import { claimFolder } from './supervisor-claim.ts';
 
 const RESTART_DELAY_MS = 200;
 const STOP_DEADLINE_MS = 10_000;
+const READY_DEADLINE_MS = 60_000;
 /** The server's own code for a database it is too old for: starting again would not help. */
 const EXIT_DATABASE_TOO_NEW = 57;
+
+export interface SupervisorOptions {
+  readonly port?: number | undefined;
+  /** How long ended jobs are kept; the server's own default when absent. */
+  readonly keepDays?: number | undefined;
+  /** What the local agent hands out; what is absent it finds out. */
+  readonly capacity: {
+    readonly cores?: string | undefined;
+    readonly memoryBytes?: number | undefined;
+    readonly gpus?: number | undefined;
+    readonly scratchBytes?: number | undefined;
+    readonly countable: Readonly<Record<string, number>>;
+  };
+}
 
 interface Part {
   readonly name: string;
   readonly start: () => ChildProcess;
   readonly stopSignal: NodeJS.Signals;
-  process: ChildProcess | undefined;
+  process?: ChildProcess;
+  record?: PartRecord;
 }
 
-export class AlreadyRunningError extends Error {
-  override name = 'AlreadyRunningError';
+function capacityArguments(capacity: SupervisorOptions['capacity']): string[] {
+  const { cores, memoryBytes, gpus, scratchBytes, countable } = capacity;
+  const pairs = {
+    '--cores': cores,
+    '--memory': memoryBytes,
+    '--gpus': gpus,
+    '--scratch': scratchBytes,
+  };
+  return [
+    ...Object.entries(pairs).flatMap(([name, value]) =>
+      value === undefined ? [] : [name, String(value)],
+    ),
+    ...Object.entries(countable).flatMap(([name, count]) => ['--resource', `${name}=${count}`]),
+  ];
 }
 
 /** Starts database, server and agent, and starts again whichever dies. Tasks are nobody's children. */
 export class Supervisor {
   readonly data: string;
   url = '';
+  /** Parts of an earlier supervisor that was killed, ended before the start. */
+  orphans: readonly string[] = [];
+  #claim: Server | undefined;
   #parts: Part[] = [];
   #isStopping = false;
   #onFatal: (message: string) => void = () => undefined;
@@ -35,52 +71,35 @@ export class Supervisor {
     this.data = data;
   }
 
-  async start(options: { readonly port?: number; readonly cores?: number }): Promise<void> {
+  async start(options: SupervisorOptions): Promise<void> {
+    this.#claim = await claimFolder(this.data);
+    this.orphans = await endOrphans(this.data);
     const external = process.env['MAJORANA_DATABASE_URL'];
     const postgres = external === undefined ? await preparePostgres(this.data) : undefined;
     const port = options.port ?? (await freePort());
     this.url = `http://127.0.0.1:${port}`;
     const environment = { ...process.env, MAJORANA_DATABASE_URL: external ?? postgres!.url };
-    const node = (entry: string, args: string[]) => () =>
-      spawn(
-        process.execPath,
-        [
-          '--disable-warning=ExperimentalWarning',
-          fileURLToPath(import.meta.resolve(entry)),
-          ...args,
-        ],
-        {
-          detached: true,
-          stdio: ['ignore', 'pipe', 'pipe'],
-          env: environment,
-        },
-      );
-    if (postgres !== undefined) {
-      this.#add({
-        name: 'postgres',
-        start: postgres.start,
-        stopSignal: 'SIGINT',
-        process: undefined,
-      });
-    }
+    if (postgres !== undefined)
+      this.#add({ name: 'postgres', start: postgres.start, stopSignal: 'SIGINT' });
     const server = ['--data', this.data, '--port', String(port)];
-    this.#add({
-      name: 'server',
-      start: node('@majorana/control-plane/main', server),
-      stopSignal: 'SIGTERM',
-      process: undefined,
-    });
+    if (options.keepDays !== undefined) server.push('--keep-days', String(options.keepDays));
+    this.#addNode('server', '@majorana/control-plane/main', server, environment);
     await this.#untilReady();
-    const agent = ['--data', this.data, '--url', this.url];
-    if (options.cores !== undefined) agent.push('--cores', String(options.cores));
-    this.#add({
-      name: 'agent',
-      start: node('@majorana/cluster-agent/main', agent),
-      stopSignal: 'SIGTERM',
-      process: undefined,
-    });
-    const state = { supervisorPid: process.pid, url: this.url };
+    const agent = ['--data', this.data, '--url', this.url, ...capacityArguments(options.capacity)];
+    this.#addNode('agent', '@majorana/cluster-agent/main', agent, environment);
+    const state = { supervisor: identify(process.pid), url: this.url };
     await writeFile(path.join(this.data, 'running.json'), JSON.stringify(state), { mode: 0o600 });
+  }
+
+  #addNode(name: string, entry: string, args: string[], env: NodeJS.ProcessEnv): void {
+    const file = fileURLToPath(import.meta.resolve(entry));
+    const start = (): ChildProcess =>
+      spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file, ...args], {
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env,
+      });
+    this.#add({ name, start, stopSignal: 'SIGTERM' });
   }
 
   #add(part: Part): void {
@@ -88,9 +107,20 @@ export class Supervisor {
     this.#spawn(part);
   }
 
+  #record(part: Part, pid: number | undefined): void {
+    const identity = pid === undefined ? undefined : identify(pid);
+    if (identity === undefined) delete part.record;
+    else part.record = { name: part.name, process: identity, stopSignal: part.stopSignal };
+    writeParts(
+      this.data,
+      this.#parts.flatMap(({ record }) => record ?? []),
+    );
+  }
+
   #spawn(part: Part): void {
     const child = part.start();
     part.process = child;
+    this.#record(part, child.pid);
     const log = createWriteStream(path.join(this.data, `${part.name}.log`), {
       flags: 'a',
       mode: 0o600,
@@ -112,7 +142,7 @@ export class Supervisor {
   }
 
   async #untilReady(): Promise<void> {
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + READY_DEADLINE_MS;
     while (Date.now() < deadline) {
       const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
       if (response?.ok) return;
@@ -136,6 +166,10 @@ export class Supervisor {
       await closed;
       clearTimeout(timer);
     }
-    await rm(path.join(this.data, 'running.json'), { force: true });
+    if (this.#parts.length > 0) {
+      writeParts(this.data, []);
+      await rm(path.join(this.data, 'running.json'), { force: true });
+    }
+    this.#claim?.close();
   }
 }

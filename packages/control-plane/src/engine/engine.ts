@@ -67,11 +67,6 @@ export interface RetryFilter {
   readonly position?: number | undefined;
 }
 
-interface Submitted {
-  readonly jobId: number;
-  readonly isNew: boolean;
-}
-
 interface Input {
   readonly act: (state: EngineState, nowMs: number) => unknown;
   readonly resolve: (value: unknown) => void;
@@ -109,12 +104,11 @@ export class Engine {
   #state: EngineState | undefined;
   #inputs: Input[] = [];
   #errands: Errand[] = [];
-  readonly #submitting = new Map<string, Promise<Submitted>>();
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #loadedAtMs = 0;
-  #outputs: { job: JobRecord; objects: Promise<StagedObject[]> } | undefined;
+  #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
 
   constructor(store: EngineStore, clock: EngineClock, listener: EngineListener = QUIET) {
     this.#store = store;
@@ -147,18 +141,7 @@ export class Engine {
   }
 
   /** The new job's number, or that of the first job with the same key. */
-  async submit(spec: JobSpec): Promise<Submitted> {
-    if (spec.idempotencyKey === undefined) return this.#submitNow(spec);
-    const key = `${spec.project}/${spec.idempotencyKey}`;
-    // Two at once with one key: the second waits, and finds in the store what the first has made,
-    // ended or not. The unique index would refuse it, and with it the whole turn.
-    while (this.#submitting.has(key)) await this.#submitting.get(key)!.catch(() => undefined);
-    const submitted = this.#submitNow(spec);
-    this.#submitting.set(key, submitted);
-    return submitted.finally(() => this.#submitting.delete(key));
-  }
-
-  async #submitNow(spec: JobSpec): Promise<Submitted> {
+  async submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {
     if (spec.idempotencyKey !== undefined) {
       const key = spec.idempotencyKey;
       const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
@@ -286,26 +269,22 @@ export class Engine {
     return makeLease(spec, task, record, staged.flat());
   }
 
-  /** An array's tasks all ask for the same: the last answer is kept until that job changes. */
+  /**
+   * An array's tasks all ask for the same: the last answer is kept, but only of a job that has
+   * ended, and not beyond a retry of it.
+   */
   async #outputsOf(jobId: number): Promise<StagedObject[]> {
-    const job =
-      this.state.jobs.get(jobId) ??
-      this.state.endedUpstream.get(jobId) ??
-      (await this.#store.loadJob(jobId));
+    const job = this.state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
     if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
-    // Records are replaced, never edited: the same record means that nothing has happened.
-    if (this.#outputs?.job === job) return this.#outputs.objects;
-    const objects = this.#loadStaged(job);
-    this.#outputs = { job, objects };
-    objects.catch(() => (this.#outputs = undefined));
-    return objects;
-  }
-
-  async #loadStaged({ jobId, spec }: JobRecord): Promise<StagedObject[]> {
-    return (await this.#store.loadOutputs(jobId)).map(({ position, path, object }) => ({
-      path: `${taskIndexOf(spec, position)}/${path}`,
+    const key = `${jobId} ${job.endedAtMs}`;
+    if (job.endedAtMs !== null && this.#outputs?.key === key) return this.#outputs.objects;
+    const outputs = await this.#store.loadOutputs(jobId);
+    const objects = outputs.map(({ position, path, object }) => ({
+      path: `${taskIndexOf(job.spec, position)}/${path}`,
       object,
     }));
+    this.#outputs = { key, objects };
+    return objects;
   }
 
   /** The attempt that an agent holds of a task now. */

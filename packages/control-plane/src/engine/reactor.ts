@@ -11,7 +11,7 @@ import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/pro
 import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
 import { settleWaiting } from './dependencies.ts';
 import { positionOfIndex, taskCountOf, taskIndexOf } from './indexes.ts';
-import type { EngineState } from './state.ts';
+import type { AgentState, EngineState } from './state.ts';
 import { taskKey, terminalCount, untouchedCount } from './state.ts';
 import { step } from './step.ts';
 
@@ -180,34 +180,36 @@ export function attemptIdOf(state: EngineState, task: TaskRecord): string {
 }
 
 /**
- * Attempts an agent must end: cancelled by a user, or fenced by a later epoch. A cancelled one that
- * the agent does not name is ended too, by name: a report that is old, or that crossed with the
- * lease, proves nothing about what the agent holds.
+ * Attempts an agent must end: held ones that were fenced by a later epoch, and leases that a user
+ * cancelled. The latter are named also when the agent has not reported them: an old message would
+ * not name what is held by now, so nothing follows from its silence.
  */
 export function endOrders(state: EngineState, agentId: string): string[] {
   const agent = state.agents.get(agentId);
-  const reported = [...(agent?.reported ?? [])].filter((attemptId) => {
+  if (agent === undefined) return [];
+  const stale = [...agent.reported].filter((attemptId) => {
     const at = locate(state, attemptId);
     if (at !== undefined && !state.isWritten(at.jobId, at.position)) return false;
-    return currentHolder(state, attemptId, agentId)?.isCancelling ?? true;
+    return currentHolder(state, attemptId, agentId) === undefined;
   });
-  const unconfirmed = unconfirmedLeases(state, agentId)
+  const cancelled = leasesOf(state, agent)
     .filter((task) => task.isCancelling)
     .map((task) => attemptIdOf(state, task));
-  return [...reported, ...unconfirmed];
+  return [...stale, ...cancelled];
 }
 
 /** Leases of an agent that it has not yet confirmed; sent until it has, cancelled ones too. */
 export function unconfirmedLeases(state: EngineState, agentId: string): TaskRecord[] {
   const agent = state.agents.get(agentId);
   if (agent === undefined) return [];
-  return [...agent.leased]
-    .map((key) => state.tasks.get(key)!)
-    .filter(
-      (task) =>
-        state.isWritten(task.jobId, task.position) && !agent.reported.has(attemptIdOf(state, task)),
-    );
+  return leasesOf(state, agent).filter((task) => !agent.reported.has(attemptIdOf(state, task)));
 }
+
+/** Those that are on record: of others nobody is told. */
+const leasesOf = (state: EngineState, agent: AgentState): TaskRecord[] =>
+  [...agent.leased]
+    .map((key) => state.tasks.get(key)!)
+    .filter((task) => state.isWritten(task.jobId, task.position));
 
 /** Leases of agents that have been silent for too long are lost; their tasks go back, uncounted. */
 export function onTick(state: EngineState, nowMs: number, loadedAtMs: number): void {

@@ -1,0 +1,186 @@
+import type { TaskState } from '@majorana/core';
+import type {
+  AgentView,
+  ArtifactPage,
+  FailureGroup,
+  JobDetail,
+  JobSpecInput,
+  JobView,
+  LogStream,
+  ParameterSetView,
+  QueueSettings,
+  QueueView,
+  RetryRequest,
+  Role,
+  StoredArtifact,
+  TaskDetail,
+  TaskPage,
+  TokenRequest,
+  TokenView,
+} from '@majorana/protocol';
+import type { JobEvent } from './events.ts';
+import type { CallOptions, ClientOptions } from './request.ts';
+import { query, Requester } from './request.ts';
+
+export interface JobFilter {
+  readonly before?: number | undefined;
+  readonly limit?: number | undefined;
+  readonly state?: string | undefined;
+  readonly queue?: string | undefined;
+  readonly project?: string | undefined;
+}
+export interface JobPage {
+  readonly jobs: JobView[];
+  readonly next: number | null;
+}
+export interface TaskFilter {
+  readonly cursor?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly state?: TaskState | undefined;
+}
+export interface ArtifactFilter {
+  readonly cursor?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly role?: StoredArtifact['role'] | undefined;
+}
+export interface LogPart {
+  readonly stream?: LogStream | undefined;
+  readonly offset?: number | undefined;
+  readonly bytesMax?: number | undefined;
+  /** Stays open until the attempt has ended. */
+  readonly follow?: boolean | undefined;
+  readonly attempt?: number | undefined;
+}
+export interface StateRun {
+  readonly state: TaskState;
+  readonly count: number;
+}
+export interface StoredObject {
+  readonly object: string;
+  readonly sizeBytes: number;
+}
+
+const at = (collection: 'jobs' | 'tasks', id: string): string =>
+  `/${collection}/${encodeURIComponent(id)}`;
+
+/** Typed access to the HTTP API; needs nothing but fetch. Every call takes an abort signal. */
+export class Client {
+  readonly #http: Requester;
+
+  constructor(url: string, token: string, options: ClientOptions = {}) {
+    this.#http = new Requester(url, token, options);
+  }
+  get url(): string {
+    return this.#http.url;
+  }
+
+  /** With an idempotency key a second submission is the first job, so it is safe to repeat. */
+  submit(spec: JobSpecInput, options?: CallOptions): Promise<{ id: string; isNew: boolean }> {
+    const isRepeatable = spec.idempotencyKey !== undefined;
+    return this.#http.sendJson('POST', '/jobs', spec, { ...options, isRepeatable });
+  }
+  jobs(filter: JobFilter = {}, options?: CallOptions): Promise<JobPage> {
+    return this.#http.json(`/jobs${query({ ...filter })}`, options);
+  }
+  job(id: string, options?: CallOptions): Promise<JobDetail> {
+    return this.#http.json(at('jobs', id), options);
+  }
+  cancelJob(id: string, options?: CallOptions): Promise<{ cancelled: number }> {
+    return this.#http.sendJson('POST', `${at('jobs', id)}/cancel`, {}, options);
+  }
+  retryJob(id: string, which: RetryRequest, options?: CallOptions): Promise<{ retried: number }> {
+    return this.#http.sendJson('POST', `${at('jobs', id)}/retry`, which, options);
+  }
+  tasks(id: string, filter: TaskFilter = {}, options?: CallOptions): Promise<TaskPage> {
+    return this.#http.json(`${at('jobs', id)}/tasks${query({ ...filter })}`, options);
+  }
+  stateMap(id: string, options?: CallOptions): Promise<{ runs: StateRun[] }> {
+    return this.#http.json(`${at('jobs', id)}/state-map`, options);
+  }
+  failures(id: string, options?: CallOptions): Promise<{ groups: FailureGroup[] }> {
+    return this.#http.json(`${at('jobs', id)}/failures`, options);
+  }
+  artifacts(id: string, filter: ArtifactFilter = {}, options?: CallOptions): Promise<ArtifactPage> {
+    return this.#http.json(`${at('jobs', id)}/artifacts${query({ ...filter })}`, options);
+  }
+  /** What happens to a job from now on, or after the event with an id. Ends when the server ends it. */
+  async *events(
+    id: string,
+    options: CallOptions & { lastEventId?: string | undefined } = {},
+  ): AsyncGenerator<JobEvent, void, undefined> {
+    const { signal, lastEventId } = options;
+    const headers = {
+      accept: 'text/event-stream',
+      ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+    };
+    const response = await this.#http.send(`${at('jobs', id)}/events`, { signal, headers });
+    // The parser is needed by those who follow a job, not at every start.
+    const { readJobEvents } = await import('./events.ts');
+    if (response.body !== null) yield* readJobEvents(response.body);
+  }
+
+  task(id: string, options?: CallOptions): Promise<TaskDetail> {
+    return this.#http.json(at('tasks', id), options);
+  }
+  cancelTask(id: string, options?: CallOptions): Promise<{ cancelled: number }> {
+    return this.#http.sendJson('POST', `${at('tasks', id)}/cancel`, {}, options);
+  }
+  retryTask(id: string, options?: CallOptions): Promise<{ retried: number }> {
+    return this.#http.sendJson('POST', `${at('tasks', id)}/retry`, {}, options);
+  }
+  logs(id: string, part: LogPart = {}, options?: CallOptions): Promise<Response> {
+    return this.#http.send(`${at('tasks', id)}/logs${query({ ...part })}`, options);
+  }
+
+  /** Lines of JSON objects, streamed: the server takes in a million of them as they come. */
+  createParameterSet(
+    lines: ReadableStream<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<ParameterSetView> {
+    const headers = { 'content-type': 'application/x-ndjson' };
+    return this.#http.json('/parameter-sets', { method: 'POST', headers, body: lines, ...options });
+  }
+  /** The same bytes are the same object: safe to repeat. */
+  putObject(body: Blob, options?: CallOptions): Promise<StoredObject> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    const isRepeatable = true;
+    return this.#http.json('/objects', { method: 'POST', headers, body, isRepeatable, ...options });
+  }
+  getObject(object: string, options?: CallOptions): Promise<Response> {
+    return this.#http.send(`/objects/${object}`, options);
+  }
+
+  queues(options?: CallOptions): Promise<{ queues: QueueView[] }> {
+    return this.#http.json('/queues', options);
+  }
+  setQueue(
+    name: string,
+    settings: Partial<QueueSettings>,
+    options?: CallOptions,
+  ): Promise<QueueView> {
+    const path = `/queues/${encodeURIComponent(name)}`;
+    return this.#http.sendJson('PUT', path, settings, { ...options, isRepeatable: true });
+  }
+  agents(options?: CallOptions): Promise<{ agents: AgentView[] }> {
+    return this.#http.json('/agents', options);
+  }
+  whoami(options?: CallOptions): Promise<{ user: string; role: Role }> {
+    return this.#http.json('/whoami', options);
+  }
+  tokens(options?: CallOptions): Promise<{ tokens: TokenView[] }> {
+    return this.#http.json('/tokens', options);
+  }
+  /** The only answer that holds the secret. */
+  createToken(
+    request: TokenRequest,
+    options?: CallOptions,
+  ): Promise<TokenView & { token: string }> {
+    return this.#http.sendJson('POST', '/tokens', request, options);
+  }
+  async revokeToken(id: number, options?: CallOptions): Promise<void> {
+    await this.#http.send(`/tokens/${id}`, { method: 'DELETE', isRepeatable: true, ...options });
+  }
+  openApi(options?: CallOptions): Promise<unknown> {
+    return this.#http.json('/openapi.json', options);
+  }
+}
