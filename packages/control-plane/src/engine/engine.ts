@@ -67,6 +67,11 @@ export interface RetryFilter {
   readonly position?: number | undefined;
 }
 
+interface Submitted {
+  readonly jobId: number;
+  readonly isNew: boolean;
+}
+
 interface Input {
   readonly act: (state: EngineState, nowMs: number) => unknown;
   readonly resolve: (value: unknown) => void;
@@ -104,6 +109,7 @@ export class Engine {
   #state: EngineState | undefined;
   #inputs: Input[] = [];
   #errands: Errand[] = [];
+  readonly #submitting = new Map<string, Promise<Submitted>>();
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
@@ -141,7 +147,18 @@ export class Engine {
   }
 
   /** The new job's number, or that of the first job with the same key. */
-  async submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {
+  async submit(spec: JobSpec): Promise<Submitted> {
+    if (spec.idempotencyKey === undefined) return this.#submitNow(spec);
+    const key = `${spec.project}/${spec.idempotencyKey}`;
+    // Two at once with one key: the second waits, and finds in the store what the first has made,
+    // ended or not. The unique index would refuse it, and with it the whole turn.
+    while (this.#submitting.has(key)) await this.#submitting.get(key)!.catch(() => undefined);
+    const submitted = this.#submitNow(spec);
+    this.#submitting.set(key, submitted);
+    return submitted.finally(() => this.#submitting.delete(key));
+  }
+
+  async #submitNow(spec: JobSpec): Promise<Submitted> {
     if (spec.idempotencyKey !== undefined) {
       const key = spec.idempotencyKey;
       const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
