@@ -236,16 +236,22 @@ export class Engine {
     return count + (await this.#retryUntouched(jobId));
   }
 
-  async #retryUntouched(jobId: number): Promise<number> {
-    const stored = await this.#ask(() => this.#store.loadJob(jobId));
-    if (stored === undefined) return 0;
-    return this.#do((state, nowMs) => {
-      const job = state.jobs.get(jobId) ?? stored;
-      if (job.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
-      if (!state.jobs.has(jobId)) state.addJob({ ...job, endedAtMs: null });
+  #retryUntouched(jobId: number): Promise<number> {
+    return this.#between(async (state, nowMs) => {
+      const job = state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
+      if (job?.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
+      if (!state.jobs.has(jobId)) await this.#reopen(state, { ...job, endedAtMs: null });
       state.moveUntouched(state.jobs.get(jobId)!, 'queued', nowMs);
+      await this.#write(state, nowMs);
       return untouchedCount(job);
     });
+  }
+
+  /** What memory knew of an ended job's rows went with it. */
+  async #reopen(state: EngineState, job: JobRecord): Promise<void> {
+    state.adoptJob(job);
+    const { jobId, nextPosition } = job;
+    state.setRowsAhead(jobId, await this.#store.loadRowsAhead(jobId, nextPosition));
   }
 
   async #mustExist(jobId: number): Promise<void> {
@@ -343,7 +349,8 @@ export class Engine {
     const { job, movedCount } = await act();
     state.lastSequence += movedCount;
     if (movedCount === 0) return 0;
-    if (job.endedAtMs === null) state.adoptJob(job);
+    if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
+    else if (job.endedAtMs === null) await this.#reopen(state, job);
     this.#listener.onJobs([job.jobId]);
     return movedCount;
   }
