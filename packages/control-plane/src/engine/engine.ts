@@ -164,27 +164,33 @@ export class Engine {
       const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
       if (known !== undefined) return { jobId: known, isNew: false };
     }
-    const [jobId, endedUpstream] = await this.#ask(() =>
-      Promise.all([this.#store.allocateJobId(), this.#endedJobs(spec)]),
-    );
-    const job = await this.#do((state, nowMs) => {
-      const submitted = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
-      if (submitted.jobId === jobId) this.#settleNew(state, submitted, nowMs);
-      return submitted;
-    });
+    const jobId = await this.#ask(() => this.#store.allocateJobId());
+    const job =
+      spec.after.length === 0
+        ? await this.#do((state, nowMs) =>
+            onSubmit(state, { jobId, spec, endedUpstream: [] }, nowMs),
+          )
+        : await this.#submitAfter(jobId, spec);
     return { jobId: job.jobId, isNew: job.jobId === jobId };
   }
 
-  async #endedJobs(spec: JobSpec): Promise<JobRecord[]> {
-    const jobs = await Promise.all(
-      spec.after.map(async ({ jobId }) => {
-        if (this.state.jobs.has(jobId)) return undefined;
-        const job = await this.#store.loadJob(jobId);
-        if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to come after`);
-        return job;
-      }),
-    );
-    return jobs.filter((job) => job !== undefined);
+  /** Between turns: only then memory and store agree on which of those it comes after have ended. */
+  async #submitAfter(jobId: number, spec: JobSpec): Promise<JobRecord> {
+    const submitted = await this.#between(async (state, nowMs) => {
+      const endedUpstream: JobRecord[] = [];
+      for (const { jobId: upstreamId } of spec.after) {
+        if (state.jobs.has(upstreamId)) continue;
+        const upstream = await this.#store.loadJob(upstreamId);
+        if (upstream === undefined) return upstreamId;
+        endedUpstream.push(upstream);
+      }
+      const job = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
+      if (job.jobId === jobId) this.#settleNew(state, job, nowMs);
+      await this.#write(state, nowMs);
+      return job;
+    });
+    if (typeof submitted !== 'number') return submitted;
+    throw new NotFoundError(`there is no job_${submitted} to come after`);
   }
 
   #settleNew(state: EngineState, job: JobRecord, nowMs: number): void {
