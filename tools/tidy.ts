@@ -130,7 +130,7 @@ export function errorCodesInCode(): Set<string> {
   const texts = readFiles('packages/control-plane/src/**/*.ts').filter(
     ({ path: file }) => !isTest(file),
   );
-  const patterns = [/ProblemError\(\s*\d{3},\s*'(\w+)'/g, /status: \d{3},\s*code: '(\w+)'/g];
+  const patterns = [/ProblemError\(\s*[\w.]+,\s*'(\w+)'/g, /\[\d{3}, '(\w+)'\]/g];
   return new Set(
     texts.flatMap(({ text }) =>
       patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]!)),
@@ -143,8 +143,12 @@ export const checkErrorCodes: Check = () => {
   const section = readText('docs/reference/errors.md').split('## Codes of the API')[1] ?? '';
   const inDocs = new Set([...section.matchAll(/^\| `(\w+)` +\|/gm)].map((match) => match[1]!));
   return [
-    ...[...inCode.difference(inDocs)].map((code) => `${code} is not in docs/reference/errors.md`),
-    ...[...inDocs.difference(inCode)].map((code) => `${code} in errors.md is made by no code`),
+    ...[...inCode]
+      .filter((code) => !inDocs.has(code))
+      .map((code) => `${code} is not in docs/reference/errors.md`),
+    ...[...inDocs]
+      .filter((code) => !inCode.has(code))
+      .map((code) => `${code} in errors.md is made by no code`),
   ];
 };
 
