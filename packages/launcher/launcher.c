@@ -392,8 +392,7 @@ static int write_record(const struct spec *s, const struct run *r) {
  * its start in ticks, the boot of the machine, and the time.
  */
 static int claim(const char *dir, int64_t now_ms) {
-  char path[PATH_MAX], stat_text[1024], boot[64], line[256];
-  snprintf(path, sizeof path, "%s/shim", dir);
+  char path[PATH_MAX], own[PATH_MAX], stat_text[1024], boot[64], line[256];
   if (read_file("/proc/self/stat", stat_text, sizeof stat_text) < 0) return -1;
   if (read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot) < 0) return -1;
   char *field = strrchr(stat_text, ')') + 2;
@@ -401,10 +400,14 @@ static int claim(const char *dir, int64_t now_ms) {
   boot[strcspn(boot, "\n")] = 0;
   int length = snprintf(line, sizeof line, "%d %lld %s %lld\n", getpid(), atoll(field), boot,
                         (long long)now_ms);
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  snprintf(own, sizeof own, "%s/shim.%d", dir, getpid());
+  snprintf(path, sizeof path, "%s/shim", dir);
+  int fd = open(own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
   int ok = write(fd, line, length) == length;
   close(fd);
+  ok = ok && link(own, path) == 0; /* The line is whole from the first moment. */
+  unlink(own);
   return ok ? 0 : -1;
 }
 
@@ -435,7 +438,7 @@ static void guard(const struct spec *s, struct run *r) {
 static void tell_started(int notice, const char *dir) {
   char line[PATH_MAX + 16];
   struct pollfd writable = {.fd = notice, .events = POLLOUT};
-  int length = snprintf(line, sizeof line, "started %s\n", dir);
+  int length = snprintf(line, sizeof line, "started\t%s\n", dir);
   if (notice < 0) return;
   if (length <= PIPE_BUF && poll(&writable, 1, 0) == 1 && writable.revents == POLLOUT) {
     if (write(notice, line, length) < 0) length = 0;
@@ -477,7 +480,7 @@ static int shim_main(const char *dir, int notice) {
 static void start_shim(const char *dir) {
   pid_t pid = fork();
   if (pid < 0) {
-    printf("error %s %s\n", dir, strerror(errno));
+    printf("error\t%s\t%s\n", dir, strerror(errno));
     return;
   }
   if (pid == 0) {

@@ -1,40 +1,54 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { FolderObjects } from '@majorana/objects';
 import type { AgentOrders } from '@majorana/protocol';
+import { Agent } from './engine/agent.ts';
+import type { AgentClock, Exchange } from './engine/ports.ts';
 import { detectCapacity } from './local/capacity.ts';
-import type { Exchange } from './local/local-agent.ts';
-import { LocalAgent } from './local/local-agent.ts';
+import { LocalHost } from './local/local-host.ts';
+import { readOptions } from './options.ts';
 
-const { values } = parseArgs({
-  options: { data: { type: 'string' }, url: { type: 'string' }, cores: { type: 'string' } },
-});
-const { data, url } = values;
-if (data === undefined || url === undefined) throw new Error('--data and --url are needed');
-
-const exchange: Exchange = async (sync, signal) => {
-  const token = (await readFile(path.join(data, 'token'), 'utf8')).trim();
-  const response = await fetch(`${url}/api/v1/agents/sync`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
-    body: JSON.stringify(sync),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(sync.waitMs + 30_000)]),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-  return (await response.json()) as AgentOrders;
+const clock: AgentClock = {
+  nowMs: () => Date.now(),
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
 };
 
-const detected = detectCapacity();
-const agent = new LocalAgent({
+function httpExchange(url: string, tokenFile: string): Exchange {
+  return async (sync, signal) => {
+    const token = (await readFile(tokenFile, 'utf8')).trim();
+    const response = await fetch(`${url}/api/v1/agents/sync`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+      body: JSON.stringify(sync),
+      signal,
+    });
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    return (await response.json()) as AgentOrders;
+  };
+}
+
+const { data, url, capacity: asked } = readOptions(process.argv.slice(2));
+const root = path.join(data, 'agent');
+const log = (message: string, details: object): void => {
+  process.stderr.write(`${JSON.stringify({ message, ...details })}\n`);
+};
+await mkdir(root, { recursive: true, mode: 0o700 });
+const capacity = await detectCapacity(root, asked);
+const objects = new FolderObjects(path.join(data, 'objects'));
+const host = await LocalHost.open({ root, gpuCount: capacity.gpuCount, objects, log });
+const agent = new Agent({
   agentId: `local-${os.hostname()}`,
-  root: path.join(data, 'agent'),
-  capacity:
-    values.cores === undefined ? detected : { ...detected, cpuMillis: Number(values.cores) * 1000 },
-  objects: new FolderObjects(path.join(data, 'objects')),
-  exchange,
-  log: (message, details) => process.stderr.write(`${JSON.stringify({ message, ...details })}\n`),
+  capacity,
+  host,
+  exchange: httpExchange(url, path.join(data, 'token')),
+  clock,
+  log,
 });
 await agent.start();
-process.once('SIGTERM', () => void agent[Symbol.asyncDispose]());
+process.once('SIGTERM', () => {
+  void agent.stop().finally(() => host[Symbol.dispose]());
+});

@@ -54,7 +54,8 @@ insert into parameter_set (record_count, field_names, job_id)
      from jsonb_object_keys(spec->'array'->'records'->0) as name), job_id
   from job where spec->'array'->>'kind' = 'fields';
 insert into parameter_block
-  select parameter_set_id, 0, (spec->'array'->'records')::text from parameter_set join job using (job_id);
+  select s.parameter_set_id, 0, (spec->'array'->'records')::text
+  from parameter_set s join job using (job_id);
 update job set parameter_set_id = s.parameter_set_id,
   spec = jsonb_set(spec, '{array}', jsonb_build_object('kind', 'parameter_set',
     'parameterSetId', s.parameter_set_id, 'recordCount', s.record_count,
@@ -115,7 +116,7 @@ drop index attempt_open;
 
 -- One row: where the engine's numbering stands.
 create table engine_state (
-  only boolean primary key default true check (only),
+  is_only boolean primary key default true check (is_only),
   last_sequence bigint not null
 );
 insert into engine_state (last_sequence) select coalesce(max(sequence), 0) from transition;

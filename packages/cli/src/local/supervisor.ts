@@ -5,9 +5,9 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort, preparePostgres } from '@majorana/embedded-postgres';
 import type { PartRecord } from './parts-file.ts';
 import { endOrphans, writeParts } from './parts-file.ts';
-import { freePort, preparePostgres } from './postgres.ts';
 import { identify } from './process-identity.ts';
 import { claimFolder } from './supervisor-claim.ts';
 

@@ -1,6 +1,7 @@
-import { fillPlaceholders, formatJobId, formatTaskId, parseAttemptId } from '@majorana/core';
+import { formatJobId, formatTaskId, parseAttemptId } from '@majorana/core';
 import type { Lease } from '@majorana/protocol';
 import type { AttemptFolder } from './attempt-folder.ts';
+import { gpuVariables } from './gpus.ts';
 
 /** Libraries that take every core they see unless told. */
 const THREAD_VARIABLES = [
@@ -10,53 +11,67 @@ const THREAD_VARIABLES = [
   'BLIS_NUM_THREADS',
   'VECLIB_MAXIMUM_THREADS',
   'NUMEXPR_NUM_THREADS',
+  'RAYON_NUM_THREADS',
 ] as const;
 
 /** Passed on from the agent's own environment; nothing else is, so no secret leaks into tasks. */
 const INHERITED = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'USER', 'LOGNAME', 'SHELL'] as const;
 
-function environment(lease: Lease, folder: AttemptFolder): Record<string, string> {
+/** The variable by which what a killed guard left behind is found. */
+export const ATTEMPT_VARIABLE = 'MAJORANA_ATTEMPT_ID';
+
+export interface TaskPlace {
+  readonly folder: AttemptFolder;
+  readonly gpuIndices: readonly number[];
+  /** The memory group to run in; empty: the shim samples the tree. */
+  readonly cgroup: string;
+}
+
+function environment(lease: Lease, place: TaskPlace): Record<string, string> {
+  const { folder, gpuIndices } = place;
+  const { resources } = lease;
   const id = parseAttemptId(lease.attemptId)!;
-  const threads = String(Math.max(1, Math.floor(lease.resources.cpuMillis / 1000)));
+  const threads = String(Math.max(1, Math.floor(resources.cpuMillis / 1000)));
   const inherited = INHERITED.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const own = Object.entries(lease.spec.env).map(
-    ([name, value]) => [name, fillPlaceholders(value, lease.fields)] as const,
-  );
-  return Object.fromEntries([
-    ...inherited,
-    ['HOME', folder.file('work')],
-    ...THREAD_VARIABLES.map((name) => [name, threads] as const),
-    ['MAJORANA_JOB_ID', formatJobId(id.jobId)],
-    ['MAJORANA_TASK_ID', formatTaskId(id)],
-    ['MAJORANA_TASK_INDEX', String(id.taskIndex)],
-    ['MAJORANA_ATTEMPT_NUMBER', String(id.attemptNumber)],
-    ['MAJORANA_CPU_MILLIS', String(lease.resources.cpuMillis)],
-    ['MAJORANA_MEMORY_BYTES', String(lease.resources.memoryBytes)],
-    ...own,
-  ]);
+  return {
+    ...Object.fromEntries(inherited),
+    HOME: folder.file('work'),
+    TMPDIR: folder.file('scratch'),
+    ...Object.fromEntries(THREAD_VARIABLES.map((name) => [name, threads])),
+    ...gpuVariables(gpuIndices),
+    MAJORANA_JOB_ID: formatJobId(id.jobId),
+    MAJORANA_JOB_NAME: lease.jobName,
+    MAJORANA_TASK_ID: formatTaskId(id),
+    MAJORANA_TASK_INDEX: String(id.taskIndex),
+    MAJORANA_TASK_COUNT: String(lease.taskCount),
+    MAJORANA_ATTEMPT_NUMBER: String(id.attemptNumber),
+    MAJORANA_CPU_MILLIS: String(resources.cpuMillis),
+    MAJORANA_MEMORY_BYTES: String(resources.memoryBytes),
+    MAJORANA_SCRATCH: folder.file('scratch'),
+    ...lease.env,
+    [ATTEMPT_VARIABLE]: lease.attemptId,
+  };
 }
 
 /** The records of the launcher's `spec` file. */
-export function taskSpec(lease: Lease, folder: AttemptFolder): [string, string][] {
+export function taskSpec(lease: Lease, place: TaskPlace): [string, string][] {
+  const { folder, cgroup } = place;
   return [
     ['cwd', folder.file('work')],
-    ...lease.spec.argv.map((text): [string, string] => [
-      'arg',
-      fillPlaceholders(text, lease.fields),
-    ]),
-    ...Object.entries(environment(lease, folder)).map(([name, value]): [string, string] => [
+    ...lease.argv.map((text): [string, string] => ['arg', text]),
+    ...Object.entries(environment(lease, place)).map(([name, value]): [string, string] => [
       'env',
       `${name}=${value}`,
     ]),
     ['stdout', folder.file('stdout')],
     ['stderr', folder.file('stderr')],
-    ['timeLimitMs', String(lease.spec.timeLimitMs)],
-    ['graceMs', String(lease.spec.graceMs)],
+    ['timeLimitMs', String(lease.timeLimitMs)],
+    ['graceMs', String(lease.graceMs)],
     ['memoryBytesMax', String(lease.resources.memoryBytes)],
-    ['cgroup', ''],
+    ['cgroup', cgroup],
     ['exit', folder.exitFile],
   ];
 }

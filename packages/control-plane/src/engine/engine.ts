@@ -108,7 +108,7 @@ export class Engine {
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #loadedAtMs = 0;
-  #outputs: { jobId: number; objects: Promise<StagedObject[]> } | undefined;
+  #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
 
   constructor(store: EngineStore, clock: EngineClock, listener: EngineListener = QUIET) {
     this.#store = store;
@@ -269,22 +269,22 @@ export class Engine {
     return makeLease(spec, task, record, staged.flat());
   }
 
-  /** An array's tasks all ask for the same: the last answer is kept. */
-  #outputsOf(jobId: number): Promise<StagedObject[]> {
-    if (this.#outputs?.jobId === jobId) return this.#outputs.objects;
-    const objects = this.#loadStaged(jobId);
-    this.#outputs = { jobId, objects };
-    objects.catch(() => (this.#outputs = undefined));
-    return objects;
-  }
-
-  async #loadStaged(jobId: number): Promise<StagedObject[]> {
+  /**
+   * An array's tasks all ask for the same: the last answer is kept, but only of a job that has
+   * ended, and not beyond a retry of it.
+   */
+  async #outputsOf(jobId: number): Promise<StagedObject[]> {
     const job = this.state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
     if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
-    return (await this.#store.loadOutputs(jobId)).map(({ position, path, object }) => ({
+    const key = `${jobId} ${job.endedAtMs}`;
+    if (job.endedAtMs !== null && this.#outputs?.key === key) return this.#outputs.objects;
+    const outputs = await this.#store.loadOutputs(jobId);
+    const objects = outputs.map(({ position, path, object }) => ({
       path: `${taskIndexOf(job.spec, position)}/${path}`,
       object,
     }));
+    this.#outputs = { key, objects };
+    return objects;
   }
 
   /** The attempt that an agent holds of a task now. */

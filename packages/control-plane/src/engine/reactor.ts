@@ -11,7 +11,7 @@ import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/pro
 import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
 import { settleWaiting } from './dependencies.ts';
 import { positionOfIndex, taskCountOf, taskIndexOf } from './indexes.ts';
-import type { EngineState } from './state.ts';
+import type { AgentState, EngineState } from './state.ts';
 import { taskKey, terminalCount, untouchedCount } from './state.ts';
 import { step } from './step.ts';
 
@@ -156,8 +156,6 @@ function onAttemptEvent(
   );
 }
 
-const neverStarted: AttemptOutcome = { kind: 'cancelled', reason: 'cancelled before it started' };
-
 /** An agent's news. Answers with the attempts whose end is on record now. */
 export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): string[] {
   const agent =
@@ -172,13 +170,6 @@ export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number):
   const reported = new Set(sync.heldAttemptIds);
   for (const attemptId of ended) reported.delete(attemptId);
   agent.reported = reported;
-  // A lease that was cancelled before the agent had it will not be sent again: it ends here.
-  for (const key of agent.leased) {
-    const task = state.tasks.get(key)!;
-    if (!task.isCancelling || reported.has(attemptIdOf(state, task))) continue;
-    const event = { outcome: neverStarted, peakMemoryBytes: 0, cpuTimeMs: 0 };
-    onAttemptEnded(state, task, event, nowMs);
-  }
   return ended;
 }
 
@@ -188,29 +179,37 @@ export function attemptIdOf(state: EngineState, task: TaskRecord): string {
   return formatAttemptId({ jobId, taskIndex: taskIndexOf(spec, task.position), attemptNumber });
 }
 
-/** Attempts an agent holds and must end: cancelled by a user, or fenced by a later epoch. */
+/**
+ * Attempts an agent must end: held ones that were fenced by a later epoch, and leases that a user
+ * cancelled. The latter are named also when the agent has not reported them: an old message would
+ * not name what is held by now, so nothing follows from its silence.
+ */
 export function endOrders(state: EngineState, agentId: string): string[] {
   const agent = state.agents.get(agentId);
-  return [...(agent?.reported ?? [])].filter((attemptId) => {
+  if (agent === undefined) return [];
+  const stale = [...agent.reported].filter((attemptId) => {
     const at = locate(state, attemptId);
     if (at !== undefined && !state.isWritten(at.jobId, at.position)) return false;
-    return currentHolder(state, attemptId, agentId)?.isCancelling ?? true;
+    return currentHolder(state, attemptId, agentId) === undefined;
   });
+  const cancelled = leasesOf(state, agent)
+    .filter((task) => task.isCancelling)
+    .map((task) => attemptIdOf(state, task));
+  return [...stale, ...cancelled];
 }
 
-/** Leases of an agent that it has not yet confirmed; sent until it has. */
+/** Leases of an agent that it has not yet confirmed; sent until it has, cancelled ones too. */
 export function unconfirmedLeases(state: EngineState, agentId: string): TaskRecord[] {
   const agent = state.agents.get(agentId);
   if (agent === undefined) return [];
-  return [...agent.leased]
-    .map((key) => state.tasks.get(key)!)
-    .filter(
-      (task) =>
-        !task.isCancelling &&
-        state.isWritten(task.jobId, task.position) &&
-        !agent.reported.has(attemptIdOf(state, task)),
-    );
+  return leasesOf(state, agent).filter((task) => !agent.reported.has(attemptIdOf(state, task)));
 }
+
+/** Those that are on record: of others nobody is told. */
+const leasesOf = (state: EngineState, agent: AgentState): TaskRecord[] =>
+  [...agent.leased]
+    .map((key) => state.tasks.get(key)!)
+    .filter((task) => state.isWritten(task.jobId, task.position));
 
 /** Leases of agents that have been silent for too long are lost; their tasks go back, uncounted. */
 export function onTick(state: EngineState, nowMs: number, loadedAtMs: number): void {

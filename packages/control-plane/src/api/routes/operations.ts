@@ -9,7 +9,8 @@ import {
   tokenRequestSchema,
   tokenViewSchema,
 } from '@majorana/protocol';
-import { TASK_STATES, ZERO_COUNTS } from '@majorana/core';
+import type { StateCounts } from '@majorana/core';
+import { TASK_STATES } from '@majorana/core';
 import type { QueueSummary } from '@majorana/store';
 import { z } from 'zod';
 import { DEFAULT_QUEUE } from '../../engine/state.ts';
@@ -25,7 +26,7 @@ const queueView = ({ name, settings, openJobs, counts }: QueueSummary) => ({
   openJobs,
   counts: Object.fromEntries(
     TASK_STATES.map((state) => [state, counts[state] ?? 0]),
-  ) as typeof ZERO_COUNTS,
+  ) as StateCounts,
 });
 
 function addQueues(app: Api, context: ApiContext): void {

@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ownCgroup } from './cgroup.ts';
+
+type Log = (message: string, details: object) => void;
+
+/** The files that hold a limit, in the order in which the kernel takes them. */
+export function limitFiles(version: 1 | 2, bytes: number): [string, string][] {
+  if (version === 1) {
+    return [
+      ['memory.limit_in_bytes', String(bytes)],
+      ['memory.memsw.limit_in_bytes', String(bytes)],
+    ];
+  }
+  return [
+    ['memory.max', String(bytes)],
+    ['memory.swap.max', '0'],
+    ['memory.oom.group', '1'],
+  ];
+}
+
+/** Files that a kernel without swap accounting does not have. */
+const OPTIONAL_FILES: ReadonlySet<string> = new Set([
+  'memory.memsw.limit_in_bytes',
+  'memory.swap.max',
+  'memory.oom.group',
+]);
+
+/**
+ * One memory group per attempt, below the group of this process, so that limits above it hold too.
+ * Where none may be made (no rights, a read-only tree), shims sample their trees instead.
+ */
+export class MemoryGroups {
+  readonly #folder: string;
+  readonly #version: 1 | 2;
+  readonly #log: Log;
+
+  private constructor(folder: string, version: 1 | 2, log: Log) {
+    this.#folder = folder;
+    this.#version = version;
+    this.#log = log;
+  }
+
+  /** `root` tells this agent's groups from those of another agent on the same machine. */
+  static async open(root: string, log: Log): Promise<MemoryGroups | undefined> {
+    const own = await ownCgroup('memory');
+    if (own === undefined) {
+      log('memory limits are enforced by sampling', { reason: 'no memory controller is mounted' });
+      return undefined;
+    }
+    const name = `majorana-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
+    const folder = path.join(own.folder, name);
+    const groups = new MemoryGroups(folder, own.version, log);
+    try {
+      if (own.version === 2) await passOn(own.folder);
+      await mkdir(folder, { recursive: true });
+      if (own.version === 2) await passOn(folder);
+      await groups.#make('probe', 1024 ** 3);
+      await groups.remove('probe');
+      return groups;
+    } catch (error) {
+      log('memory limits are enforced by sampling', { reason: String(error) });
+      return undefined;
+    }
+  }
+
+  async #make(attemptId: string, bytes: number): Promise<string> {
+    const folder = path.join(this.#folder, attemptId);
+    await mkdir(folder, { recursive: true });
+    for (const [name, value] of limitFiles(this.#version, bytes)) {
+      await writeFile(path.join(folder, name), value, { flag: 'r+' }).catch(
+        (error: NodeJS.ErrnoException) => {
+          if (!OPTIONAL_FILES.has(name) || error.code !== 'ENOENT') throw error;
+        },
+      );
+    }
+    return folder;
+  }
+
+  /** The group's folder, or '' when this attempt has to be sampled. */
+  make(attemptId: string, bytes: number): Promise<string> {
+    return this.#make(attemptId, bytes).catch((error: unknown) => {
+      this.#log('a memory limit is enforced by sampling', { attemptId, error: String(error) });
+      return '';
+    });
+  }
+
+  /** A group with processes in it stays; the next start of the agent tries again. */
+  async remove(attemptId: string): Promise<void> {
+    await rmdir(path.join(this.#folder, attemptId)).catch(() => undefined);
+  }
+
+  /** Groups of attempts that no folder tells of any more. */
+  async clean(remembered: ReadonlySet<string>): Promise<void> {
+    const entries = await readdir(this.#folder, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (entry.isDirectory() && !remembered.has(entry.name)) await this.remove(entry.name);
+    }
+  }
+}
+
+/**
+ * Version 2 gives a controller to sub-groups only where no process stands beside them: those of a
+ * delegated group move into a leaf first.
+ */
+async function passOn(folder: string): Promise<void> {
+  const control = path.join(folder, 'cgroup.subtree_control');
+  if ((await readFile(control, 'utf8')).split(/\s+/).includes('memory')) return;
+  const give = (): Promise<void> => writeFile(control, '+memory', { flag: 'r+' });
+  await give().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EBUSY') throw error;
+    const leaf = path.join(folder, 'majorana-agent');
+    await mkdir(leaf, { recursive: true });
+    const pids = await readFile(path.join(folder, 'cgroup.procs'), 'utf8');
+    for (const pid of pids.split('\n').filter(Boolean)) {
+      await writeFile(path.join(leaf, 'cgroup.procs'), pid, { flag: 'r+' });
+    }
+    await give();
+  });
+}

@@ -1,0 +1,61 @@
+import { parseArgs } from 'node:util';
+import type { CapacityOptions } from './local/capacity.ts';
+
+export interface AgentCommand {
+  readonly data: string;
+  readonly url: string;
+  readonly capacity: CapacityOptions;
+}
+
+function amount(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0)) {
+    throw new Error(`--${name} ${text}: a number from 0 is needed`);
+  }
+  return value;
+}
+
+function whole(name: string, text: string | undefined): number | undefined {
+  const value = amount(name, text);
+  if (value === undefined || Number.isSafeInteger(value)) return value;
+  throw new Error(`--${name} ${text}: a whole number is needed`);
+}
+
+function countable(texts: readonly string[]): Record<string, number> {
+  const entries = texts.map((text) => {
+    const [, name, count] = /^([A-Za-z0-9][\w.-]{0,62})=(.*)$/.exec(text) ?? [];
+    if (name === undefined) throw new Error(`--resource ${text}: name=count is needed`);
+    return [name, whole(`resource ${name}`, count)!] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The agent's command line; what is not given is detected. */
+export function readOptions(args: readonly string[]): AgentCommand {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      data: { type: 'string' },
+      url: { type: 'string' },
+      cores: { type: 'string' },
+      memory: { type: 'string' },
+      gpus: { type: 'string' },
+      scratch: { type: 'string' },
+      resource: { type: 'string', multiple: true, default: [] },
+    },
+  });
+  const { data, url } = values;
+  if (data === undefined || url === undefined) throw new Error('--data and --url are needed');
+  return {
+    data,
+    url,
+    capacity: {
+      cores: amount('cores', values.cores),
+      memoryBytes: whole('memory', values.memory),
+      gpuCount: whole('gpus', values.gpus),
+      scratchBytes: whole('scratch', values.scratch),
+      countable: countable(values.resource),
+    },
+  };
+}
