@@ -180,7 +180,7 @@ export class LocalHost implements AttemptHost, Disposable {
       const shim = this.#shim(folder);
       if (shim !== undefined && shim.bootId === this.#bootId) {
         if (isAlive(shim)) throw new Error(`${event.attemptId} runs`);
-        await endLeftovers(event.attemptId);
+        await endLeftovers(folder.folder);
       }
     }
     this.#gpus.release(event.attemptId);
