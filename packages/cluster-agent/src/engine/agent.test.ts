@@ -374,6 +374,24 @@ test('the answer of an exchange that was given up starts nothing', async () => {
   expect(host.kept.has(ID)).toBe(false);
 });
 
+test('an end that comes while earlier news is on its way is told next', async () => {
+  const world = makeWorld();
+  const { clock, host, server } = world;
+  const slow = new TestServer();
+  slow.exchange = async (sync, signal) => {
+    const orders = await server.exchange(sync, signal);
+    if (sync.events.length > 0) await new Promise<void>((resolve) => clock.after(50, resolve));
+    return orders;
+  };
+  await makeAgent(world, { server: slow }).start();
+  server.lease(ID);
+  await clock.advance(60);
+  expect(server.kinds(ID).at(-1)).toBe('running');
+  host.exit(ID);
+  await clock.advance(200);
+  expect(server.ended.has(ID)).toBe(true);
+});
+
 test('news without an answer is said again until it is answered', async () => {
   const { clock, host, server } = await startWorld();
   server.lease(ID);
@@ -690,6 +708,9 @@ async function runWithFaults(seed: number): Promise<World> {
     mortal.exchange = async (sync, signal) => {
       if (isDead()) return never;
       const orders = await server.exchange(sync, signal);
+      if (random() < 0.5) {
+        await new Promise<void>((resolve) => clock.after(300 * random(), resolve));
+      }
       if (random() < 0.1) throw new Error('the answer was lost');
       return isDead() ? never : orders;
     };
