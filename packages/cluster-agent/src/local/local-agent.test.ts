@@ -103,7 +103,12 @@ async function startAgent(
     await agent.stop();
     host[Symbol.dispose]();
   };
-  cleanups.push(stop);
+  cleanups.push(async () => {
+    await stop();
+    // Memory groups outlive the test's folder.
+    for (const { attemptId } of await host.list()) await host.forget(attemptId);
+    host[Symbol.dispose]();
+  });
   return stop;
 }
 

@@ -13,8 +13,12 @@ import { LocalHost } from './local-host.ts';
 
 const base = mkdtempSync(path.join(os.tmpdir(), 'local-host-test-'));
 const hosts: LocalHost[] = [];
-afterEach(() => {
-  for (const host of hosts.splice(0)) host[Symbol.dispose]();
+/** Memory groups outlive the test's folder: every attempt is forgotten, whatever the test has seen. */
+afterEach(async () => {
+  for (const host of hosts.splice(0)) {
+    for (const { attemptId } of await host.list()) await host.forget(attemptId);
+    host[Symbol.dispose]();
+  }
 });
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 let count = 0;
