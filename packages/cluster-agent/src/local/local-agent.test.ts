@@ -89,7 +89,7 @@ async function startAgent(
 ): Promise<() => Promise<void>> {
   const objects = new FolderObjects(setup.objectsFolder ?? path.join(root, 'objects'));
   const log = (): void => undefined;
-  const host = await LocalHost.open({ root, gpuCount: 0, objects, log });
+  const host = await LocalHost.open({ root, gpuCount: 0, objects, memoryLimits: 'groups', log });
   const agent = new Agent({
     agentId: 'agent',
     capacity: DEFAULT_RESOURCES,

@@ -11,6 +11,14 @@ import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ownCgroup } from './cgroup.ts';
 
+/**
+ * How memory limits are enforced: by groups of the kernel where they may be made, or by sampling
+ * alone. Entering a group of version 1 waits for all processors, 2 ms and more on a busy machine, one
+ * task after the other; where thousands of tasks of milliseconds matter more, sampling is the choice.
+ */
+export const MEMORY_LIMITS = ['groups', 'sampling'] as const;
+export type MemoryLimits = (typeof MEMORY_LIMITS)[number];
+
 type Log = (message: string, details: object) => void;
 
 /** The files that hold a limit, in the order in which the kernel takes them. */
