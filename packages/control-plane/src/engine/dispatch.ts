@@ -139,11 +139,11 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
 export function dispatch(state: EngineState, nowMs: number): void {
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) return;
-  const agents = [...state.agents.values()].map(({ agentId, capacity, free }) => ({
+  const agents = [...state.agents.values()].map(({ agentId, capacity, free, hasStale }) => ({
     agentId,
     capacity,
     free,
-    slots: LEASES_PER_TURN_MAX,
+    slots: hasStale ? 0 : LEASES_PER_TURN_MAX,
   }));
   const { grants, refusals } = planDispatch(waiting.groups, agents, queueShares(state), nowMs);
   for (const grant of grants) {

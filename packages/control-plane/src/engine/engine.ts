@@ -67,6 +67,11 @@ export interface RetryFilter {
   readonly position?: number | undefined;
 }
 
+interface Submitted {
+  readonly jobId: number;
+  readonly isNew: boolean;
+}
+
 interface Input {
   readonly act: (state: EngineState, nowMs: number) => unknown;
   readonly resolve: (value: unknown) => void;
@@ -104,6 +109,7 @@ export class Engine {
   #state: EngineState | undefined;
   #inputs: Input[] = [];
   #errands: Errand[] = [];
+  readonly #submitting = new Map<string, Promise<Submitted>>();
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
@@ -141,33 +147,50 @@ export class Engine {
   }
 
   /** The new job's number, or that of the first job with the same key. */
-  async submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {
+  async submit(spec: JobSpec): Promise<Submitted> {
+    if (spec.idempotencyKey === undefined) return this.#submitNow(spec);
+    const key = `${spec.project}/${spec.idempotencyKey}`;
+    // Two at once with one key: the second waits, and finds in the store what the first has made,
+    // ended or not. The unique index would refuse it, and with it the whole turn.
+    while (this.#submitting.has(key)) await this.#submitting.get(key)!.catch(() => undefined);
+    const submitted = this.#submitNow(spec);
+    this.#submitting.set(key, submitted);
+    return submitted.finally(() => this.#submitting.delete(key));
+  }
+
+  async #submitNow(spec: JobSpec): Promise<Submitted> {
     if (spec.idempotencyKey !== undefined) {
       const key = spec.idempotencyKey;
       const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
       if (known !== undefined) return { jobId: known, isNew: false };
     }
-    const [jobId, endedUpstream] = await this.#ask(() =>
-      Promise.all([this.#store.allocateJobId(), this.#endedJobs(spec)]),
-    );
-    const job = await this.#do((state, nowMs) => {
-      const submitted = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
-      if (submitted.jobId === jobId) this.#settleNew(state, submitted, nowMs);
-      return submitted;
-    });
+    const jobId = await this.#ask(() => this.#store.allocateJobId());
+    const job =
+      spec.after.length === 0
+        ? await this.#do((state, nowMs) =>
+            onSubmit(state, { jobId, spec, endedUpstream: [] }, nowMs),
+          )
+        : await this.#submitAfter(jobId, spec);
     return { jobId: job.jobId, isNew: job.jobId === jobId };
   }
 
-  async #endedJobs(spec: JobSpec): Promise<JobRecord[]> {
-    const jobs = await Promise.all(
-      spec.after.map(async ({ jobId }) => {
-        if (this.state.jobs.has(jobId)) return undefined;
-        const job = await this.#store.loadJob(jobId);
-        if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to come after`);
-        return job;
-      }),
-    );
-    return jobs.filter((job) => job !== undefined);
+  /** Between turns: only then memory and store agree on which of those it comes after have ended. */
+  async #submitAfter(jobId: number, spec: JobSpec): Promise<JobRecord> {
+    const submitted = await this.#between(async (state, nowMs) => {
+      const endedUpstream: JobRecord[] = [];
+      for (const { jobId: upstreamId } of spec.after) {
+        if (state.jobs.has(upstreamId)) continue;
+        const upstream = await this.#store.loadJob(upstreamId);
+        if (upstream === undefined) return upstreamId;
+        endedUpstream.push(upstream);
+      }
+      const job = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
+      if (job.jobId === jobId) this.#settleNew(state, job, nowMs);
+      await this.#write(state, nowMs);
+      return job;
+    });
+    if (typeof submitted !== 'number') return submitted;
+    throw new NotFoundError(`there is no job_${submitted} to come after`);
   }
 
   #settleNew(state: EngineState, job: JobRecord, nowMs: number): void {
@@ -219,16 +242,22 @@ export class Engine {
     return count + (await this.#retryUntouched(jobId));
   }
 
-  async #retryUntouched(jobId: number): Promise<number> {
-    const stored = await this.#ask(() => this.#store.loadJob(jobId));
-    if (stored === undefined) return 0;
-    return this.#do((state, nowMs) => {
-      const job = state.jobs.get(jobId) ?? stored;
-      if (job.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
-      if (!state.jobs.has(jobId)) state.addJob({ ...job, endedAtMs: null });
+  #retryUntouched(jobId: number): Promise<number> {
+    return this.#between(async (state, nowMs) => {
+      const job = state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
+      if (job?.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
+      if (!state.jobs.has(jobId)) await this.#reopen(state, { ...job, endedAtMs: null });
       state.moveUntouched(state.jobs.get(jobId)!, 'queued', nowMs);
+      await this.#write(state, nowMs);
       return untouchedCount(job);
     });
+  }
+
+  /** What memory knew of an ended job's rows went with it. */
+  async #reopen(state: EngineState, job: JobRecord): Promise<void> {
+    state.adoptJob(job);
+    const { jobId, nextPosition } = job;
+    state.setRowsAhead(jobId, await this.#store.loadRowsAhead(jobId, nextPosition));
   }
 
   async #mustExist(jobId: number): Promise<void> {
@@ -326,7 +355,8 @@ export class Engine {
     const { job, movedCount } = await act();
     state.lastSequence += movedCount;
     if (movedCount === 0) return 0;
-    if (job.endedAtMs === null) state.adoptJob(job);
+    if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
+    else if (job.endedAtMs === null) await this.#reopen(state, job);
     this.#listener.onJobs([job.jobId]);
     return movedCount;
   }

@@ -170,6 +170,9 @@ export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number):
   const reported = new Set(sync.heldAttemptIds);
   for (const attemptId of ended) reported.delete(attemptId);
   agent.reported = reported;
+  agent.hasStale = [...reported].some(
+    (attemptId) => currentHolder(state, attemptId, sync.agentId) === undefined,
+  );
   return ended;
 }
 

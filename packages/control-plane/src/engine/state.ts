@@ -18,6 +18,8 @@ export interface AgentState {
   lastSeenMs: number;
   /** Attempts the agent said it holds, at its last sync. */
   reported: ReadonlySet<string>;
+  /** Some of those are no longer its own: until it has ended them, it has less room than it seems. */
+  hasStale: boolean;
   /** Keys of the tasks leased to it. */
   readonly leased: Set<string>;
 }
@@ -282,6 +284,7 @@ export class EngineState {
       free: capacity,
       lastSeenMs: nowMs,
       reported: new Set(),
+      hasStale: false,
       leased: new Set(),
     };
     this.agents.set(agentId, agent);

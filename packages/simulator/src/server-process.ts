@@ -1,0 +1,132 @@
+import { AgentGateway } from '@majorana/control-plane/api/agent-gateway';
+import { Engine, NotFoundError } from '@majorana/control-plane/engine/engine';
+import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
+import { agentSyncSchema } from '@majorana/protocol';
+import type { TaskState } from '@majorana/core';
+import { FaultyStore, StoreOutage } from './faulty-store.ts';
+import { Life } from './life.ts';
+import type { Random } from './random.ts';
+import type { World } from './world.ts';
+
+const RESTART_MS_MEAN = 1000;
+
+/** The control plane's process: the production engine, started again after each crash. */
+export class ServerProcess {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly outage = new StoreOutage();
+  life: Life | undefined;
+  #engine: Engine | undefined;
+  #bootCount = 0;
+  #gateway: AgentGateway | undefined;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.random.stream('server');
+  }
+
+  get isServing(): boolean {
+    return this.#engine !== undefined;
+  }
+
+  boot(): void {
+    const { time, trace, faults, database, oracle } = this.#world;
+    this.#bootCount += 1;
+    const name = `server#${this.#bootCount}`;
+    const life = new Life(time, faults.drawClock(this.#random));
+    this.life = life;
+    trace.add('boot', 0, name);
+    const crash = (why: string): void => this.crash(why);
+    const caller = { name, life, crash };
+    const store = new FaultyStore(database.connect(), this.#world, caller, this.outage);
+    const clock = {
+      nowMs: () => life.nowMs(),
+      after: (delayMs: number, act: () => void) => life.after(delayMs, act),
+    };
+    let wake = (_agentIds: readonly string[]): void => undefined;
+    const engine = new Engine(store, clock, {
+      onCommit: () => undefined,
+      onJobs: () => undefined,
+      onAgents: (agentIds) => wake(agentIds),
+      onReload: (error) => {
+        trace.add('reload', 0, `${name} ${error.message}`);
+        // Whatever else makes it throw its memory away is a mistake of its own.
+        if (!error.message.startsWith('simulated')) oracle.fail('engine', '', String(error.stack));
+      },
+    });
+    const gateway = new AgentGateway(engine, clock);
+    wake = (agentIds) => gateway.wake(agentIds);
+    engine.start().then(
+      () => {
+        if (!life.isAlive) return;
+        this.#engine = engine;
+        this.#gateway = gateway;
+        trace.add('ready', 0, name);
+      },
+      (error: Error) => {
+        if (life.isAlive) this.crash(`could not start: ${error.message}`);
+      },
+    );
+  }
+
+  crash(why: string): void {
+    if (this.life?.isAlive !== true) return;
+    this.#world.trace.add('fault.server_crash', 0, why);
+    this.#engine = undefined;
+    this.#gateway = undefined;
+    this.life.end();
+    this.#world.time.schedule(this.#random.exponential(RESTART_MS_MEAN), () => this.boot());
+  }
+
+  submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {
+    return this.#ready().submit(spec);
+  }
+
+  async cancel(jobId: number, position: number | undefined): Promise<number> {
+    const { oracle } = this.#world;
+    const mark = oracle.onCancelAsked(jobId, position);
+    const engine = this.#ready();
+    const count = await (position === undefined
+      ? engine.cancelJob(jobId)
+      : engine.cancelTask(jobId, position));
+    if (this.#engine === engine) oracle.onCancelled(mark);
+    return count;
+  }
+
+  async retry(jobId: number, states: readonly TaskState[]): Promise<number> {
+    const { life } = this;
+    let isOpen = true;
+    this.#world.oracle.onRetryAsked(jobId, () => isOpen && life?.isAlive === true);
+    try {
+      return await this.#ready().retry(jobId, { states });
+    } finally {
+      isOpen = false;
+    }
+  }
+
+  async setQueue(name: string, settings: QueueSettings): Promise<void> {
+    const mark = this.#world.oracle.onQueueAsked(name);
+    const engine = this.#ready();
+    await engine.setQueue(name, settings);
+    if (this.#engine === engine) this.#world.oracle.onQueueSet(mark, settings);
+  }
+
+  /** As the API's route has it: checked by the schema, then handed to the gateway. */
+  async sync(sent: AgentSync): Promise<AgentOrders> {
+    const checked = agentSyncSchema.safeParse(sent);
+    if (!checked.success) {
+      this.#world.oracle.fail('protocol', '', `a sync that is refused: ${checked.error.message}`);
+      throw new Error('invalid sync');
+    }
+    if (this.#gateway === undefined) throw new Error('the server is not ready');
+    return this.#gateway.exchange(checked.data);
+  }
+
+  #ready(): Engine {
+    if (this.#engine === undefined) throw new Error('the server is not ready');
+    return this.#engine;
+  }
+}
+
+/** Said once and for all: asking again gets the same answer. */
+export const isFinal = (error: Error): boolean => error instanceof NotFoundError;

@@ -1,0 +1,144 @@
+import type { Resources } from '@majorana/core';
+import { MemoryDatabase } from '@majorana/store/memory-store';
+import { AgentProcess } from './agent-process.ts';
+import { Disasters } from './disasters.ts';
+import { drawFaults, Faults } from './faults.ts';
+import type { FaultRates } from './faults.ts';
+import { Machine } from './machine.ts';
+import { Network } from './network.ts';
+import { Oracle } from './oracle.ts';
+import type { Violation } from './oracle.ts';
+import { Random } from './random.ts';
+import { ServerProcess } from './server-process.ts';
+import { Trace } from './trace.ts';
+import type { TraceLine } from './trace.ts';
+import { Users } from './users.ts';
+import { VirtualTime } from './virtual-time.ts';
+import { planWorkload } from './workload.ts';
+import type { World } from './world.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const GIBIBYTE = 2 ** 30;
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly taskCount: number;
+  readonly agentCount: number;
+  /** Drawn from the seed when absent. */
+  readonly faults?: FaultRates;
+  readonly jobTasksMax?: number;
+  /** Called with each line as it happens. */
+  readonly onTrace?: (line: TraceLine) => void;
+}
+
+export interface SimulationReport {
+  readonly seed: number;
+  readonly violation: Violation | undefined;
+  /** The last lines that concern the violation's job. */
+  readonly lastLines: readonly TraceLine[];
+  readonly fingerprint: string;
+  readonly stepCount: number;
+  readonly virtualMs: number;
+  readonly jobCount: number;
+  readonly runCount: number;
+  readonly countsByKind: ReadonlyMap<string, number>;
+}
+
+const SPAN_MS = 2 * MINUTE;
+const FAULTS_MS = 5 * MINUTE;
+/** Everything that was asked for is done this long after the last fault, or it never will be. */
+const QUIET_WITHIN_MS = 6 * 60 * MINUTE;
+const LINES_MAX = 40;
+const SHAPE = { durationMsMin: 200, durationMsMax: 30 * SECOND };
+
+function drawCapacity(random: Random, isLargest: boolean): Resources {
+  return {
+    cpuMillis: isLargest ? 8000 : random.pick([2000, 4000, 8000]),
+    memoryBytes: (isLargest ? 16 : random.pick([2, 4, 16])) * GIBIBYTE,
+    scratchBytes: 8 * GIBIBYTE,
+    shmBytes: 0,
+    gpuCount: isLargest ? 2 : random.int(0, 1),
+    countable: isLargest ? { licence: 3 } : {},
+  };
+}
+
+interface Scene {
+  readonly world: World;
+  readonly server: ServerProcess;
+  readonly agents: readonly AgentProcess[];
+  readonly users: Users;
+  readonly disasters: Disasters;
+}
+
+/** The one place where a simulated installation is put together. */
+function build(options: SimulationOptions): Scene {
+  const random = new Random(`seed ${options.seed}`);
+  const time = new VirtualTime();
+  const database = new MemoryDatabase();
+  const trace = new Trace(() => time, options.onTrace);
+  const faults = new Faults(options.faults ?? drawFaults(random.stream('faults')));
+  const oracle = new Oracle(database, trace, () => time);
+  const world: World = { time, trace, faults, oracle, database, random };
+  const server = new ServerProcess(world);
+  const network = new Network(world, server);
+  const capacities = random.stream('capacities');
+  const agents = Array.from({ length: options.agentCount }, (_, number) => {
+    const capacity = drawCapacity(capacities, number === 0);
+    const machine = new Machine(world, `agent-${number}`, capacity, SHAPE);
+    oracle.addAgent(machine.name, capacity);
+    return new AgentProcess(world, machine, network);
+  });
+  const users = new Users(world, network);
+  const shape = {
+    taskCount: options.taskCount,
+    spanMs: SPAN_MS,
+    largest: agents[0]!.machine.capacity,
+    jobTasksMax: options.jobTasksMax ?? Math.ceil(options.taskCount / 4),
+  };
+  const jobs = planWorkload(random.stream('workload'), shape, database);
+  server.boot();
+  for (const agent of agents) agent.boot();
+  users.play(jobs);
+  users.playQueues(FAULTS_MS);
+  return { world, server, agents, users, disasters: new Disasters(world, server, agents) };
+}
+
+/** One run from its seed: faults for a while, then calm, until nothing is left to be done. */
+export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
+  const { world, agents, users, disasters } = build(options);
+  const { time, trace, oracle, database } = world;
+  const isWrong = (): boolean => oracle.violation !== undefined;
+  const unhandled = (error: unknown): void => {
+    oracle.fail('unhandled', '', error instanceof Error ? String(error.stack) : String(error));
+  };
+  process.on('unhandledRejection', unhandled);
+  try {
+    disasters.start();
+    await time.run(FAULTS_MS, isWrong);
+    disasters.stop();
+    const isQuiet = (): boolean =>
+      users.areDone &&
+      database.openJobIds.size === 0 &&
+      agents.every((agent) => agent.machine.isEmpty);
+    await time.run(FAULTS_MS + QUIET_WITHIN_MS, () => isWrong() || isQuiet());
+    if (!isWrong()) {
+      if (!users.areDone) oracle.fail('end', '', 'a user was never answered');
+      oracle.checkEnd(agents.flatMap((agent) => agent.machine.keptIds));
+    }
+  } finally {
+    process.off('unhandledRejection', unhandled);
+  }
+  const about = /^job_(\d+)/.exec(oracle.violation?.about ?? '');
+  return {
+    seed: options.seed,
+    violation: oracle.violation,
+    lastLines: isWrong() ? trace.last(Number(about?.[1] ?? 0), LINES_MAX) : [],
+    fingerprint: trace.fingerprint,
+    stepCount: time.stepCount,
+    virtualMs: time.nowMs,
+    jobCount: database.jobs.size,
+    runCount: oracle.runCount,
+    countsByKind: trace.counts,
+  };
+}
