@@ -50,7 +50,7 @@ export interface Call extends CallOptions {
  */
 const STREAMED = { duplex: 'half', redirect: 'error', window: null } as const;
 const RETRY_DELAY_MS = 100;
-const RETRY_DELAY_MS_MAX = 5000;
+const RETRY_DELAY_MS_MAX = 2000;
 
 /** Waits; rejects with the signal's reason as soon as that is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
