@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -27,11 +28,15 @@
 #define SOURCE_SHA256 "unknown"
 #endif
 
-/* Tree memory is sampled this often at most, and never for more than 1 % of a core (up to 2 s). */
+/*
+ * Tree memory is sampled this often at most, and never for more than 1 % of a core (up to 2 s). 64
+ * tasks of one process take 3 % of one core together, 64 of 64 threads each 19 %.
+ */
 #define TICK_MS 100
 #define TICK_MS_MAX 2000
 /* What a program left behind gets this long after TERM. */
 #define LEFTOVER_GRACE_MS 2000
+#define RECORD_MAX 1024
 #define EXIT_ALREADY_STARTED 3
 
 struct spec {
@@ -294,12 +299,27 @@ static void redirect(int fd_error, const char *path, int target) {
   dup2(fd, target);
 }
 
-static void child_main(const struct spec *s, int fd_error, pid_t shim) {
+/*
+ * A fork into the group, where the kernel can (version 2). Entering a group later waits for all
+ * processors to pass a quiet point: 2 ms of a launch that takes 3.
+ */
+static pid_t fork_into(const char *cgroup, int *is_inside) {
+  int fd = cgroup[0] ? open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = fd};
+  *is_inside = 1;
+  pid_t pid = fd < 0 ? -1 : syscall(SYS_clone3, &args, sizeof args);
+  if (fd >= 0) close(fd);
+  if (pid >= 0) return pid;
+  *is_inside = 0;
+  return fork();
+}
+
+static void child_main(const struct spec *s, int fd_error, pid_t shim, int is_inside) {
   sigset_t none;
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != shim) _exit(126);
-  if (s->cgroup[0]) {
+  if (s->cgroup[0] && !is_inside) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/cgroup.procs", s->cgroup);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -324,10 +344,11 @@ static void start_program(const struct spec *s, struct run *r) {
     return;
   }
   pid_t shim = getpid();
-  r->child = fork();
+  int is_inside;
+  r->child = fork_into(s->cgroup, &is_inside);
   if (r->child == 0) {
     environ = s->envp;
-    child_main(s, fds[1], shim);
+    child_main(s, fds[1], shim, is_inside);
   }
   close(fds[1]);
   if (r->child < 0) snprintf(r->error, sizeof r->error, "fork: %s", strerror(errno));
@@ -362,12 +383,26 @@ static void read_cgroup(const struct spec *s, struct run *r) {
   if (peak > 0 && peak < r->peak_bytes) r->peak_bytes = peak;
 }
 
+static int record_open(const struct spec *s, char *path) {
+  snprintf(path, PATH_MAX, "%s.tmp", s->exit_file);
+  return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+/* Takes the record's room while there is some: a program that fills the disk is told as it ended. */
+static void reserve_record(const struct spec *s) {
+  char path[PATH_MAX], blank[RECORD_MAX] = {0};
+  int fd = record_open(s, path);
+  if (fd < 0) return;
+  if (write(fd, blank, sizeof blank) < 0) unlink(path);
+  close(fd);
+}
+
 /*
  * Written whole by the rename, and not forced to the disk: the page cache outlives every process,
  * and whatever a reboot finds of an attempt that was not collected is lost by rule.
  */
 static int write_record(const struct spec *s, const struct run *r) {
-  char path[PATH_MAX], text[2048];
+  char path[PATH_MAX], text[RECORD_MAX];
   int n = 0, size = sizeof text;
   if (r->error[0]) n += snprintf(text + n, size - n, "error=%s\n", r->error);
   else if (WIFSIGNALED(r->status)) n += snprintf(text + n, size - n, "signal=%d\n", WTERMSIG(r->status));
@@ -377,10 +412,9 @@ static int write_record(const struct spec *s, const struct run *r) {
     "ended_at_ms=%lld\nleftover=%d\n",
     r->ended_by, r->oom, (long long)r->peak_bytes, (long long)(r->cpu_us / 1000),
     (long long)r->started_ms, (long long)r->ended_ms, r->leftover);
-  snprintf(path, sizeof path, "%s.tmp", s->exit_file);
-  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int fd = record_open(s, path);
   if (fd < 0) return -1;
-  int ok = write(fd, text, n) == n;
+  int ok = write(fd, text, n) == n && ftruncate(fd, n) == 0;
   close(fd);
   return ok ? rename(path, s->exit_file) : -1;
 }
@@ -465,6 +499,7 @@ static int shim_main(const char *dir, int notice) {
   signal(SIGHUP, SIG_IGN);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (spec_read(dir, &s) != 0) return 2;
+  reserve_record(&s);
   start_program(&s, &r);
   tell_started(notice, dir);
   if (r.error[0]) reap(&r);

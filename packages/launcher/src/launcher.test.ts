@@ -144,6 +144,15 @@ test('more memory than the limit ends the program as out-of-memory', () => {
   expect(Number(exit['peak_memory_bytes'])).toBeGreaterThan(200_000_000);
 });
 
+test('workers that share the memory of their parent are not counted once for each', () => {
+  const hold = 'x=$(head -c 40000000 /dev/zero | tr "\\0" x)';
+  const script = `${hold}; for i in 1 2 3 4 5 6 7 8; do (sleep 0.6; :) & done; wait`;
+  const exit = run(['sh', '-c', script], { memoryBytesMax: 250_000_000 });
+  expect(exit).toMatchObject({ exit_code: '0', ended_by: '' });
+  expect(Number(exit['peak_memory_bytes'])).toBeLessThan(250_000_000);
+  expect(run(['sh', '-c', script], { memoryBytesMax: 30_000_000 })['ended_by']).toBe('memory');
+});
+
 test('a second start of the same folder runs nothing', () => {
   const folder = prepare(['sh', '-c', 'echo once >> ran']);
   expect(spawnSync(launcherPath(), ['run', folder]).status).toBe(0);
@@ -174,8 +183,46 @@ test('a task goes on when the launcher is killed, and its end is recorded', asyn
 
 test('CPU time and peak memory of the tree are measured', () => {
   const script =
-    'const b=Buffer.alloc(1e8,1);const t=Date.now();while(Date.now()-t<400);process.exit(b[0]-1)';
+    'const b=Buffer.alloc(1e8,1);while(process.cpuUsage().user<4e5);process.exit(b[0]-1)';
   const exit = run([process.execPath, '-e', script]);
   expect(Number(exit['cpu_time_ms'])).toBeGreaterThan(300);
   expect(Number(exit['peak_memory_bytes'])).toBeGreaterThan(100_000_000);
+});
+
+test('more processes than a page of pids holds are all ended, and told', () => {
+  const marker = `8181.${process.pid}`;
+  const script = `i=0; while [ $i -lt 3000 ]; do sleep ${marker} & i=$((i+1)); done; exit 0`;
+  const exit = run(['sh', '-c', script], { graceMs: 2000 });
+  expect(exit).toMatchObject({ exit_code: '0', leftover: '3000' });
+  expect(findByMarker(marker)).toEqual([]);
+});
+
+test('a program that forks all the time is ended too', () => {
+  const marker = `9191.${process.pid}`;
+  // Bounded, so that a launcher that fails here does not take the machine with it.
+  const fork = `f() { [ $1 -gt 1000 ] && exit; sleep ${marker} & f $(($1+1)) & }`;
+  const exit = run(['sh', '-c', `${fork}; trap "" TERM; f 1; f 1; f 1; sleep 60`], {
+    timeLimitMs: 300,
+    graceMs: 100,
+  });
+  expect(exit).toMatchObject({ ended_by: 'time_limit' });
+  expect(findByMarker(marker)).toEqual([]);
+});
+
+test('a time limit is kept between two samples', () => {
+  const exit = run(['sleep', '60'], { timeLimitMs: 30, graceMs: 0 });
+  const tookMs = Number(exit['ended_at_ms']) - Number(exit['started_at_ms']);
+  expect(exit['ended_by']).toBe('time_limit');
+  expect(tookMs).toBeGreaterThanOrEqual(30);
+});
+
+test('the start is told down the pipe of the launcher, once the program has begun', async () => {
+  const folder = prepare(['true']);
+  const launcher = spawn(launcherPath(), ['serve']);
+  let told = '';
+  launcher.stdout.on('data', (data: Buffer) => (told += data.toString()));
+  launcher.stdin.write(`${folder}\n${folder}\n`);
+  await until('two answers', () => told.split('\n').length === 3);
+  launcher.stdin.end();
+  expect(told).toBe(`started\t${folder}\n`.repeat(2));
 });

@@ -1,8 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { ATTEMPT_VARIABLE } from './task-spec.ts';
 
 /** A program that forks all the time may outrun a few rounds, not all of them. */
 const ROUNDS_MAX = 20;
+/** A process in the middle of its exec shows no environment: one empty round proves nothing. */
+const EMPTY_ROUNDS = 3;
+const ROUND_MS = 50;
 
 async function findByAttempt(attemptId: string): Promise<number[]> {
   const needle = `${ATTEMPT_VARIABLE}=${attemptId}\0`;
@@ -21,9 +25,11 @@ async function findByAttempt(attemptId: string): Promise<number[]> {
  * carries the attempt's id in its environment.
  */
 export async function endLeftovers(attemptId: string): Promise<void> {
-  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+  let emptyRounds = 0;
+  for (let round = 0; round < ROUNDS_MAX && emptyRounds < EMPTY_ROUNDS; round += 1) {
+    if (round > 0) await setTimeout(ROUND_MS);
     const pids = await findByAttempt(attemptId);
-    if (pids.length === 0) return;
+    emptyRounds = pids.length === 0 ? emptyRounds + 1 : 0;
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');

@@ -48,8 +48,8 @@ async function rate(round: (lane: number, count: number) => Promise<void>): Prom
 async function bare(lane: number, count: number): Promise<void> {
   const lease = leaseOf(`job_0.${lane}.${count}`);
   const folder = new AttemptFolder(root, lease.attemptId);
-  await folder.writeLease({ lease, bootId: '', gpuIndices: [] });
-  await folder.writeSpec(taskSpec(lease, { folder, gpuIndices: [], cgroup: '' }));
+  folder.writeLease({ lease, bootId: '', gpuIndices: [] });
+  folder.writeSpec(taskSpec(lease, { folder, gpuIndices: [], cgroup: '' }));
   await new Promise((resolve) => {
     spawn(launcherPath(), ['run', folder.folder], { stdio: 'ignore' }).once('exit', resolve);
   });

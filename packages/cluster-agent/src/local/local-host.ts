@@ -26,6 +26,17 @@ export interface LocalHostOptions {
 
 const REBOOTED = 'the machine was rebooted';
 
+/** On a full disk what the program left behind, which nobody needs any more, makes way. */
+async function withRoom<T>(folder: AttemptFolder, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    await folder.removeWork();
+    return work();
+  }
+}
+
 /** Runs attempts as process trees on this machine. What it must not forget is in their folders. */
 export class LocalHost implements AttemptHost, Disposable {
   readonly #options: LocalHostOptions;
@@ -48,13 +59,14 @@ export class LocalHost implements AttemptHost, Disposable {
 
   static async open(options: LocalHostOptions): Promise<LocalHost> {
     const { root, log } = options;
-    await AttemptFolder.list(root);
-    return new LocalHost(options, await readBootId(), await MemoryGroups.open(root, log));
+    AttemptFolder.list(root);
+    return new LocalHost(options, readBootId(), await MemoryGroups.open(root, log));
   }
 
   [Symbol.dispose](): void {
     this.#watcher?.close();
     this.#launcher[Symbol.dispose]();
+    this.#groups?.close();
   }
 
   #folder(attemptId: string): AttemptFolder {
@@ -65,9 +77,9 @@ export class LocalHost implements AttemptHost, Disposable {
   async list(): Promise<{ readonly attemptId: string; readonly lease: Lease }[]> {
     const { root } = this.#options;
     const remembered: { attemptId: string; lease: Lease }[] = [];
-    for (const folder of await AttemptFolder.list(root)) {
+    for (const folder of AttemptFolder.list(root)) {
       const { attemptId } = folder;
-      const kept = await folder.readLease();
+      const kept = folder.readLease();
       if (kept === undefined) {
         await folder.remove();
         continue;
@@ -79,36 +91,37 @@ export class LocalHost implements AttemptHost, Disposable {
     const ids = new Set(remembered.map(({ attemptId }) => attemptId));
     await this.#groups?.clean(ids);
     for (const name of await readdir(path.join(root, 'exits'))) {
-      if (!ids.has(name)) await rm(path.join(root, 'exits', name), { force: true });
+      if (!ids.has(name.replace(/\.tmp$/, '')))
+        await rm(path.join(root, 'exits', name), { force: true });
     }
     return remembered;
   }
 
   async inspect(attemptId: string): Promise<AttemptStanding> {
     const folder = this.#folder(attemptId);
-    const shim = await this.#shim(folder);
-    const event = await folder.readOutcome();
+    const shim = this.#shim(folder);
+    const event = folder.readOutcome();
     if (event !== undefined) return { kind: 'collected', event };
-    const kept = await this.#kept(folder);
+    const kept = this.#kept(folder);
     if (kept === undefined) return { kind: 'absent' };
     if (kept.bootId !== this.#bootId) return { kind: 'gone', reason: REBOOTED };
-    if (shim === undefined) return { kind: (await folder.hasSpec()) ? 'accepted' : 'absent' };
+    if (shim === undefined) return { kind: folder.hasSpec() ? 'accepted' : 'absent' };
     if (shim.bootId !== this.#bootId) return { kind: 'gone', reason: REBOOTED };
     // Whether it lives is asked first: it may write the record between the two questions.
-    const isGuarded = await isAlive(shim);
-    const exit = await folder.readExit();
+    const isGuarded = isAlive(shim);
+    const exit = folder.readExit();
     if (exit !== undefined) return { kind: 'exited', event: endedEvent(exit, kept.lease, []) };
     return isGuarded
       ? { kind: 'running', startedAtMs: shim.startedAtMs }
       : { kind: 'gone', reason: 'its guard process was killed' };
   }
 
-  async #kept(folder: AttemptFolder): Promise<KeptLease | undefined> {
-    return this.#keptById.get(folder.attemptId) ?? (await folder.readLease());
+  #kept(folder: AttemptFolder): KeptLease | undefined {
+    return this.#keptById.get(folder.attemptId) ?? folder.readLease();
   }
 
-  async #shim(folder: AttemptFolder): Promise<ShimRecord | undefined> {
-    const shim = this.#shimById.get(folder.attemptId) ?? (await folder.readShim());
+  #shim(folder: AttemptFolder): ShimRecord | undefined {
+    const shim = this.#shimById.get(folder.attemptId) ?? folder.readShim();
     if (shim !== undefined) this.#shimById.set(folder.attemptId, shim);
     return shim;
   }
@@ -117,7 +130,7 @@ export class LocalHost implements AttemptHost, Disposable {
     const folder = this.#folder(lease.attemptId);
     const gpuIndices = this.#gpus.take(lease.attemptId, lease.resources.gpuCount);
     const kept = { lease, bootId: this.#bootId, gpuIndices };
-    await folder.writeLease(kept);
+    folder.writeLease(kept);
     this.#keptById.set(lease.attemptId, kept);
     for (const input of lease.inputs) {
       const target = insideWork(folder, input.path);
@@ -129,8 +142,8 @@ export class LocalHost implements AttemptHost, Disposable {
       });
     }
     const { memoryBytes } = lease.resources;
-    const cgroup = (await this.#groups?.make(lease.attemptId, memoryBytes)) ?? '';
-    await folder.writeSpec(taskSpec(lease, { folder, gpuIndices, cgroup }));
+    const cgroup = this.#groups?.make(lease.attemptId, memoryBytes) ?? '';
+    folder.writeSpec(taskSpec(lease, { folder, gpuIndices, cgroup }));
   }
 
   start(attemptId: string): Promise<void> {
@@ -138,35 +151,40 @@ export class LocalHost implements AttemptHost, Disposable {
   }
 
   async end(attemptId: string): Promise<void> {
-    const shim = await this.#shim(this.#folder(attemptId));
-    if (shim !== undefined && (await isAlive(shim))) process.kill(shim.pid, 'SIGTERM');
+    const shim = this.#shim(this.#folder(attemptId));
+    if (shim !== undefined && isAlive(shim)) process.kill(shim.pid, 'SIGTERM');
   }
 
   async collect(attemptId: string): Promise<EndedEvent> {
     const folder = this.#folder(attemptId);
-    const earlier = await folder.readOutcome();
+    const earlier = folder.readOutcome();
     if (earlier !== undefined) return earlier;
-    const kept = await this.#kept(folder);
-    const exit = await folder.readExit();
+    const kept = this.#kept(folder);
+    const exit = folder.readExit();
     if (kept === undefined || exit === undefined) throw new Error(`${attemptId} has not ended`);
     this.#gpus.release(attemptId);
-    const artifacts = await storeResults(kept.lease, folder, this.#options.objects);
-    const event = endedEvent(exit, kept.lease, artifacts);
-    await folder.writeOutcome(event);
-    return event;
+    await folder.removeScratch();
+    const store = async (): Promise<EndedEvent> => {
+      const artifacts = await storeResults(kept.lease, folder, this.#options.objects);
+      const event = endedEvent(exit, kept.lease, artifacts);
+      folder.writeOutcome(event);
+      return event;
+    };
+    // With outputs, a collection cut short needs them once more.
+    return kept.lease.outputs.length > 0 ? store() : withRoom(folder, store);
   }
 
   async conclude(event: EndedEvent): Promise<void> {
     const folder = this.#folder(event.attemptId);
-    if (!(await folder.claim(this.#bootId))) {
-      const shim = await this.#shim(folder);
+    if (!folder.claim(this.#bootId)) {
+      const shim = this.#shim(folder);
       if (shim !== undefined && shim.bootId === this.#bootId) {
-        if (await isAlive(shim)) throw new Error(`${event.attemptId} runs`);
+        if (isAlive(shim)) throw new Error(`${event.attemptId} runs`);
         await endLeftovers(event.attemptId);
       }
     }
     this.#gpus.release(event.attemptId);
-    await folder.writeOutcome(event);
+    await withRoom(folder, async () => folder.writeOutcome(event));
   }
 
   async readLog(request: LogRequest): Promise<Uint8Array> {
@@ -194,14 +212,14 @@ export class LocalHost implements AttemptHost, Disposable {
       this.#watcher = watch(exits, (_event, name) => {
         if (name !== null && !name.endsWith('.tmp')) callback(name);
       });
-      this.#watcher.on('error', (error) => this.#log(error));
+      this.#watcher.on('error', (error) => this.#logWatch(error));
     } catch (error) {
-      this.#log(error);
+      this.#logWatch(error);
     }
   }
 
   /** The kernel has no watch left: ends are found by the sweep, up to a second later. */
-  #log(error: unknown): void {
+  #logWatch(error: unknown): void {
     this.#options.log('ends of tasks are not notified', { error: String(error) });
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ownCgroup } from './cgroup.ts';
 
@@ -53,10 +54,10 @@ export class MemoryGroups {
     const folder = path.join(own.folder, name);
     const groups = new MemoryGroups(folder, own.version, log);
     try {
-      if (own.version === 2) await passOn(own.folder);
-      await mkdir(folder, { recursive: true });
-      if (own.version === 2) await passOn(folder);
-      await groups.#make('probe', 1024 ** 3);
+      if (own.version === 2) passOn(own.folder);
+      mkdirSync(folder, { recursive: true });
+      if (own.version === 2) passOn(folder);
+      groups.#make('probe', 1024 ** 3);
       await groups.remove('probe');
       return groups;
     } catch (error) {
@@ -65,38 +66,65 @@ export class MemoryGroups {
     }
   }
 
-  async #make(attemptId: string, bytes: number): Promise<string> {
+  #make(attemptId: string, bytes: number): string {
     const folder = path.join(this.#folder, attemptId);
-    await mkdir(folder, { recursive: true });
+    // Recursive: another agent over the same folder may have removed the empty parent.
+    mkdirSync(folder, { recursive: true });
     for (const [name, value] of limitFiles(this.#version, bytes)) {
-      await writeFile(path.join(folder, name), value, { flag: 'r+' }).catch(
-        (error: NodeJS.ErrnoException) => {
-          if (!OPTIONAL_FILES.has(name) || error.code !== 'ENOENT') throw error;
-        },
-      );
+      try {
+        write(path.join(folder, name), value);
+      } catch (error) {
+        const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+        if (!OPTIONAL_FILES.has(name) || !isAbsent) throw error;
+      }
     }
     return folder;
   }
 
   /** The group's folder, or '' when this attempt has to be sampled. */
-  make(attemptId: string, bytes: number): Promise<string> {
-    return this.#make(attemptId, bytes).catch((error: unknown) => {
+  make(attemptId: string, bytes: number): string {
+    try {
+      return this.#make(attemptId, bytes);
+    } catch (error) {
       this.#log('a memory limit is enforced by sampling', { attemptId, error: String(error) });
       return '';
-    });
+    }
   }
 
   /** A group with processes in it stays; the next start of the agent tries again. */
   async remove(attemptId: string): Promise<void> {
+    // Through the thread pool: the kernel takes a millisecond for it.
     await rmdir(path.join(this.#folder, attemptId)).catch(() => undefined);
+  }
+
+  /** Leaves no empty group behind; one that still holds attempts stays for the next agent. */
+  close(): void {
+    try {
+      rmdirSync(this.#folder);
+    } catch {
+      // Attempts are held.
+    }
   }
 
   /** Groups of attempts that no folder tells of any more. */
   async clean(remembered: ReadonlySet<string>): Promise<void> {
-    const entries = await readdir(this.#folder, { withFileTypes: true }).catch(() => []);
-    for (const entry of entries) {
+    for (const entry of readdirSync(this.#folder, { withFileTypes: true })) {
       if (entry.isDirectory() && !remembered.has(entry.name)) await this.remove(entry.name);
     }
+  }
+}
+
+/** Control files are there already; creating one would be refused with a misleading error. */
+function write(file: string, value: string): void {
+  writeFileSync(file, value, { flag: 'r+' });
+}
+
+function move(pid: string, procs: string): void {
+  try {
+    write(procs, pid);
+  } catch (error) {
+    // It has ended.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
@@ -104,18 +132,17 @@ export class MemoryGroups {
  * Version 2 gives a controller to sub-groups only where no process stands beside them: those of a
  * delegated group move into a leaf first.
  */
-async function passOn(folder: string): Promise<void> {
+function passOn(folder: string): void {
   const control = path.join(folder, 'cgroup.subtree_control');
-  if ((await readFile(control, 'utf8')).split(/\s+/).includes('memory')) return;
-  const give = (): Promise<void> => writeFile(control, '+memory', { flag: 'r+' });
-  await give().catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EBUSY') throw error;
+  if (readFileSync(control, 'utf8').split(/\s+/).includes('memory')) return;
+  try {
+    write(control, '+memory');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
     const leaf = path.join(folder, 'majorana-agent');
-    await mkdir(leaf, { recursive: true });
-    const pids = await readFile(path.join(folder, 'cgroup.procs'), 'utf8');
-    for (const pid of pids.split('\n').filter(Boolean)) {
-      await writeFile(path.join(leaf, 'cgroup.procs'), pid, { flag: 'r+' });
-    }
-    await give();
-  });
+    mkdirSync(leaf, { recursive: true });
+    const pids = readFileSync(path.join(folder, 'cgroup.procs'), 'utf8');
+    for (const pid of pids.split('\n').filter(Boolean)) move(pid, path.join(leaf, 'cgroup.procs'));
+    write(control, '+memory');
+  }
 }

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { ObjectStore } from '@majorana/objects';
 import type { Lease, StoredArtifact } from '@majorana/protocol';
@@ -20,7 +20,7 @@ async function storeLog(
   file: string,
   role: 'stdout' | 'stderr',
 ): Promise<StoredArtifact[]> {
-  const size = (await stat(file).catch(() => undefined))?.size ?? 0;
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   // An empty log is no object: most tasks write nothing to stderr.
   return size === 0 ? [] : [{ role, path: role, ...(await objects.putFile(file)) }];
 }
@@ -44,7 +44,7 @@ export async function storeResults(
   for (const name of names.toSorted()) {
     const file = insideWork(folder, name);
     // Only what holds content: reading a named pipe would wait for ever.
-    if (file === undefined || !(await stat(file).catch(() => undefined))?.isFile()) continue;
+    if (file === undefined || !statSync(file, { throwIfNoEntry: false })?.isFile()) continue;
     artifacts.push({ role: 'output', path: name, ...(await objects.putFile(file)) });
   }
   return artifacts;
