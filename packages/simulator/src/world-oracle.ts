@@ -1,4 +1,4 @@
-import type { AttemptOutcome, Resources } from '@majorana/core';
+import type { AttemptOutcome, OutcomeKind, Resources } from '@majorana/core';
 import { formatAttemptId, indexAt, parseAttemptId, positionOf } from '@majorana/core';
 import type { JobSpec, Lease } from '@majorana/protocol';
 import type { AttemptRecord, Change, JobRecord } from '@majorana/store';
@@ -134,14 +134,10 @@ export class WorldOracle {
     }
     if (!run.isOver) wrong(`on record as ${outcome}, but it runs`);
     // Results that could not be stored make an exit code of a success.
-    const isUnstored = attempt.reason?.includes('could not be stored') === true;
-    if (run.outcome?.kind !== outcome && !isUnstored) {
-      wrong(`on record as ${outcome}, but it was ${run.outcome?.kind ?? 'lost'}`);
-    } else if (outcome === 'exit_code' && run.outcome?.exitCode !== attempt.exitCode) {
-      wrong(`on record with exit code ${attempt.exitCode}, it was ${run.outcome?.exitCode}`);
-    } else if (outcome === 'signal' && run.outcome?.signal !== attempt.signal) {
-      wrong(`on record with signal ${attempt.signal}, it was ${run.outcome?.signal}`);
-    }
+    if (attempt.reason?.includes('could not be stored') === true) return;
+    const truth = say(run.outcome?.kind, run.outcome?.exitCode, run.outcome?.signal);
+    const told = say(outcome, attempt.exitCode, attempt.signal);
+    if (told !== truth) wrong(`on record as ${told}, but it was ${truth}`);
   }
 
   #checkLeaseText({ job, position, attemptNumber }: Place, lease: Lease): void {
@@ -153,7 +149,7 @@ export class WorldOracle {
         ? {}
         : this.#database.fieldsAt(spec.array.parameterSetId, position);
     const expected = ['work', `${index}`, record['molecule'] ?? '-'];
-    if (lease.argv.join(' ') !== expected.join(' ')) wrong(`its arguments are ${lease.argv}`);
+    if (lease.argv.join(' ') !== expected.join(' ')) wrong(`its arguments are ${lease.argv.join(' ')}`);
     const task = this.#database.rowsOf(job.jobId).tasks.get(position);
     // A later attempt may have been given more memory since.
     const isLatest = task?.attemptNumber === attemptNumber;
@@ -219,6 +215,12 @@ export class WorldOracle {
     return formatAttemptId({ jobId, taskIndex: indexOf(spec, position), attemptNumber });
   }
 }
+
+const say = (
+  kind: OutcomeKind | null | undefined,
+  exitCode: number | null | undefined,
+  signal: number | null | undefined,
+): string => `${kind ?? 'lost'} (exit code ${exitCode ?? 'none'}, signal ${signal ?? 'none'})`;
 
 const byAttemptNumber = (a: string, b: string): number =>
   parseAttemptId(a)!.attemptNumber - parseAttemptId(b)!.attemptNumber;
