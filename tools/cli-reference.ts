@@ -35,14 +35,20 @@ function section(command: Command): string[] {
   const words = command.registeredArguments.filter((argument) => argument.description !== '');
   return [
     ...head,
-    ...['```', usage, '```', ''],
+    '```',
+    usage,
+    '```',
+    '',
     ...words.map((word) => `- \`${word.name()}\`: ${word.description}`),
     ...(words.length === 0 ? [] : ['']),
     '| option | meaning |',
     '| --- | --- |',
     ...visibleOptions(command).map(optionRow),
     '',
-    ...['```sh', ...examples, '```', ''],
+    '```sh',
+    ...examples,
+    '```',
+    '',
   ];
 }
 

@@ -1,10 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { buildProgram } from '@majorana/cli/program';
+import { apiReference } from './api-reference.ts';
 import { cliReference } from './cli-reference.ts';
+import { openApiDocument } from './openapi.ts';
 
 /** The references that are made from the code, by their path from the root. */
 export async function referenceFiles(): Promise<Map<string, string>> {
-  return new Map([['docs/reference/cli.md', cliReference(buildProgram())]]);
+  return new Map([
+    ['docs/reference/cli.md', cliReference(buildProgram())],
+    ['docs/reference/api.md', apiReference(await openApiDocument())],
+  ]);
 }
 
 /** `npm run docs` writes them; a test compares them. */

@@ -22,7 +22,9 @@ interface PackageFile {
   readonly optionalDependencies?: Record<string, string>;
 }
 
-const isTest = (file: string): boolean => /\.(test|conformance)\.tsx?$/.test(file);
+/** Tests, and the helpers that only tests import. */
+const isTest = (file: string): boolean =>
+  /\.(test|bench|conformance)\.tsx?$|\/test-[\w-]+\.ts$/.test(file);
 const packageOf = (file: string): string | undefined => /^packages\/([^/]+)\//.exec(file)?.[1];
 
 /** Package -> the packages it may import, from the table in ARCHITECTURE.md. */
@@ -52,7 +54,7 @@ export const checkImports: Check = () => {
 
 /** Where programs and packages begin; everything else must be named by some file. */
 const isEntry = (file: string): boolean =>
-  isTest(file) || /(^|\/)(main|index|vitest\.config)\.ts$/.test(file);
+  /\.(test|bench)\.tsx?$/.test(file) || /(^|\/)(main|index|vitest\.config)\.ts$/.test(file);
 
 export const checkUnreferenced: Check = () => {
   const sources = readSources();
@@ -130,7 +132,7 @@ export function errorCodesInCode(): Set<string> {
   const texts = readFiles('packages/control-plane/src/**/*.ts').filter(
     ({ path: file }) => !isTest(file),
   );
-  const patterns = [/ProblemError\(\s*\d{3},\s*'(\w+)'/g, /status: \d{3},\s*code: '(\w+)'/g];
+  const patterns = [/ProblemError\(\s*[\w.]+,\s*'(\w+)'/g, /\[\d{3}, '(\w+)'\]/g];
   return new Set(
     texts.flatMap(({ text }) =>
       patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]!)),
@@ -143,8 +145,12 @@ export const checkErrorCodes: Check = () => {
   const section = readText('docs/reference/errors.md').split('## Codes of the API')[1] ?? '';
   const inDocs = new Set([...section.matchAll(/^\| `(\w+)` +\|/gm)].map((match) => match[1]!));
   return [
-    ...[...inCode.difference(inDocs)].map((code) => `${code} is not in docs/reference/errors.md`),
-    ...[...inDocs.difference(inCode)].map((code) => `${code} in errors.md is made by no code`),
+    ...[...inCode]
+      .filter((code) => !inDocs.has(code))
+      .map((code) => `${code} is not in docs/reference/errors.md`),
+    ...[...inDocs]
+      .filter((code) => !inCode.has(code))
+      .map((code) => `${code} in errors.md is made by no code`),
   ];
 };
 
@@ -187,7 +193,7 @@ export const checkMigrations: Check = () => {
 /** Programs for people at a terminal, who read what they print. */
 const mayPrint = (file: string): boolean =>
   /^(packages\/cli\/|bench\/|tools\/|examples\/)/.test(file) ||
-  /\/(main|[\w-]+-many)\.ts$/.test(file);
+  /\/(main|[\w-]+-many|[\w-]+\.bench)\.ts$/.test(file);
 
 const FORBIDDEN: readonly [RegExp, string, (file: string) => boolean][] = [
   [/\b(test|it|describe)\.(only|skip)\b/, 'leaves tests out', () => true],

@@ -51,6 +51,17 @@ export interface LogPart {
   readonly follow?: boolean | undefined;
   readonly attempt?: number | undefined;
 }
+export interface EventOptions {
+  readonly lastEventId?: string | undefined;
+  /** False: only the job itself as its counts change; default: every task's steps too. */
+  readonly transitions?: boolean | undefined;
+}
+export interface Me {
+  readonly user: string;
+  readonly role: Role;
+  /** The token is for this project only; null: for all. */
+  readonly project: string | null;
+}
 export interface StateRun {
   readonly state: TaskState;
   readonly count: number;
@@ -103,17 +114,18 @@ export class Client {
   artifacts(id: string, filter: ArtifactFilter = {}, options?: CallOptions): Promise<ArtifactPage> {
     return this.#http.json(`${at('jobs', id)}/artifacts${query({ ...filter })}`, options);
   }
-  /** What happens to a job from now on, or after the event with an id. Ends when the server ends it. */
+  /** What has happened to a job and happens, or only after the event with an id, until it has ended. */
   async *events(
     id: string,
-    options: CallOptions & { lastEventId?: string | undefined } = {},
+    options: CallOptions & EventOptions = {},
   ): AsyncGenerator<JobEvent, void, undefined> {
-    const { signal, lastEventId } = options;
+    const { signal, lastEventId, transitions } = options;
     const headers = {
       accept: 'text/event-stream',
       ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
     };
-    const response = await this.#http.send(`${at('jobs', id)}/events`, { signal, headers });
+    const path = `${at('jobs', id)}/events${query({ transitions })}`;
+    const response = await this.#http.send(path, { signal, headers });
     // The parser is needed by those who follow a job, not at every start.
     const { readJobEvents } = await import('./events.ts');
     if (response.body !== null) yield* readJobEvents(response.body);
@@ -164,7 +176,7 @@ export class Client {
   agents(options?: CallOptions): Promise<{ agents: AgentView[] }> {
     return this.#http.json('/agents', options);
   }
-  whoami(options?: CallOptions): Promise<{ user: string; role: Role }> {
+  whoami(options?: CallOptions): Promise<Me> {
     return this.#http.json('/whoami', options);
   }
   tokens(options?: CallOptions): Promise<{ tokens: TokenView[] }> {

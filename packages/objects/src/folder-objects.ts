@@ -102,6 +102,17 @@ export class FolderObjects implements ObjectStore {
     return { object, sizeBytes: size, usedAtMs: mtimeMs };
   }
 
+  async touch(object: string): Promise<boolean> {
+    const now = new Date();
+    return utimes(this.pathOf(object), now, now).then(
+      () => true,
+      (error: unknown) => {
+        if (isCode(error, 'ENOENT')) return false;
+        throw error;
+      },
+    );
+  }
+
   /** A file below `incoming` that is gone when the work has ended, whatever its end. */
   async #withTemporary<T>(work: (temporary: string) => Promise<T>): Promise<T> {
     this.#ready ??= this.#prepare();

@@ -139,6 +139,16 @@ export function testObjectStore(make: () => Promise<StoreUnderTest>): void {
     expect(await collect(store.list())).toEqual([]);
   });
 
+  test('a touch spares what is there, and tells what is not', async () => {
+    const { store, age } = await make();
+    const { object } = await store.putStream(stream('touched'));
+    const longAgo = Date.now() - 1_000_000;
+    await age(object, longAgo);
+    expect(await store.touch(object)).toBe(true);
+    expect(await store.remove(object, longAgo + 2000)).toBe(false);
+    expect(await store.touch('0'.repeat(64))).toBe(false);
+  });
+
   test('a removal spares what has been put again since', async () => {
     const { store, age } = await make();
     const { object } = await store.putStream(stream('used'));

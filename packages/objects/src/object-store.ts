@@ -42,6 +42,8 @@ export interface ObjectStore {
   putFile(file: string): Promise<StoredObject>;
   has(object: string): Promise<boolean>;
   stat(object: string): Promise<ObjectStat>;
+  /** As a put of what is there already: garbage collection spares it anew. False when it is missing. */
+  touch(object: string): Promise<boolean>;
   /**
    * Bytes `start` to `end`, both included and counted from 0, as in an HTTP Range header; what lies
    * beyond the end of the object is left out. A read of the whole object checks its hash and fails

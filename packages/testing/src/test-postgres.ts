@@ -1,33 +1,35 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { preparePostgres } from '@majorana/embedded-postgres';
+import pg from 'pg';
 import { until } from './until.ts';
 
-const accepts = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = createConnection({ host: '127.0.0.1', port });
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.end());
-  });
+async function answers(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  const isUp = await client.connect().then(
+    () => true,
+    () => false,
+  );
+  await client.end().catch(() => undefined);
+  return isUp;
+}
 
 /** A real PostgreSQL in a folder of its own, for one test file. */
 export class TestPostgres implements AsyncDisposable {
   readonly url: string;
   readonly #folder: string;
   readonly #start: () => ChildProcess;
-  readonly #port: number;
   #process: ChildProcess;
 
   private constructor(
     folder: string,
-    server: { readonly url: string; readonly port: number; readonly start: () => ChildProcess },
+    server: { readonly url: string; readonly start: () => ChildProcess },
   ) {
     this.#folder = folder;
     this.url = server.url;
-    this.#port = server.port;
     this.#start = server.start;
     this.#process = server.start();
   }
@@ -41,7 +43,7 @@ export class TestPostgres implements AsyncDisposable {
 
   async #ready(): Promise<void> {
     this.#process.stderr?.resume();
-    await until('PostgreSQL to accept connections', () => accepts(this.#port));
+    await until('PostgreSQL to accept connections', () => answers(this.url));
   }
 
   /** As a crash would: no shutdown, no checkpoint. */

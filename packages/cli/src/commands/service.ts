@@ -12,7 +12,8 @@ import type { SupervisorOptions } from '../local/supervisor.ts';
 import { answer, CliError, EXIT, note, plural } from '../output.ts';
 import { parseBytes, parseCores, parseCounts } from '../submit/quantities.ts';
 
-const START_DEADLINE_MS = 60_000;
+/** Longer than the supervisor itself waits, so that its reason is told and nothing goes on unseen. */
+const START_DEADLINE_MS = 90_000;
 const POLL_MS = 30;
 
 export interface UpOptions extends JsonOption {
@@ -90,7 +91,7 @@ async function waitForStart(data: string, child: ReturnType<typeof spawn>): Prom
   }
   const log = readFileSync(path.join(data, 'up.log'), 'utf8').trim();
   throw new CliError(
-    `majorana did not start; the end of its log:\n${log.slice(-1000)}`,
+    `majorana did not start; the end of its log:\n${log.slice(-2500)}`,
     child.exitCode === EXIT.refused ? EXIT.refused : EXIT.unreachable,
   );
 }

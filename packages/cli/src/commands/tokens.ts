@@ -68,6 +68,11 @@ export function addTokenCommands(program: Command): void {
     examples: ['majorana whoami'],
   }).action(async (options: JsonOption) => {
     const me = await connect().whoami();
-    answer(options, me, () => `${me.user} (${me.role})`);
+    answer(
+      options,
+      me,
+      () =>
+        `${me.user}, ${me.role} in ${me.project === null ? 'all projects' : `project ${me.project}`}`,
+    );
   });
 }

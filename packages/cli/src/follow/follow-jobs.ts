@@ -41,7 +41,7 @@ async function untilNews(
   const { signal, onJob } = turn;
   if (streams.areThere) {
     try {
-      if (await listen(client.events(id, { signal }), onJob)) return;
+      if (await listen(client.events(id, { signal, transitions: false }), onJob)) return;
     } catch (error) {
       signal.throwIfAborted();
       // A stream that breaks is no harm: the job itself is asked, and a new stream opened.

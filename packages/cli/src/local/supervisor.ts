@@ -14,6 +14,8 @@ import { claimFolder } from './supervisor-claim.ts';
 const RESTART_DELAY_MS = 200;
 const STOP_DEADLINE_MS = 10_000;
 const READY_DEADLINE_MS = 60_000;
+/** A server that ends so often before it was ready once will not do better. */
+const START_ATTEMPTS_MAX = 5;
 /** The server's own code for a database it is too old for: starting again would not help. */
 const EXIT_DATABASE_TOO_NEW = 57;
 
@@ -35,6 +37,7 @@ interface Part {
   readonly name: string;
   readonly start: () => ChildProcess;
   readonly stopSignal: NodeJS.Signals;
+  startCount: number;
   process?: ChildProcess;
   record?: PartRecord;
 }
@@ -80,7 +83,7 @@ export class Supervisor {
     this.url = `http://127.0.0.1:${port}`;
     const environment = { ...process.env, MAJORANA_DATABASE_URL: external ?? postgres!.url };
     if (postgres !== undefined)
-      this.#add({ name: 'postgres', start: postgres.start, stopSignal: 'SIGINT' });
+      this.#add({ name: 'postgres', start: postgres.start, stopSignal: 'SIGINT', startCount: 0 });
     const server = ['--data', this.data, '--port', String(port)];
     if (options.keepDays !== undefined) server.push('--keep-days', String(options.keepDays));
     this.#addNode('server', '@majorana/control-plane/main', server, environment);
@@ -99,7 +102,7 @@ export class Supervisor {
         stdio: ['ignore', 'pipe', 'pipe'],
         env,
       });
-    this.#add({ name, start, stopSignal: 'SIGTERM' });
+    this.#add({ name, start, stopSignal: 'SIGTERM', startCount: 0 });
   }
 
   #add(part: Part): void {
@@ -120,6 +123,7 @@ export class Supervisor {
   #spawn(part: Part): void {
     const child = part.start();
     part.process = child;
+    part.startCount += 1;
     this.#record(part, child.pid);
     const log = createWriteStream(path.join(this.data, `${part.name}.log`), {
       flags: 'a',
@@ -142,15 +146,20 @@ export class Supervisor {
   }
 
   async #untilReady(): Promise<void> {
-    const deadline = Date.now() + READY_DEADLINE_MS;
-    while (Date.now() < deadline) {
+    const deadlineMs = Date.now() + READY_DEADLINE_MS;
+    const isHopeless = (): boolean =>
+      this.#parts.some(({ startCount }) => startCount > START_ATTEMPTS_MAX);
+    while (Date.now() < deadlineMs && !isHopeless()) {
       const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
       if (response?.ok) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    const log = await readFile(path.join(this.data, 'server.log'), 'utf8').catch(() => '');
+    const ends = this.#parts.map(async ({ name }) => {
+      const log = await readFile(path.join(this.data, `${name}.log`), 'utf8').catch(() => '');
+      return `${name}.log: ${log.slice(-800).trim()}`;
+    });
     throw new Error(
-      `the server was not ready within 60 s; the end of its log:\n${log.slice(-1000)}`,
+      `the server does not get ready; the ends of the logs:\n${(await Promise.all(ends)).join('\n')}`,
     );
   }
 

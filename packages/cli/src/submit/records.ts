@@ -8,6 +8,7 @@ import { readLines } from './text-source.ts';
 const VALUE_LENGTH_MAX = 65_536;
 const LINE_LENGTH_MAX = 16 * 1024 * 1024;
 const BATCH_LENGTH = 128 * 1024;
+const TAKEN_NAMES = ['index', 'job', 'task_count'];
 const fieldName = /^[A-Za-z_]\w{0,62}$/;
 
 /** Where a record stands, for errors. */
@@ -18,6 +19,8 @@ function checkName(name: string, where: Where): void {
     throw new CliError(
       `${where()}: "${name}" is no field name; letters, digits and "_" are, at most 63`,
     );
+  if (TAKEN_NAMES.includes(name))
+    throw new CliError(`${where()}: every task has a field ${name}; give this one another name`);
 }
 
 function checkValue(name: string, value: string, where: Where): void {

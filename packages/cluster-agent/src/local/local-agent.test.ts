@@ -131,7 +131,7 @@ async function runToEnd(server: Server, lease: Lease): Promise<EndedEvent> {
 }
 
 const decided = (outcome: EndedEvent['outcome']): { next: string; isCounted: boolean } =>
-  decideRetry(DEFAULT_RETRY, outcome, { retryCount: 0, memoryBytes: 0 });
+  decideRetry(DEFAULT_RETRY, outcome, { retryCount: 0, memoryBytes: 0, isCancelling: false });
 
 /** A namespace of one's own, where an ordinary user may mount; its files are seen through /proc. */
 async function inNamespace(script: string): Promise<string | undefined> {

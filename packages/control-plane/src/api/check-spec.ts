@@ -78,6 +78,16 @@ async function checkUpstream(context: ApiContext, spec: JobSpec): Promise<void> 
   }
 }
 
+/** What tasks take must be there, and is spared by garbage collection until the job is on record. */
+async function checkInputs(context: ApiContext, spec: SubmittedJobSpec): Promise<void> {
+  for (const [position, { object }] of spec.inputs.entries()) {
+    if (object.startsWith('{') || (await context.objects.touch(object))) continue;
+    const where = `inputs.${position}.object`;
+    const what = `there is no object ${object}; upload it first`;
+    throw new ProblemError(422, 'no_such_object', `${where}: ${what}`, [{ where, what }]);
+  }
+}
+
 /** Records become a parameter set; a named set is looked up. */
 async function storeArray(
   context: ApiContext,
@@ -114,6 +124,7 @@ export async function acceptSpec(
     throw new ProblemError(422, 'no_such_project', what);
   }
   checkFits(submitted, context.engine.capacities());
+  await checkInputs(context, submitted);
   if (submitted.array.kind === 'records') {
     checkPlaceholders(submitted, Object.keys(submitted.array.records[0]!));
   }

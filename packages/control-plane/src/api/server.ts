@@ -1,7 +1,7 @@
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import type { FastifyBaseLogger } from 'fastify';
-import fastify from 'fastify';
+import fastify, { LogController } from 'fastify';
 import {
   jsonSchemaTransform,
   serializerCompiler,
@@ -54,7 +54,7 @@ export async function buildServer(
   const app: Api = fastify({
     loggerInstance,
     bodyLimit: BODY_BYTES_MAX,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Followers of logs and events would hold a stopping server for ever.
     forceCloseConnections: true,
   });
