@@ -149,7 +149,8 @@ export class WorldOracle {
         ? {}
         : this.#database.fieldsAt(spec.array.parameterSetId, position);
     const expected = ['work', `${index}`, record['molecule'] ?? '-'];
-    if (lease.argv.join(' ') !== expected.join(' ')) wrong(`its arguments are ${lease.argv.join(' ')}`);
+    if (lease.argv.join(' ') !== expected.join(' '))
+      wrong(`its arguments are ${lease.argv.join(' ')}`);
     const task = this.#database.rowsOf(job.jobId).tasks.get(position);
     // A later attempt may have been given more memory since.
     const isLatest = task?.attemptNumber === attemptNumber;
