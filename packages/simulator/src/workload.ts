@@ -80,7 +80,7 @@ function drawOperations(random: Random, taskCount: number, spanMs: number): Plan
   const delayMs = (): number => random.spread(1, spanMs / 2);
   for (let round = 0; round < 3; round += 1) {
     const draw = random.next();
-    if (draw < 0.1) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
+    if (draw < 0.06) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
     else if (draw < 0.25) {
       const position = random.int(0, taskCount - 1);
       operations.push({ kind: 'cancel_task', position, delayMs: delayMs() });
