@@ -206,6 +206,7 @@ export class Machine {
     const running = [...this.#kept].filter(([, kept]) => kept.running !== undefined);
     if (running.length === 0) return;
     const [attemptId, kept] = this.#random.pick(running);
+    this.#world.trace.add('fault.guard_kill', 0, `${this.name} ${attemptId}`);
     this.#lose(attemptId, kept, 'its guard process was killed');
   }
 
