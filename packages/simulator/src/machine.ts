@@ -221,6 +221,11 @@ export class Machine {
     }
   }
 
+  destroy(): void {
+    for (const [attemptId, kept] of this.#kept) this.#lose(attemptId, kept, 'the machine is gone');
+    this.#kept.clear();
+  }
+
   #lose(attemptId: string, kept: Kept, why: string): void {
     kept.goneBecause = why;
     // Nor does a start that was on its way begin any more.

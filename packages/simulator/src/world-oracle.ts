@@ -11,10 +11,21 @@ interface Run {
   readonly agentId: string;
   readonly taskId: string;
   readonly resources: Resources;
+  readonly startedMs: number;
+  readonly graceMs: number;
   isOver: boolean;
   /** Undefined: it was lost with its machine or guard. */
   outcome: AttemptOutcome | undefined;
 }
+
+/** True time, and since when there have been no faults: Infinity while there are. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly calmSinceMs: number;
+}
+
+/** From the cancel on record to TERM at the program: an exchange, and host calls under the last faults. */
+const OBEYED_WITHIN_MS = 45_000;
 
 interface Place {
   readonly job: JobRecord;
@@ -35,6 +46,8 @@ export class WorldOracle {
   /** True moments, to tell what came before what whatever the servers' clocks said. */
   readonly #endedByJob = new Map<number, number>();
   readonly #leasedByTask = new Map<string, number>();
+  /** Since when a user has wanted a held task to end. */
+  readonly #cancelledByTask = new Map<string, number>();
   readonly #runningByTask = new Map<string, Set<string>>();
   readonly #usage = new Usage();
 
@@ -57,8 +70,8 @@ export class WorldOracle {
     this.#checkLeaseText(place, lease);
   }
 
-  onStart(agentId: string, capacity: Resources, lease: Lease): void {
-    const { attemptId, resources } = lease;
+  onStart(agentId: string, capacity: Resources, lease: Lease, startedMs: number): void {
+    const { attemptId, resources, graceMs } = lease;
     const taskId = taskIdOf(attemptId);
     if (this.#runs.has(attemptId)) this.#fail('once', attemptId, 'its program was started twice');
     const others = this.#runningByTask.get(taskId) ?? new Set();
@@ -76,7 +89,8 @@ export class WorldOracle {
       }
     }
     others.add(attemptId);
-    this.#runs.set(attemptId, { agentId, taskId, resources, isOver: false, outcome: undefined });
+    const fresh = { isOver: false, outcome: undefined };
+    this.#runs.set(attemptId, { agentId, taskId, resources, startedMs, graceMs, ...fresh });
     this.#usage.add(agentId, resources);
     if (!this.#usage.isWithin(agentId, capacity)) {
       const used = JSON.stringify(this.#usage.of(agentId));
@@ -84,12 +98,28 @@ export class WorldOracle {
     }
   }
 
-  onEnd(attemptId: string, outcome: AttemptOutcome | undefined): void {
+  onEnd(attemptId: string, outcome: AttemptOutcome | undefined, now: Moment): void {
     const run = this.#runs.get(attemptId)!;
+    if (outcome !== undefined && outcome.kind !== 'cancelled')
+      this.#checkObeyed(attemptId, run, now);
     run.isOver = true;
     run.outcome = outcome;
     this.#runningByTask.get(run.taskId)?.delete(attemptId);
     this.#usage.remove(run.agentId, run.resources);
+  }
+
+  /** Well connected agents end what was cancelled, and do not wait until it ends by itself. */
+  #checkObeyed(attemptId: string, run: Run, { nowMs, calmSinceMs }: Moment): void {
+    const place = this.#placeOf(attemptId);
+    const key = place && `${place.job.jobId}.${place.position}`;
+    const cancelledMs = this.#cancelledByTask.get(key ?? '');
+    if (cancelledMs === undefined || place === undefined) return;
+    const task = this.#database.rowsOf(place.job.jobId).tasks.get(place.position);
+    if (task?.isCancelling !== true || task.attemptNumber !== place.attemptNumber) return;
+    const lateMs = nowMs - Math.max(cancelledMs, calmSinceMs, run.startedMs) - run.graceMs;
+    if (lateMs > OBEYED_WITHIN_MS) {
+      this.#fail('cancelled', attemptId, `ran on for ${Math.round(lateMs)} ms after its cancel`);
+    }
   }
 
   onForget(attemptId: string, isRunning: boolean): void {
@@ -101,7 +131,12 @@ export class WorldOracle {
     }
   }
 
-  check({ attempts, artifacts, jobs, transitions }: Change, nowMs: number): void {
+  check({ attempts, artifacts, jobs, tasks, transitions }: Change, nowMs: number): void {
+    for (const { jobId, position, isCancelling } of tasks) {
+      const key = `${jobId}.${position}`;
+      if (!isCancelling) this.#cancelledByTask.delete(key);
+      else if (!this.#cancelledByTask.has(key)) this.#cancelledByTask.set(key, nowMs);
+    }
     for (const attempt of attempts) {
       if (attempt.endedAtMs !== null) this.#checkOutcome(attempt);
     }
