@@ -76,7 +76,9 @@ static ssize_t read_file(const char *path, char *buffer, size_t size) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -1;
   ssize_t total = 0, n;
-  while ((size_t)total < size - 1 && (n = read(fd, buffer + total, size - 1 - total)) > 0) total += n;
+  while ((size_t)total < size - 1 && (n = read(fd, buffer + total, size - 1 - total)) > 0) {
+    total += n;
+  }
   close(fd);
   buffer[total] = 0;
   return total;
@@ -231,7 +233,8 @@ static int64_t tree_bytes(int64_t harmless) {
 
 static void sample(const struct spec *s, struct run *r) {
   int64_t begun = clock_us(CLOCK_PROCESS_CPUTIME_ID);
-  int64_t harmless = s->memory_max > 0 && s->memory_max < r->peak_bytes ? s->memory_max : r->peak_bytes;
+  int64_t harmless = r->peak_bytes;
+  if (s->memory_max > 0 && s->memory_max < harmless) harmless = s->memory_max;
   int64_t bytes = tree_bytes(harmless);
   if (bytes > r->peak_bytes) r->peak_bytes = bytes;
   if (s->memory_max > 0 && !s->cgroup[0] && bytes > s->memory_max) r->ended_by = "memory";
@@ -275,7 +278,8 @@ static void end_tree(struct run *r, int64_t grace_ms) {
   while (reap(r)) {
     int64_t left = kill_at - clock_ms(CLOCK_MONOTONIC);
     if (left <= 0) {
-      signal_tree(SIGSTOP); /* So that a program which forks all the time does not outrun the next line. */
+      /* Stopped first, a program that forks all the time does not outrun the second round. */
+      signal_tree(SIGSTOP);
       signal_tree(SIGKILL);
     }
     wait_tick(left <= 0 || left > TICK_MS ? TICK_MS : left);
@@ -371,8 +375,9 @@ static int64_t cgroup_value(const char *cgroup, const char *file, const char *ke
 }
 
 /*
- * A group's own peak counts the page cache of files, which the kernel gives back under pressure; the
- * sampled sum may count what is shared more than once. Both are upper bounds: the lower is told.
+ * A group's own peak counts the page cache of files, which the kernel gives back under pressure;
+ * the sampled sum may count what is shared more than once. Both are upper bounds: the lower is
+ * told.
  */
 static void read_cgroup(const struct spec *s, struct run *r) {
   if (!s->cgroup[0]) return;
@@ -388,7 +393,7 @@ static int record_open(const struct spec *s, char *path) {
   return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
-/* Takes the record's room while there is some: a program that fills the disk is told as it ended. */
+/* Takes the record's room while there is some: a program may fill the disk. */
 static void reserve_record(const struct spec *s) {
   char path[PATH_MAX], blank[RECORD_MAX] = {0};
   int fd = record_open(s, path);
@@ -405,8 +410,11 @@ static int write_record(const struct spec *s, const struct run *r) {
   char path[PATH_MAX], text[RECORD_MAX];
   int n = 0, size = sizeof text;
   if (r->error[0]) n += snprintf(text + n, size - n, "error=%s\n", r->error);
-  else if (WIFSIGNALED(r->status)) n += snprintf(text + n, size - n, "signal=%d\n", WTERMSIG(r->status));
-  else n += snprintf(text + n, size - n, "exit_code=%d\n", WEXITSTATUS(r->status));
+  else {
+    int is_signal = WIFSIGNALED(r->status);
+    n += snprintf(text + n, size - n, is_signal ? "signal=%d\n" : "exit_code=%d\n",
+                  is_signal ? WTERMSIG(r->status) : WEXITSTATUS(r->status));
+  }
   n += snprintf(text + n, size - n,
     "ended_by=%s\noom=%d\npeak_memory_bytes=%lld\ncpu_time_ms=%lld\nstarted_at_ms=%lld\n"
     "ended_at_ms=%lld\nleftover=%d\n",
@@ -422,8 +430,8 @@ static int write_record(const struct spec *s, const struct run *r) {
 /* --- the shim --- */
 
 /*
- * Only one process ever gets past this for a folder: nothing is run twice. The line says who: process,
- * its start in ticks, the boot of the machine, and the time.
+ * Only one process ever gets past this for a folder: nothing is run twice. The line says who:
+ * process, its start in ticks, the boot of the machine, and the time.
  */
 static int claim(const char *dir, int64_t now_ms) {
   char path[PATH_MAX], own[PATH_MAX], stat_text[1024], boot[64], line[256];
@@ -460,7 +468,8 @@ static void guard(const struct spec *s, struct run *r) {
       end_tree(r, r->ended_by[0] == 'm' ? 0 : s->grace_ms);
       return;
     }
-    if (s->time_limit_ms > 0 && begun + s->time_limit_ms < wake_at) wake_at = begun + s->time_limit_ms;
+    int64_t limit_at = begun + s->time_limit_ms;
+    if (s->time_limit_ms > 0 && limit_at < wake_at) wake_at = limit_at;
     wait_tick(wake_at > now ? wake_at - now : 1);
   }
   if (!left) return;
@@ -572,6 +581,7 @@ int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "run")) return shim_main(argv[2], -1);
   if (argc > 5 && !strcmp(argv[1], "unroot")) return unroot(argv + 2);
   if (argc == 2 && !strcmp(argv[1], "--version")) return puts(SOURCE_SHA256) < 0;
-  fprintf(stderr, "usage: launcher serve | run DIR | unroot UID GID -- PROGRAM [ARG...] | --version\n");
+  fprintf(stderr, "usage: launcher serve | run DIR | unroot UID GID -- PROGRAM [ARG...]"
+                  " | --version\n");
   return 2;
 }

@@ -4,3 +4,4 @@ export * from './engine/ports.ts';
 export type { CapacityOptions } from './local/capacity.ts';
 export { detectCapacity } from './local/capacity.ts';
 export { LocalHost } from './local/local-host.ts';
+export type { MemoryLimits } from './local/memory-groups.ts';

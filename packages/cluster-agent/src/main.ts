@@ -31,7 +31,7 @@ function httpExchange(url: string, tokenFile: string): Exchange {
   };
 }
 
-const { data, url, capacity: asked } = readOptions(process.argv.slice(2));
+const { data, url, memoryLimits, capacity: asked } = readOptions(process.argv.slice(2));
 const root = path.join(data, 'agent');
 const log = (message: string, details: object): void => {
   process.stderr.write(`${JSON.stringify({ message, ...details })}\n`);
@@ -39,7 +39,8 @@ const log = (message: string, details: object): void => {
 await mkdir(root, { recursive: true, mode: 0o700 });
 const capacity = await detectCapacity(root, asked);
 const objects = new FolderObjects(path.join(data, 'objects'));
-const host = await LocalHost.open({ root, gpuCount: capacity.gpuCount, objects, log });
+const { gpuCount } = capacity;
+const host = await LocalHost.open({ root, gpuCount, objects, memoryLimits, log });
 const agent = new Agent({
   agentId: `local-${os.hostname()}`,
   capacity,

@@ -38,5 +38,6 @@ test('an amount that is none is refused by name', () => {
   expect(() => read('--gpus', '')).toThrow('--gpus : a number from 0 is needed');
   expect(() => read('--resource', 'license')).toThrow('name=count is needed');
   expect(() => read('--resource', 'license=x')).toThrow('--resource license x');
+  expect(() => read('--memory-limits', 'none')).toThrow('groups or sampling');
   expect(() => readOptions(['--data', folder])).toThrow('--data and --url are needed');
 });

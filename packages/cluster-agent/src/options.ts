@@ -1,9 +1,12 @@
 import { parseArgs } from 'node:util';
 import type { CapacityOptions } from './local/capacity.ts';
+import type { MemoryLimits } from './local/memory-groups.ts';
+import { MEMORY_LIMITS } from './local/memory-groups.ts';
 
 export interface AgentCommand {
   readonly data: string;
   readonly url: string;
+  readonly memoryLimits: MemoryLimits;
   readonly capacity: CapacityOptions;
 }
 
@@ -42,14 +45,20 @@ export function readOptions(args: readonly string[]): AgentCommand {
       memory: { type: 'string' },
       gpus: { type: 'string' },
       scratch: { type: 'string' },
+      'memory-limits': { type: 'string', default: 'groups' },
       resource: { type: 'string', multiple: true, default: [] },
     },
   });
   const { data, url } = values;
   if (data === undefined || url === undefined) throw new Error('--data and --url are needed');
+  const memoryLimits = MEMORY_LIMITS.find((name) => name === values['memory-limits']);
+  if (memoryLimits === undefined) {
+    throw new Error(`--memory-limits ${values['memory-limits']}: ${MEMORY_LIMITS.join(' or ')}`);
+  }
   return {
     data,
     url,
+    memoryLimits,
     capacity: {
       cores: amount('cores', values.cores),
       memoryBytes: whole('memory', values.memory),

@@ -278,6 +278,8 @@ interface World {
   readonly log: string[];
 }
 
+type Parts = Partial<Omit<World, 'host'> & { readonly host: AttemptHost }>;
+
 const makeWorld = (): World => ({
   clock: new TestClock(),
   host: new TestHost(),
@@ -285,7 +287,7 @@ const makeWorld = (): World => ({
   log: [],
 });
 
-function makeAgent(world: World, over: Partial<World> = {}): Agent {
+function makeAgent(world: World, over: Parts = {}): Agent {
   const { clock, host, server, log } = { ...world, ...over };
   return new Agent({
     agentId: 'agent',
@@ -370,6 +372,24 @@ test('the answer of an exchange that was given up starts nothing', async () => {
   late[0]!({ leases: [lease], endAttemptIds: [], forgetAttemptIds: [], logRequests: [] });
   await clock.advance(10);
   expect(host.kept.has(ID)).toBe(false);
+});
+
+test('an end that comes while earlier news is on its way is told next', async () => {
+  const world = makeWorld();
+  const { clock, host, server } = world;
+  const slow = new TestServer();
+  slow.exchange = async (sync, signal) => {
+    const orders = await server.exchange(sync, signal);
+    if (sync.events.length > 0) await new Promise<void>((resolve) => clock.after(50, resolve));
+    return orders;
+  };
+  await makeAgent(world, { server: slow }).start();
+  server.lease(ID);
+  await clock.advance(60);
+  expect(server.kinds(ID).at(-1)).toBe('running');
+  host.exit(ID);
+  await clock.advance(200);
+  expect(server.ended.has(ID)).toBe(true);
 });
 
 test('news without an answer is said again until it is answered', async () => {
@@ -638,4 +658,104 @@ test('killed at any await on the host, before or after its effect, an attempt ru
   expect(killAt).toBeGreaterThan(12);
   // Only before the host has kept the lease may an attempt vanish, and then it has not run.
   expect(lostAt).toHaveLength(1);
+});
+
+/** A small generator, so that a seed is the whole story of a run. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** A host through which a killed agent reaches nothing any more. */
+function mortalHost(host: TestHost, gate: () => Promise<void>): AttemptHost {
+  const through = async <T>(call: () => Promise<T>): Promise<T> => {
+    await gate();
+    const result = await call();
+    await gate();
+    return result;
+  };
+  return {
+    list: () => through(() => host.list()),
+    inspect: (attemptId) => through(() => host.inspect(attemptId)),
+    accept: (lease) => through(() => host.accept(lease)),
+    start: (attemptId) => through(() => host.start(attemptId)),
+    end: (attemptId) => through(() => host.end(attemptId)),
+    collect: (attemptId) => through(() => host.collect(attemptId)),
+    conclude: (event) => through(() => host.conclude(event)),
+    readLog: (request) => through(() => host.readLog(request)),
+    forget: (attemptId) => through(() => host.forget(attemptId)),
+    onChange: (callback) => host.onChange(callback),
+  };
+}
+
+const TASKS = 6;
+const taskOf = (attemptId: string): number => Number(attemptId.split('.')[1]);
+
+/** Some minutes in which calls are refused, notices lost, the server is away and agents are killed. */
+async function runWithFaults(seed: number): Promise<World> {
+  const random = randomOf(seed);
+  const world = makeWorld();
+  const { clock, host, server } = world;
+  const never = new Promise<never>(() => undefined);
+  let incarnation = 0;
+  const startIncarnation = (): void => {
+    const own = (incarnation += 1);
+    const isDead = (): boolean => own !== incarnation;
+    const mortal = new TestServer();
+    mortal.exchange = async (sync, signal) => {
+      if (isDead()) return never;
+      const orders = await server.exchange(sync, signal);
+      if (random() < 0.5) {
+        await new Promise<void>((resolve) => clock.after(300 * random(), resolve));
+      }
+      if (random() < 0.1) throw new Error('the answer was lost');
+      return isDead() ? never : orders;
+    };
+    const gate = async (): Promise<void> => {
+      if (!isDead() && random() < 0.005) incarnation += 1;
+      if (isDead()) await never;
+    };
+    void makeAgent(world, { server: mortal, host: mortalHost(host, gate) }).start();
+  };
+  startIncarnation();
+  for (let task = 0; task < TASKS; task += 1) server.lease(`job_1.${task}.1`);
+  let living = incarnation;
+  for (let step = 0; step < 400; step += 1) {
+    const isQuiet = step >= 300;
+    host.refuse = () => (!isQuiet && random() < 0.1 ? new Error('i/o error') : undefined);
+    server.isDown = !isQuiet && random() < 0.1;
+    if (!isQuiet && random() < 0.02) incarnation += 1;
+    if (incarnation !== living) startIncarnation();
+    living = incarnation;
+    for (const [attemptId, { standing }] of host.kept) {
+      if (standing.kind === 'running' && random() < 0.1) host.exit(attemptId, random() < 0.5);
+    }
+    for (const attemptId of server.lost) {
+      const next = `job_1.${taskOf(attemptId)}.${Number(attemptId.split('.')[2]) + 1}`;
+      if (!server.confirmed.has(next)) server.lease(next);
+    }
+    server.wake();
+    await clock.advance(500);
+  }
+  return world;
+}
+
+test('whatever is refused, lost or killed, every task ends once, for 100 seeds', async () => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const { host, server } = await runWithFaults(seed);
+    const what = `seed ${seed}`;
+    expect(
+      [...host.runs.values()].every((runs) => runs === 1),
+      what,
+    ).toBe(true);
+    const tasks = [...server.ended.keys()].map(taskOf);
+    expect(tasks, what).toHaveLength(TASKS);
+    expect(new Set(tasks).size, what).toBe(TASKS);
+    for (const attemptId of server.lost) expect(host.runs.has(attemptId), what).toBe(false);
+    for (const attemptId of server.ended.keys()) expect(host.runs.has(attemptId), what).toBe(true);
+    expect(host.kept.size, what).toBe(0);
+  }
 });

@@ -95,7 +95,8 @@ const OWN_FILES = ['lease.json', 'spec', 'shim', 'stdout', 'stderr', 'outcome.js
  * None of them is forced to the disk, because nothing but a loss of power could tell: it ends every
  * program, and what another boot has left without an outcome is lost by rule, whatever its files
  * say. An outcome that goes with the power goes to the server as lost, or was on record there.
- * Forced, a lease and an outcome with their folders cost 4 waits for the disk per task.
+ * Forced with its folder, a small file takes 1.1 ms instead of 0.09, so a lease and an outcome would
+ * add 2 ms to a launch of 3. (A file that the crash cut short is no JSON, and read as absent.)
  *
  * The calls are synchronous: some twenty on small files in the page cache, at 20 us each. Through
  * the thread pool, where one write is three trips, they were half the cost of a launch.
@@ -122,7 +123,6 @@ export class AttemptFolder {
     return path.join(this.folder, name);
   }
 
-  /** A crash in the middle leaves text that is no JSON, which is read as absent. */
   #writeJson(name: string, value: object): void {
     writeFileSync(this.file(name), JSON.stringify(value), { mode: 0o600 });
   }

@@ -89,7 +89,7 @@ async function startAgent(
 ): Promise<() => Promise<void>> {
   const objects = new FolderObjects(setup.objectsFolder ?? path.join(root, 'objects'));
   const log = (): void => undefined;
-  const host = await LocalHost.open({ root, gpuCount: 0, objects, log });
+  const host = await LocalHost.open({ root, gpuCount: 0, objects, memoryLimits: 'groups', log });
   const agent = new Agent({
     agentId: 'agent',
     capacity: DEFAULT_RESOURCES,
@@ -103,7 +103,12 @@ async function startAgent(
     await agent.stop();
     host[Symbol.dispose]();
   };
-  cleanups.push(stop);
+  cleanups.push(async () => {
+    await stop();
+    // Memory groups outlive the test's folder.
+    for (const { attemptId } of await host.list()) await host.forget(attemptId);
+    host[Symbol.dispose]();
+  });
   return stop;
 }
 

@@ -13,6 +13,7 @@ import { FolderObjects } from '@majorana/objects';
 import type { Lease } from '@majorana/protocol';
 import { AttemptFolder } from './attempt-folder.ts';
 import { LocalHost } from './local-host.ts';
+import type { MemoryLimits } from './memory-groups.ts';
 import { taskSpec } from './task-spec.ts';
 
 const [seconds = 3, concurrency = 2] = process.argv.slice(2).map(Number);
@@ -58,41 +59,45 @@ async function bare(lane: number, count: number): Promise<void> {
 mkdirSync(path.join(root, 'exits'));
 console.log(`launcher run, back to back: ${Math.round(await rate(bare))} launches/s`);
 
-const objects = new FolderObjects(path.join(root, 'objects'));
-const host = await LocalHost.open({ root, gpuCount: 0, objects, log: console.log });
-const ends = new Map<string, () => void>();
-host.onChange((attemptId) => ends.get(attemptId)?.());
-
-const spentMs: Record<string, number> = {};
-async function timed<T>(step: string, work: () => Promise<T>): Promise<T> {
-  const begun = performance.now();
-  const result = await work();
-  spentMs[step] = (spentMs[step] ?? 0) + performance.now() - begun;
-  return result;
-}
-
-async function exited(attemptId: string): Promise<void> {
+async function exited(host: LocalHost, ends: Map<string, () => void>, id: string): Promise<void> {
   for (;;) {
     const notice = Promise.withResolvers<void>();
-    ends.set(attemptId, notice.resolve);
-    if ((await timed('inspect', () => host.inspect(attemptId))).kind === 'exited') break;
-    await timed('wait', () => notice.promise);
+    ends.set(id, notice.resolve);
+    if ((await host.inspect(id)).kind === 'exited') break;
+    await notice.promise;
   }
-  ends.delete(attemptId);
+  ends.delete(id);
 }
 
-const attempts = await rate(async (lane, count) => {
-  const lease = leaseOf(`job_1.${lane}.${count + 1}`);
-  const { attemptId } = lease;
-  await timed('accept', () => host.accept(lease));
-  await timed('start', () => host.start(attemptId));
-  await exited(attemptId);
-  await timed('collect', () => host.collect(attemptId));
-  await timed('forget', () => host.forget(attemptId));
-});
-console.log(`accept, start, exit, collect, forget: ${Math.round(attempts)} launches/s`);
-for (const [step, ms] of Object.entries(spentMs)) {
-  console.log(`  ${step}: ${(ms / attempts / seconds).toFixed(2)} ms`);
+async function benchHost(memoryLimits: MemoryLimits, tag: number): Promise<void> {
+  const objects = new FolderObjects(path.join(root, 'objects'));
+  const options = { root, gpuCount: 0, objects, memoryLimits, log: console.log };
+  const host = await LocalHost.open(options);
+  const ends = new Map<string, () => void>();
+  host.onChange((attemptId) => ends.get(attemptId)?.());
+  const spentMs: Record<string, number> = {};
+  const timed = async (step: string, work: () => Promise<unknown>): Promise<void> => {
+    const begun = performance.now();
+    await work();
+    spentMs[step] = (spentMs[step] ?? 0) + performance.now() - begun;
+  };
+  const attempts = await rate(async (lane, count) => {
+    const lease = leaseOf(`job_${tag}.${lane}.${count + 1}`);
+    const { attemptId } = lease;
+    await timed('accept', () => host.accept(lease));
+    await timed('start', () => host.start(attemptId));
+    await timed('exit', () => exited(host, ends, attemptId));
+    await timed('collect', () => host.collect(attemptId));
+    await timed('forget', () => host.forget(attemptId));
+  });
+  const steps = Object.entries(spentMs).map(
+    ([step, ms]) => `${step} ${(ms / attempts / seconds).toFixed(2)}`,
+  );
+  console.log(`whole path, memory ${memoryLimits}: ${Math.round(attempts)} launches/s`);
+  console.log(`  ms: ${steps.join(', ')}`);
+  host[Symbol.dispose]();
 }
-host[Symbol.dispose]();
+
+await benchHost('sampling', 1);
+await benchHost('groups', 2);
 rmSync(root, { recursive: true, force: true });

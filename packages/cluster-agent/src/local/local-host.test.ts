@@ -10,19 +10,30 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import type { AttemptStanding } from '../engine/ports.ts';
 import { LeaseRefusedError } from '../engine/ports.ts';
 import { LocalHost } from './local-host.ts';
+import type { MemoryLimits } from './memory-groups.ts';
+import { MEMORY_LIMITS } from './memory-groups.ts';
 
 const base = mkdtempSync(path.join(os.tmpdir(), 'local-host-test-'));
 const hosts: LocalHost[] = [];
-afterEach(() => {
-  for (const host of hosts.splice(0)) host[Symbol.dispose]();
+/** Memory groups outlive the test's folder: every attempt is forgotten, whatever the test has seen. */
+afterEach(async () => {
+  for (const host of hosts.splice(0)) {
+    for (const { attemptId } of await host.list()) await host.forget(attemptId);
+    host[Symbol.dispose]();
+  }
 });
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 let count = 0;
 const nextRoot = (): string => path.join(base, String((count += 1)));
 
-async function openHost(root: string, gpuCount = 0): Promise<LocalHost> {
+async function openHost(
+  root: string,
+  gpuCount = 0,
+  memoryLimits: MemoryLimits = 'groups',
+): Promise<LocalHost> {
   const objects = new FolderObjects(path.join(root, 'objects'));
-  const host = await LocalHost.open({ root, gpuCount, objects, log: () => undefined });
+  const log = (): void => undefined;
+  const host = await LocalHost.open({ root, gpuCount, objects, memoryLimits, log });
   hosts.push(host);
   return host;
 }
@@ -273,39 +284,54 @@ const limited = (argv: readonly string[]): Lease =>
   leaseOf(argv, { resources: { ...DEFAULT_RESOURCES, memoryBytes: 150 * MEBIBYTE } });
 const HOG = 'const a=[];setInterval(()=>a.push(Buffer.alloc(2e7,1)),5)';
 
-test('more memory than the limit is out-of-memory, and nothing else', async () => {
-  const event = await run(await openHost(nextRoot()), limited([process.execPath, '-e', HOG]));
-  expect(event.outcome).toMatchObject({
-    kind: 'out_of_memory',
-    reason: 'out of memory: more than its 150 MiB memory',
-  });
-  expect(event.peakMemoryBytes).toBeGreaterThan(100 * MEBIBYTE);
-});
+test.each(MEMORY_LIMITS)(
+  'more memory than the limit is out-of-memory, and nothing else (%s)',
+  async (limits) => {
+    const event = await run(
+      await openHost(nextRoot(), 0, limits),
+      limited([process.execPath, '-e', HOG]),
+    );
+    expect(event.outcome).toMatchObject({
+      kind: 'out_of_memory',
+      reason: 'out of memory: more than its 150 MiB memory',
+    });
+    expect(event.peakMemoryBytes).toBeGreaterThan(100 * MEBIBYTE);
+  },
+);
 
-test('a program that fails because a child of it was killed for memory is out-of-memory', async () => {
-  const script = '"$1" -e "$2" & wait $! || exit 9';
-  const event = await run(
-    await openHost(nextRoot()),
-    limited(['sh', '-c', script, 'sh', process.execPath, HOG]),
-  );
-  expect(event.outcome.kind).toBe('out_of_memory');
-});
+test.each(MEMORY_LIMITS)(
+  'a program that fails because a child of it was killed for memory is out-of-memory (%s)',
+  async (limits) => {
+    const script = '"$1" -e "$2" & wait $! || exit 9';
+    const event = await run(
+      await openHost(nextRoot(), 0, limits),
+      limited(['sh', '-c', script, 'sh', process.execPath, HOG]),
+    );
+    expect(event.outcome.kind).toBe('out_of_memory');
+  },
+);
 
-test('files that a program writes do not count as its memory', async () => {
-  const script = 'head -c 400000000 /dev/zero > file; cat file > /dev/null';
-  const event = await run(await openHost(nextRoot()), limited(['sh', '-c', script]));
-  expect(event.outcome.kind).toBe('succeeded');
-  expect(event.peakMemoryBytes).toBeLessThan(100 * MEBIBYTE);
-});
+test.each(MEMORY_LIMITS)(
+  'files that a program writes do not count as its memory (%s)',
+  async (limits) => {
+    const script = 'head -c 400000000 /dev/zero > file; cat file > /dev/null';
+    const event = await run(await openHost(nextRoot(), 0, limits), limited(['sh', '-c', script]));
+    expect(event.outcome.kind).toBe('succeeded');
+    expect(event.peakMemoryBytes).toBeLessThan(100 * MEBIBYTE);
+  },
+);
 
-test('workers that share the memory of their parent are not counted once for each', async () => {
-  const host = await openHost(nextRoot());
-  const hold = 'x=$(head -c 40000000 /dev/zero | tr "\\0" x)';
-  const script = `${hold}; for i in 1 2 3 4 5 6 7 8; do (sleep 0.6; :) & done; wait`;
-  const event = await run(host, limited(['sh', '-c', script]));
-  expect(event.outcome).toMatchObject({ kind: 'succeeded' });
-  expect(event.peakMemoryBytes).toBeLessThan(150 * MEBIBYTE);
-});
+test.each(MEMORY_LIMITS)(
+  'workers that share the memory of their parent are not counted once for each (%s)',
+  async (limits) => {
+    const host = await openHost(nextRoot(), 0, limits);
+    const hold = 'x=$(head -c 40000000 /dev/zero | tr "\\0" x)';
+    const script = `${hold}; for i in 1 2 3 4 5 6 7 8; do (sleep 0.6; :) & done; wait`;
+    const event = await run(host, limited(['sh', '-c', script]));
+    expect(event.outcome).toMatchObject({ kind: 'succeeded' });
+    expect(event.peakMemoryBytes).toBeLessThan(150 * MEBIBYTE);
+  },
+);
 
 test('a host that is started again goes on with output, exit code and usage', async () => {
   const root = nextRoot();

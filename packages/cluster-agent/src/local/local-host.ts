@@ -12,6 +12,7 @@ import { AttemptFolder, isAlive, readBootId } from './attempt-folder.ts';
 import { GpuPool } from './gpus.ts';
 import { Launcher } from './launcher.ts';
 import { endLeftovers } from './leftovers.ts';
+import type { MemoryLimits } from './memory-groups.ts';
 import { MemoryGroups } from './memory-groups.ts';
 import { endedEvent } from './outcome.ts';
 import { insideWork, storeResults } from './results.ts';
@@ -21,6 +22,7 @@ export interface LocalHostOptions {
   readonly root: string;
   readonly gpuCount: number;
   readonly objects: ObjectStore;
+  readonly memoryLimits: MemoryLimits;
   readonly log: (message: string, details: object) => void;
 }
 
@@ -58,9 +60,10 @@ export class LocalHost implements AttemptHost, Disposable {
   }
 
   static async open(options: LocalHostOptions): Promise<LocalHost> {
-    const { root, log } = options;
+    const { root, log, memoryLimits } = options;
     AttemptFolder.list(root);
-    return new LocalHost(options, readBootId(), await MemoryGroups.open(root, log));
+    const groups = memoryLimits === 'groups' ? await MemoryGroups.open(root, log) : undefined;
+    return new LocalHost(options, readBootId(), groups);
   }
 
   [Symbol.dispose](): void {
@@ -183,7 +186,7 @@ export class LocalHost implements AttemptHost, Disposable {
         // A start that was under way may have run its course since this was decided.
         const hasRun = event.startedAtMs === undefined && folder.readExit() !== undefined;
         if (hasRun) throw new Error(`${event.attemptId} has run`);
-        await endLeftovers(event.attemptId);
+        await endLeftovers(folder.folder);
       }
     }
     this.#gpus.release(event.attemptId);

@@ -1,8 +1,23 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ownCgroup } from './cgroup.ts';
+
+/**
+ * How memory limits are enforced: by groups of the kernel where they may be made, or by sampling
+ * alone. Entering a group of version 1 waits for all processors, 2 ms and more on a busy machine, one
+ * task after the other; where thousands of tasks of milliseconds matter more, sampling is the choice.
+ */
+export const MEMORY_LIMITS = ['groups', 'sampling'] as const;
+export type MemoryLimits = (typeof MEMORY_LIMITS)[number];
 
 type Log = (message: string, details: object) => void;
 
@@ -20,6 +35,9 @@ export function limitFiles(version: 1 | 2, bytes: number): [string, string][] {
     ['memory.oom.group', '1'],
   ];
 }
+
+/** Where the processes of a delegated group of version 2 stand. */
+const LEAF = 'majorana-agent';
 
 /** Files that a kernel without swap accounting does not have. */
 const OPTIONAL_FILES: ReadonlySet<string> = new Set([
@@ -51,12 +69,12 @@ export class MemoryGroups {
       return undefined;
     }
     const name = `majorana-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
-    const folder = path.join(own.folder, name);
+    // An agent that is started again may stand where an earlier one has moved its supervisor.
+    const base = path.basename(own.folder) === LEAF ? path.dirname(own.folder) : own.folder;
+    const folder = path.join(base, name);
     const groups = new MemoryGroups(folder, own.version, log);
     try {
-      if (own.version === 2) passOn(own.folder);
-      mkdirSync(folder, { recursive: true });
-      if (own.version === 2) passOn(folder);
+      if (own.version === 2) passOn(base);
       groups.#make('probe', 1024 ** 3);
       await groups.remove('probe');
       return groups;
@@ -68,7 +86,9 @@ export class MemoryGroups {
 
   #make(attemptId: string, bytes: number): string {
     const folder = path.join(this.#folder, attemptId);
-    // Recursive: another agent over the same folder may have removed the empty parent.
+    // Each time: an agent that ends removes the group above when it is empty.
+    mkdirSync(this.#folder, { recursive: true });
+    if (this.#version === 2) passOn(this.#folder);
     mkdirSync(folder, { recursive: true });
     for (const [name, value] of limitFiles(this.#version, bytes)) {
       try {
@@ -108,7 +128,10 @@ export class MemoryGroups {
 
   /** Groups of attempts that no folder tells of any more. */
   async clean(remembered: ReadonlySet<string>): Promise<void> {
-    for (const entry of readdirSync(this.#folder, { withFileTypes: true })) {
+    const entries = existsSync(this.#folder)
+      ? readdirSync(this.#folder, { withFileTypes: true })
+      : [];
+    for (const entry of entries) {
       if (entry.isDirectory() && !remembered.has(entry.name)) await this.remove(entry.name);
     }
   }
@@ -139,7 +162,7 @@ function passOn(folder: string): void {
     write(control, '+memory');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
-    const leaf = path.join(folder, 'majorana-agent');
+    const leaf = path.join(folder, LEAF);
     mkdirSync(leaf, { recursive: true });
     const pids = readFileSync(path.join(folder, 'cgroup.procs'), 'utf8');
     for (const pid of pids.split('\n').filter(Boolean)) move(pid, path.join(leaf, 'cgroup.procs'));

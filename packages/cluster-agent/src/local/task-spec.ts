@@ -17,8 +17,8 @@ const THREAD_VARIABLES = [
 /** Passed on from the agent's own environment; nothing else is, so no secret leaks into tasks. */
 const INHERITED = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'USER', 'LOGNAME', 'SHELL'] as const;
 
-/** The variable by which what a killed guard left behind is found. */
-export const ATTEMPT_VARIABLE = 'MAJORANA_ATTEMPT_ID';
+/** By the attempt's folder in it, what a killed guard left behind is found; no job may set it. */
+export const FOLDER_VARIABLE = 'MAJORANA_ATTEMPT_FOLDER';
 
 export interface TaskPlace {
   readonly folder: AttemptFolder;
@@ -52,7 +52,7 @@ function environment(lease: Lease, place: TaskPlace): Record<string, string> {
     MAJORANA_MEMORY_BYTES: String(resources.memoryBytes),
     MAJORANA_SCRATCH: folder.file('scratch'),
     ...lease.env,
-    [ATTEMPT_VARIABLE]: lease.attemptId,
+    [FOLDER_VARIABLE]: folder.folder,
   };
 }
 

@@ -14,9 +14,11 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   403: 'The token may not do this',
   404: 'There is nothing of this id',
   413: 'The body is too large',
+  414: 'The address is too long',
   415: 'The body has another type than is documented',
   422: 'The request is understood and wrong; `issues` says where',
   429: 'Too many requests',
+  431: 'Address and headers are more than 16 KiB',
   503: 'The server is loading or its database does not answer; ask again',
 };
 

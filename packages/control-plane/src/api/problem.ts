@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 
@@ -70,4 +71,27 @@ export function sendProblem(reply: FastifyReply, error: Error): FastifyReply {
     .type('application/problem+json')
     .serializer((value: unknown) => JSON.stringify(value))
     .send({ type: `urn:majorana:${code}`, title: code, status, detail: message, issues });
+}
+
+/** What Node's own parser refuses never becomes a request: the answer is written to the socket. */
+export function sendRawProblem(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const [status, title, phrase] = isTooLarge
+    ? [431, 'headers_too_large', 'Request Header Fields Too Large']
+    : [400, 'bad_request', 'Bad Request'];
+  const detail = isTooLarge
+    ? 'address and headers are more than 16 KiB'
+    : 'this is no HTTP request';
+  const body = JSON.stringify({
+    type: `urn:majorana:${title}`,
+    title,
+    status,
+    detail,
+    issues: [],
+  });
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }

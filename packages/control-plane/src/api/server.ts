@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
-import { ProblemError, sendProblem } from './problem.ts';
+import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -55,6 +55,10 @@ export async function buildServer(
     loggerInstance,
     bodyLimit: BODY_BYTES_MAX,
     logController: new LogController({ disableRequestLogging: true }),
+    // Ids are short; a longer one reaches its schema and is refused there.
+    routerOptions: { maxParamLength: 4096 },
+    clientErrorHandler: sendRawProblem,
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, error),
     // Followers of logs and events would hold a stopping server for ever.
     forceCloseConnections: true,
   });
