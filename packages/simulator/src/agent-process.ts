@@ -21,6 +21,7 @@ export class AgentProcess {
   readonly #random: Random;
   #life: Life | undefined;
   #bootCount = 0;
+  #isLost = false;
   #cancelBoot: () => void = () => undefined;
 
   constructor(world: World, machine: Machine, network: Network) {
@@ -63,9 +64,21 @@ export class AgentProcess {
     this.#cancelBoot = this.#world.time.schedule(downMs, () => this.boot());
   }
 
+  /** For good: nobody will come back under its name. */
+  lose(): void {
+    this.crash('its machine is gone');
+    this.#isLost = true;
+    this.#cancelBoot();
+    this.machine.destroy();
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
   /** Ends a long absence at once, when the faults are over. */
   bootNow(): void {
-    if (this.#life?.isAlive === true) return;
+    if (this.#isLost || this.#life?.isAlive === true) return;
     this.#cancelBoot();
     this.boot();
   }
@@ -79,7 +92,8 @@ export class AgentProcess {
         this.#network.request(this.link, {
           jobId: 0,
           text,
-          serve: (server) => server.sync(structuredClone(sent)),
+          // The schema's check makes a copy of each that arrives.
+          serve: (server) => server.sync(sent),
           onAnswer: (answer) => {
             if (!life.isAlive) return;
             if (!answer.ok) reject(answer.error);

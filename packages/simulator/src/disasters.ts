@@ -37,6 +37,13 @@ export class Disasters {
       agent.crash('reboot', random.spread(SECOND, REBOOT_MS_MAX));
       agent.machine.reboot();
     });
+    this.#every('machineLossEveryMs', (random) => {
+      // The first has everything that any job asks for, so it stays.
+      const agent = random.pick(this.#agents.slice(1));
+      if (agent === undefined || agent.isLost) return;
+      this.#note('machine_loss', agent.machine.name);
+      agent.lose();
+    });
     this.#every('guardKillEveryMs', (random) => random.pick(this.#agents).machine.killGuard());
     this.#every('partitionEveryMs', (random) => this.#partition(random));
     this.#every('storeOutageEveryMs', (random) => {
@@ -50,6 +57,7 @@ export class Disasters {
   /** The world is well from now on: all is connected, everybody is at work. */
   stop(): void {
     this.#world.faults.isCalm = true;
+    this.#world.oracle.onCalm();
     this.#server.outage.untilMs = 0;
     for (const agent of this.#agents) {
       agent.link.heal();

@@ -25,6 +25,8 @@ export interface FaultRates {
   /** Down or cut off for longer than a lease lives. */
   readonly agentVanishEveryMs: number;
   readonly rebootEveryMs: number;
+  /** A machine is gone for good, with its disk and all that ran on it. */
+  readonly machineLossEveryMs: number;
   readonly guardKillEveryMs: number;
   readonly clockOffsetMsMax: number;
   readonly clockDriftMax: number;
@@ -47,6 +49,7 @@ export const NO_FAULTS: FaultRates = {
   agentCrashEveryMs: Infinity,
   agentVanishEveryMs: Infinity,
   rebootEveryMs: Infinity,
+  machineLossEveryMs: Infinity,
   guardKillEveryMs: Infinity,
   clockOffsetMsMax: 0,
   clockDriftMax: 0,
@@ -76,8 +79,9 @@ export function drawFaults(random: Random): FaultRates {
     crashInCall: rate('crashInCall', 0.0001, 0.01),
     serverCrashEveryMs: rate('serverCrashEveryMs', 10 * SECOND, 5 * MINUTE),
     agentCrashEveryMs: rate('agentCrashEveryMs', 10 * SECOND, 5 * MINUTE),
-    agentVanishEveryMs: rate('agentVanishEveryMs', 1 * MINUTE, 10 * MINUTE),
+    agentVanishEveryMs: rate('agentVanishEveryMs', 20 * SECOND, 10 * MINUTE),
     rebootEveryMs: rate('rebootEveryMs', 1 * MINUTE, 10 * MINUTE),
+    machineLossEveryMs: rate('machineLossEveryMs', 3 * MINUTE, 20 * MINUTE),
     guardKillEveryMs: rate('guardKillEveryMs', 30 * SECOND, 10 * MINUTE),
     clockOffsetMsMax: rate('clockOffsetMsMax', 100, 90 * SECOND),
     clockDriftMax: rate('clockDriftMax', 1e-5, 1e-2),

@@ -19,6 +19,7 @@ const kind = (name: string, meanMs: number): CallKind => ({
   failBefore: 'storeFailBefore',
   failAfter: 'storeFailAfter',
   slow: 'storeSlow',
+  outlivesCaller: true,
 });
 const LOAD = kind('load', 20);
 const COMMIT = kind('commit', 3);

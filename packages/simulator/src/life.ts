@@ -20,7 +20,7 @@ export class Life {
   readonly #time: VirtualTime;
   readonly #error: ClockError;
   readonly #timers = new Set<() => void>();
-  #onEnd: (() => void)[] = [];
+  readonly #onEnd = new Set<() => void>();
   #isAlive = true;
 
   constructor(time: VirtualTime, error: ClockError) {
@@ -58,9 +58,10 @@ export class Life {
     });
   }
 
-  /** Called at the end: what others see of it, such as closed connections. */
-  onEnd(callback: () => void): void {
-    this.#onEnd.push(callback);
+  /** Called at the end: what others see of it, such as closed connections. The answer calls it off. */
+  onEnd(callback: () => void): () => void {
+    this.#onEnd.add(callback);
+    return () => this.#onEnd.delete(callback);
   }
 
   end(): void {
@@ -69,6 +70,6 @@ export class Life {
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
     for (const callback of this.#onEnd) callback();
-    this.#onEnd = [];
+    this.#onEnd.clear();
   }
 }

@@ -86,9 +86,9 @@ export class Machine {
   inspect(attemptId: string): AttemptStanding {
     const kept = this.#kept.get(attemptId);
     if (kept?.event !== undefined) return { kind: 'collected', event: kept.event };
+    if (kept?.goneBecause !== undefined) return { kind: 'gone', reason: kept.goneBecause };
     if (kept === undefined || !kept.isStaged) return { kind: 'absent' };
     if (kept.exit !== undefined) return { kind: 'exited', event: kept.exit };
-    if (kept.goneBecause !== undefined) return { kind: 'gone', reason: kept.goneBecause };
     if (kept.running === undefined) return { kind: 'accepted' };
     return { kind: 'running', startedAtMs: kept.running.startedAtMs };
   }
@@ -188,6 +188,8 @@ export class Machine {
       wasStarted: false,
     };
     if (kept.running !== undefined) throw new Error(`${attemptId} runs`);
+    const hasRun = kept.exit !== undefined && kept.goneBecause === undefined;
+    if (hasRun && event.startedAtMs === undefined) throw new Error(`${attemptId} has run`);
     kept.event ??= event;
     this.#kept.set(attemptId, kept);
   }
@@ -204,21 +206,33 @@ export class Machine {
     const running = [...this.#kept].filter(([, kept]) => kept.running !== undefined);
     if (running.length === 0) return;
     const [attemptId, kept] = this.#random.pick(running);
+    this.#world.trace.add('fault.guard_kill', 0, `${this.name} ${attemptId}`);
     this.#lose(attemptId, kept, 'its guard process was killed');
   }
 
-  /** Everything that runs is gone; the disk is not. The clock may have been set meanwhile. */
+  /**
+   * Only stored outcomes outlive it: what was being laid in, ran or had just ended is gone, as a
+   * disk that was not synced has it. The clock may have been set meanwhile.
+   */
   reboot(): void {
     this.clock = this.#world.faults.drawClock(this.#random);
     for (const [attemptId, kept] of this.#kept) {
-      if (kept.running !== undefined) this.#lose(attemptId, kept, 'the machine was rebooted');
+      if (kept.event === undefined) this.#lose(attemptId, kept, 'the machine was rebooted');
     }
   }
 
+  destroy(): void {
+    for (const [attemptId, kept] of this.#kept) this.#lose(attemptId, kept, 'the machine is gone');
+    this.#kept.clear();
+  }
+
   #lose(attemptId: string, kept: Kept, why: string): void {
-    kept.running?.cancelEnd();
-    delete kept.running;
     kept.goneBecause = why;
+    // Nor does a start that was on its way begin any more.
+    kept.wasStarted = true;
+    if (kept.running === undefined) return;
+    kept.running.cancelEnd();
+    delete kept.running;
     this.#world.oracle.onEnd(this.name, attemptId, undefined);
     this.#notify(attemptId);
   }

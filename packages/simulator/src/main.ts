@@ -6,6 +6,9 @@ import { formatLine } from './trace.ts';
 
 const PROGRESS_EVERY_MS = 2000;
 
+const number = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : Number(text);
+
 function readOptions(): {
   readonly from: number;
   readonly count: number;
@@ -17,8 +20,8 @@ function readOptions(): {
     options: {
       seeds: { type: 'string', default: '100' },
       from: { type: 'string', default: '1' },
-      tasks: { type: 'string', default: '150' },
-      agents: { type: 'string', default: '4' },
+      tasks: { type: 'string' },
+      agents: { type: 'string' },
       failures: { type: 'string', default: '10' },
       trace: { type: 'boolean', default: false },
     },
@@ -28,7 +31,7 @@ function readOptions(): {
     count: Number(values.seeds),
     isTraced: values.trace,
     failuresMax: Number(values.failures),
-    size: { taskCount: Number(values.tasks), agentCount: Number(values.agents) },
+    size: { taskCount: number(values.tasks), agentCount: number(values.agents) },
   };
 }
 

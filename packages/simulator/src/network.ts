@@ -81,16 +81,14 @@ export class Network {
       answer({ ok: false, error: new Error('connection refused') });
       return;
     }
-    let isAnswered = false;
-    life.onEnd(() => {
-      if (isAnswered) return;
+    const callOff = life.onEnd(() => {
       const delayMs = link.random.exponential(RESET_MS_MEAN);
       answer({ ok: false, error: new Error('connection reset') }, delayMs);
     });
     // A process that has ended sends nothing any more, whatever its objects still resolve.
     const settle = (result: Answer<T>): void => {
       if (!life.isAlive) return;
-      isAnswered = true;
+      callOff();
       answer(result);
     };
     request.serve(server).then(

@@ -28,6 +28,7 @@ export class Oracle {
   readonly #promises: PromiseOracle;
   readonly #trace: Trace;
   readonly #where: () => { readonly nowMs: number; readonly stepCount: number };
+  #calmSinceMs = Infinity;
   violation: Violation | undefined;
 
   constructor(
@@ -57,6 +58,11 @@ export class Oracle {
     this.violation ??= { rule, about, text, atMs: nowMs, step: stepCount };
   }
 
+  /** No fault comes after this moment. */
+  onCalm(): void {
+    this.#calmSinceMs = this.#where().nowMs;
+  }
+
   addAgent(agentId: string, capacity: Resources): void {
     this.#records.addAgent(agentId, capacity);
   }
@@ -77,12 +83,13 @@ export class Oracle {
 
   onStart(agentId: string, capacity: Resources, lease: Lease): void {
     this.#note('program_starts', lease.attemptId, agentId);
-    this.#worlds.onStart(agentId, capacity, lease);
+    this.#worlds.onStart(agentId, capacity, lease, this.#where().nowMs);
   }
 
   onEnd(agentId: string, attemptId: string, outcome: AttemptOutcome | undefined): void {
     this.#note('program_ends', attemptId, `${agentId} ${outcome?.reason ?? 'lost'}`);
-    this.#worlds.onEnd(attemptId, outcome);
+    const { nowMs } = this.#where();
+    this.#worlds.onEnd(attemptId, outcome, { nowMs, calmSinceMs: this.#calmSinceMs });
   }
 
   onForget(_agentId: string, attemptId: string, isRunning: boolean): void {

@@ -17,6 +17,8 @@ export interface CallKind {
   readonly failBefore: keyof FaultRates;
   readonly failAfter: keyof FaultRates;
   readonly slow: keyof FaultRates;
+  /** A call on its way may still be applied when its caller has died: true of a database's server. */
+  readonly outlivesCaller: boolean;
 }
 
 /** How much longer a call takes that a fault makes slow. */
@@ -72,8 +74,8 @@ export class OutsideCalls {
         return;
       }
       time.schedule(applyMs, () => {
-        // A statement of a dead client may still be on its way, or may not.
-        if (!this.#caller.life.isAlive && random.chance(0.5)) return;
+        const { isAlive } = this.#caller.life;
+        if (!isAlive && !(kind.outlivesCaller && random.chance(0.5))) return;
         const applied = (async () => act())();
         if (fails === 'after') {
           applied.then(

@@ -176,6 +176,7 @@ export class RecordOracle {
     const standing = mirror.standings.get(position) ?? first;
     const { after, wrong } = followTransitions(standing, transitions, isRetried);
     fail(wrong);
+    fail(this.#checkBackOff(before, transitions));
     if (wrong === undefined && after.state !== task.state) {
       fail(`it is ${task.state}, its transitions end in ${after.state}`);
     }
@@ -186,6 +187,16 @@ export class RecordOracle {
     fail(checkRetryCount(before, task, ended, isRetried));
     mirror.standings.set(position, after);
     this.#account(job, mirror, { before, task });
+  }
+
+  /** By the server's own clock, whichever server set the time and whichever leased. */
+  #checkBackOff(
+    before: TaskRecord | undefined,
+    [step]: readonly TransitionRecord[],
+  ): string | undefined {
+    if (before?.state !== 'queued' || step?.toState !== 'leased') return undefined;
+    if (step.atMs >= before.notBeforeMs) return undefined;
+    return `leased ${before.notBeforeMs - step.atMs} ms before its back-off was over`;
   }
 
   #account(

@@ -34,17 +34,22 @@ export function formatReport(
 ): string {
   if (violation === undefined) return `seed ${seed}: nothing wrong, trace ${fingerprint}`;
   const { rule, about, text, atMs, step } = violation;
+  const size =
+    (taskCount === undefined ? '' : ` --tasks ${taskCount}`) +
+    (agentCount === undefined ? '' : ` --agents ${agentCount}`);
   return [
     `seed ${seed}: ${rule}: ${about} ${text}`,
     `  at ${(atMs / 1000).toFixed(3)} s, step ${step}, trace ${fingerprint}`,
     ...lastLines.map((line) => `  ${formatLine(line)}`),
-    `  again: npm run simulate -- --from ${seed} --seeds 1 --tasks ${taskCount} --agents ${agentCount} --trace`,
+    `  again: npm run simulate -- --from ${seed} --seeds 1${size} --trace`,
   ].join('\n');
 }
 
 export function formatSummary(tally: Tally): string {
   const { seedCount, stepCount, runCount, virtualMs, seconds, failures, countsByKind } = tally;
-  const faults = [...countsByKind].filter(([kind]) => kind.startsWith('fault.')).toSorted();
+  const faults = [...countsByKind]
+    .filter(([kind]) => kind.startsWith('fault.'))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
   return [
     `${seedCount} seeds in ${seconds.toFixed(1)} s (${(seedCount / seconds).toFixed(1)} a second): ` +
       `${stepCount} steps, ${runCount} programs run, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours`,

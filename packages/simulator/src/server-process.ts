@@ -3,6 +3,7 @@ import { Engine, NotFoundError } from '@majorana/control-plane/engine/engine';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
 import type { TaskState } from '@majorana/core';
+import { checkEngineState } from './engine-state.ts';
 import { FaultyStore, StoreOutage } from './faulty-store.ts';
 import { Life } from './life.ts';
 import type { Random } from './random.ts';
@@ -76,6 +77,14 @@ export class ServerProcess {
     this.#gateway = undefined;
     this.life.end();
     this.#world.time.schedule(this.#random.exponential(RESTART_MS_MEAN), () => this.boot());
+  }
+
+  /** What is wrong with the engine's memory, if anything is. */
+  checkMemory(): void {
+    if (this.#engine?.isReady !== true) return;
+    const wrong = checkEngineState(this.#engine.state);
+    if (wrong !== undefined)
+      this.#world.oracle.fail('memory', /job_\d+/.exec(wrong)?.[0] ?? '', wrong);
   }
 
   submit(spec: JobSpec): Promise<{ readonly jobId: number; readonly isNew: boolean }> {

@@ -13,6 +13,7 @@ const kind = (name: string, meanMs: number): CallKind => ({
   failBefore: 'hostFail',
   failAfter: 'hostFail',
   slow: 'hostSlow',
+  outlivesCaller: false,
 });
 const LIST = kind('list', 10);
 const INSPECT = kind('inspect', 0.5);

@@ -8,6 +8,7 @@ import { Machine } from './machine.ts';
 import { Network } from './network.ts';
 import { Oracle } from './oracle.ts';
 import type { Violation } from './oracle.ts';
+import type { ProgramShape } from './programs.ts';
 import { Random } from './random.ts';
 import { ServerProcess } from './server-process.ts';
 import { Trace } from './trace.ts';
@@ -21,13 +22,12 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const GIBIBYTE = 2 ** 30;
 
+/** What is absent is drawn from the seed. */
 export interface SimulationOptions {
   readonly seed: number;
-  readonly taskCount: number;
-  readonly agentCount: number;
-  /** Drawn from the seed when absent. */
-  readonly faults?: FaultRates;
-  readonly jobTasksMax?: number;
+  readonly taskCount?: number | undefined;
+  readonly agentCount?: number | undefined;
+  readonly faults?: FaultRates | undefined;
   /** Called with each line as it happens. */
   readonly onTrace?: (line: TraceLine) => void;
 }
@@ -45,12 +45,39 @@ export interface SimulationReport {
   readonly countsByKind: ReadonlyMap<string, number>;
 }
 
-const SPAN_MS = 2 * MINUTE;
 const FAULTS_MS = 5 * MINUTE;
 /** Everything that was asked for is done this long after the last fault, or it never will be. */
 const QUIET_WITHIN_MS = 6 * 60 * MINUTE;
 const LINES_MAX = 40;
-const SHAPE = { durationMsMin: 200, durationMsMax: 30 * SECOND };
+/** The engine's whole memory is walked only now and then: it costs as much as twenty steps. */
+const MEMORY_CHECK_STEPS = 50;
+
+interface Scale {
+  readonly taskCount: number;
+  readonly agentCount: number;
+  /** No more tasks than this in one job. */
+  readonly jobTasksMax: number;
+  /** Submissions are spread over this time. */
+  readonly spanMs: number;
+  readonly programs: ProgramShape;
+}
+
+/** Crowded and idle, large and small: what hides in one shows in another. */
+function drawScale(random: Random, options: SimulationOptions): Scale {
+  const taskCount = Math.floor(random.spread(20, 400));
+  const agentCount = random.int(1, 6);
+  const jobsAtLeast = random.int(1, 10);
+  const spanMs = random.spread(5 * SECOND, 4 * MINUTE);
+  const durationMsMax = random.spread(2 * SECOND, 60 * SECOND);
+  const tasks = options.taskCount ?? taskCount;
+  return {
+    taskCount: tasks,
+    agentCount: options.agentCount ?? agentCount,
+    jobTasksMax: Math.ceil(tasks / jobsAtLeast),
+    spanMs,
+    programs: { durationMsMin: durationMsMax / 200, durationMsMax },
+  };
+}
 
 function drawCapacity(random: Random, isLargest: boolean): Resources {
   return {
@@ -82,20 +109,16 @@ function build(options: SimulationOptions): Scene {
   const world: World = { time, trace, faults, oracle, database, random };
   const server = new ServerProcess(world);
   const network = new Network(world, server);
+  const scale = drawScale(random.stream('scale'), options);
   const capacities = random.stream('capacities');
-  const agents = Array.from({ length: options.agentCount }, (_, number) => {
+  const agents = Array.from({ length: scale.agentCount }, (_, number) => {
     const capacity = drawCapacity(capacities, number === 0);
-    const machine = new Machine(world, `agent-${number}`, capacity, SHAPE);
+    const machine = new Machine(world, `agent-${number}`, capacity, scale.programs);
     oracle.addAgent(machine.name, capacity);
     return new AgentProcess(world, machine, network);
   });
   const users = new Users(world, network);
-  const shape = {
-    taskCount: options.taskCount,
-    spanMs: SPAN_MS,
-    largest: agents[0]!.machine.capacity,
-    jobTasksMax: options.jobTasksMax ?? Math.ceil(options.taskCount / 4),
-  };
+  const shape = { ...scale, largest: agents[0]!.machine.capacity };
   const jobs = planWorkload(random.stream('workload'), shape, database);
   server.boot();
   for (const agent of agents) agent.boot();
@@ -106,9 +129,12 @@ function build(options: SimulationOptions): Scene {
 
 /** One run from its seed: faults for a while, then calm, until nothing is left to be done. */
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
-  const { world, agents, users, disasters } = build(options);
+  const { world, server, agents, users, disasters } = build(options);
   const { time, trace, oracle, database } = world;
-  const isWrong = (): boolean => oracle.violation !== undefined;
+  const isWrong = (): boolean => {
+    if (time.stepCount % MEMORY_CHECK_STEPS === 0) server.checkMemory();
+    return oracle.violation !== undefined;
+  };
   const unhandled = (error: unknown): void => {
     oracle.fail('unhandled', '', error instanceof Error ? String(error.stack) : String(error));
   };

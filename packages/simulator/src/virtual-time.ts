@@ -37,14 +37,13 @@ export class VirtualTime {
     };
   }
 
-  /** Steps until `isDone`, until nothing is left to happen, or until this moment. */
+  /** Steps until `isDone`, or until this moment. */
   async run(untilMs: number, isDone: () => boolean): Promise<void> {
     await drain();
     while (!isDone()) {
       const entry = this.#pop();
-      if (entry === undefined) return;
-      if (entry.atMs > untilMs) {
-        this.#push(entry);
+      if (entry === undefined || entry.atMs > untilMs) {
+        if (entry !== undefined) this.#push(entry);
         this.#nowMs = untilMs;
         return;
       }

@@ -43,7 +43,9 @@ export interface WorkloadShape {
   readonly jobTasksMax: number;
 }
 
-function drawResources(random: Random, largest: Resources): Partial<Resources> {
+type MemorySize = Pick<Resources, 'memoryBytes'>;
+
+function drawResources(random: Random, largest: Resources): Partial<Resources> & MemorySize {
   const cpuMillis = Math.min(
     random.pick([100, 250, 500, 1000, 1000, 2000, 4000]),
     largest.cpuMillis,
@@ -61,7 +63,7 @@ function drawResources(random: Random, largest: Resources): Partial<Resources> {
   };
 }
 
-function drawRetry(random: Random, largest: Resources): JobSpecInput['retry'] {
+function drawRetry(random: Random, largest: Resources, memoryBytes: number): JobSpecInput['retry'] {
   const base = {
     limit: random.int(0, 4),
     backoffMs: Math.floor(random.spread(10, 5000)),
@@ -69,7 +71,14 @@ function drawRetry(random: Random, largest: Resources): JobSpecInput['retry'] {
   };
   return {
     ...base,
-    ...(random.chance(0.5) ? { memoryBytesMax: Math.floor(largest.memoryBytes / 2) } : {}),
+    ...(random.chance(0.5)
+      ? {
+          memoryBytesMax: Math.min(
+            largest.memoryBytes,
+            Math.floor(memoryBytes * random.between(1, 6)),
+          ),
+        }
+      : {}),
     ...(random.chance(0.2) ? { on: ['exit_code' as const, 'out_of_memory' as const] } : {}),
     ...(random.chance(0.1) ? { exitCodes: [75] } : {}),
   };
@@ -80,7 +89,7 @@ function drawOperations(random: Random, taskCount: number, spanMs: number): Plan
   const delayMs = (): number => random.spread(1, spanMs / 2);
   for (let round = 0; round < 3; round += 1) {
     const draw = random.next();
-    if (draw < 0.1) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
+    if (draw < 0.06) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
     else if (draw < 0.25) {
       const position = random.int(0, taskCount - 1);
       operations.push({ kind: 'cancel_task', position, delayMs: delayMs() });
@@ -169,6 +178,7 @@ function planJob(
   const after = drawAfter(random, job.earlier, taskCount);
   const array = drawArray(random, database, taskCount);
   const hasKey = random.chance(0.75);
+  const resources = drawResources(random, shape.largest);
   const field = array.kind === 'range' ? '-' : '{molecule}';
   const input: Omit<JobSpecInput, 'array'> & { readonly array: JobSpec['array'] } = {
     name: `job ${number}`,
@@ -176,8 +186,8 @@ function planJob(
     array,
     queue: random.pick(QUEUES),
     priority: random.chance(0.3) ? random.int(-5, 5) : 0,
-    resources: drawResources(random, shape.largest),
-    retry: drawRetry(random, shape.largest),
+    resources,
+    retry: drawRetry(random, shape.largest, resources.memoryBytes),
     timeLimitMs: random.chance(0.15) ? Math.floor(random.spread(500, 30_000)) : 0,
     graceMs: random.pick([0, 500, 5000]),
     outputs: ['out'],

@@ -1,4 +1,4 @@
-import type { AttemptOutcome, Resources } from '@majorana/core';
+import type { AttemptOutcome, OutcomeKind, Resources } from '@majorana/core';
 import { formatAttemptId, indexAt, parseAttemptId, positionOf } from '@majorana/core';
 import type { JobSpec, Lease } from '@majorana/protocol';
 import type { AttemptRecord, Change, JobRecord } from '@majorana/store';
@@ -11,10 +11,21 @@ interface Run {
   readonly agentId: string;
   readonly taskId: string;
   readonly resources: Resources;
+  readonly startedMs: number;
+  readonly graceMs: number;
   isOver: boolean;
   /** Undefined: it was lost with its machine or guard. */
   outcome: AttemptOutcome | undefined;
 }
+
+/** True time, and since when there have been no faults: Infinity while there are. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly calmSinceMs: number;
+}
+
+/** From the cancel on record to TERM at the program: an exchange, and host calls under the last faults. */
+const OBEYED_WITHIN_MS = 45_000;
 
 interface Place {
   readonly job: JobRecord;
@@ -35,6 +46,8 @@ export class WorldOracle {
   /** True moments, to tell what came before what whatever the servers' clocks said. */
   readonly #endedByJob = new Map<number, number>();
   readonly #leasedByTask = new Map<string, number>();
+  /** Since when a user has wanted a held task to end. */
+  readonly #cancelledByTask = new Map<string, number>();
   readonly #runningByTask = new Map<string, Set<string>>();
   readonly #usage = new Usage();
 
@@ -57,8 +70,8 @@ export class WorldOracle {
     this.#checkLeaseText(place, lease);
   }
 
-  onStart(agentId: string, capacity: Resources, lease: Lease): void {
-    const { attemptId, resources } = lease;
+  onStart(agentId: string, capacity: Resources, lease: Lease, startedMs: number): void {
+    const { attemptId, resources, graceMs } = lease;
     const taskId = taskIdOf(attemptId);
     if (this.#runs.has(attemptId)) this.#fail('once', attemptId, 'its program was started twice');
     const others = this.#runningByTask.get(taskId) ?? new Set();
@@ -76,7 +89,8 @@ export class WorldOracle {
       }
     }
     others.add(attemptId);
-    this.#runs.set(attemptId, { agentId, taskId, resources, isOver: false, outcome: undefined });
+    const fresh = { isOver: false, outcome: undefined };
+    this.#runs.set(attemptId, { agentId, taskId, resources, startedMs, graceMs, ...fresh });
     this.#usage.add(agentId, resources);
     if (!this.#usage.isWithin(agentId, capacity)) {
       const used = JSON.stringify(this.#usage.of(agentId));
@@ -84,12 +98,28 @@ export class WorldOracle {
     }
   }
 
-  onEnd(attemptId: string, outcome: AttemptOutcome | undefined): void {
+  onEnd(attemptId: string, outcome: AttemptOutcome | undefined, now: Moment): void {
     const run = this.#runs.get(attemptId)!;
+    if (outcome !== undefined && outcome.kind !== 'cancelled')
+      this.#checkObeyed(attemptId, run, now);
     run.isOver = true;
     run.outcome = outcome;
     this.#runningByTask.get(run.taskId)?.delete(attemptId);
     this.#usage.remove(run.agentId, run.resources);
+  }
+
+  /** Well connected agents end what was cancelled, and do not wait until it ends by itself. */
+  #checkObeyed(attemptId: string, run: Run, { nowMs, calmSinceMs }: Moment): void {
+    const place = this.#placeOf(attemptId);
+    const key = place && `${place.job.jobId}.${place.position}`;
+    const cancelledMs = this.#cancelledByTask.get(key ?? '');
+    if (cancelledMs === undefined || place === undefined) return;
+    const task = this.#database.rowsOf(place.job.jobId).tasks.get(place.position);
+    if (task?.isCancelling !== true || task.attemptNumber !== place.attemptNumber) return;
+    const lateMs = nowMs - Math.max(cancelledMs, calmSinceMs, run.startedMs) - run.graceMs;
+    if (lateMs > OBEYED_WITHIN_MS) {
+      this.#fail('cancelled', attemptId, `ran on for ${Math.round(lateMs)} ms after its cancel`);
+    }
   }
 
   onForget(attemptId: string, isRunning: boolean): void {
@@ -101,7 +131,12 @@ export class WorldOracle {
     }
   }
 
-  check({ attempts, artifacts, jobs, transitions }: Change, nowMs: number): void {
+  check({ attempts, artifacts, jobs, tasks, transitions }: Change, nowMs: number): void {
+    for (const { jobId, position, isCancelling } of tasks) {
+      const key = `${jobId}.${position}`;
+      if (!isCancelling) this.#cancelledByTask.delete(key);
+      else if (!this.#cancelledByTask.has(key)) this.#cancelledByTask.set(key, nowMs);
+    }
     for (const attempt of attempts) {
       if (attempt.endedAtMs !== null) this.#checkOutcome(attempt);
     }
@@ -134,14 +169,10 @@ export class WorldOracle {
     }
     if (!run.isOver) wrong(`on record as ${outcome}, but it runs`);
     // Results that could not be stored make an exit code of a success.
-    const isUnstored = attempt.reason?.includes('could not be stored') === true;
-    if (run.outcome?.kind !== outcome && !isUnstored) {
-      wrong(`on record as ${outcome}, but it was ${run.outcome?.kind ?? 'lost'}`);
-    } else if (outcome === 'exit_code' && run.outcome?.exitCode !== attempt.exitCode) {
-      wrong(`on record with exit code ${attempt.exitCode}, it was ${run.outcome?.exitCode}`);
-    } else if (outcome === 'signal' && run.outcome?.signal !== attempt.signal) {
-      wrong(`on record with signal ${attempt.signal}, it was ${run.outcome?.signal}`);
-    }
+    if (attempt.reason?.includes('could not be stored') === true) return;
+    const truth = say(run.outcome?.kind, run.outcome?.exitCode, run.outcome?.signal);
+    const told = say(outcome, attempt.exitCode, attempt.signal);
+    if (told !== truth) wrong(`on record as ${told}, but it was ${truth}`);
   }
 
   #checkLeaseText({ job, position, attemptNumber }: Place, lease: Lease): void {
@@ -153,7 +184,8 @@ export class WorldOracle {
         ? {}
         : this.#database.fieldsAt(spec.array.parameterSetId, position);
     const expected = ['work', `${index}`, record['molecule'] ?? '-'];
-    if (lease.argv.join(' ') !== expected.join(' ')) wrong(`its arguments are ${lease.argv}`);
+    if (lease.argv.join(' ') !== expected.join(' '))
+      wrong(`its arguments are ${lease.argv.join(' ')}`);
     const task = this.#database.rowsOf(job.jobId).tasks.get(position);
     // A later attempt may have been given more memory since.
     const isLatest = task?.attemptNumber === attemptNumber;
@@ -219,6 +251,12 @@ export class WorldOracle {
     return formatAttemptId({ jobId, taskIndex: indexOf(spec, position), attemptNumber });
   }
 }
+
+const say = (
+  kind: OutcomeKind | null | undefined,
+  exitCode: number | null | undefined,
+  signal: number | null | undefined,
+): string => `${kind ?? 'lost'} (exit code ${exitCode ?? 'none'}, signal ${signal ?? 'none'})`;
 
 const byAttemptNumber = (a: string, b: string): number =>
   parseAttemptId(a)!.attemptNumber - parseAttemptId(b)!.attemptNumber;

@@ -47,7 +47,8 @@ export interface AttemptHost {
   collect(attemptId: string): Promise<EndedEvent>;
   /**
    * Keeps an outcome that stores nothing (refused inputs, cancelled before its start, lost). Nothing
-   * starts the attempt afterwards, not even a start under way; rejects while it runs.
+   * starts the attempt afterwards, not even a start under way; rejects while it runs,
+   * and when it has run unless the event says so by its `startedAtMs`.
    */
   conclude(event: EndedEvent): Promise<void>;
   readLog(request: LogRequest): Promise<Uint8Array>;

@@ -183,6 +183,9 @@ export class LocalHost implements AttemptHost, Disposable {
       const shim = this.#shim(folder);
       if (shim !== undefined && shim.bootId === this.#bootId) {
         if (isAlive(shim)) throw new Error(`${event.attemptId} runs`);
+        // A start that was under way may have run its course since this was decided.
+        const hasRun = event.startedAtMs === undefined && folder.readExit() !== undefined;
+        if (hasRun) throw new Error(`${event.attemptId} has run`);
         await endLeftovers(folder.folder);
       }
     }
