@@ -2,6 +2,9 @@ import type { AttemptView, TaskDetail } from '@majorana/protocol';
 import { formatQuantity } from '@majorana/core';
 import { formatDuration } from './output.ts';
 
+/** Fields of every task, which its id tells already. */
+const COMMON_FIELDS = ['index', 'job', 'task_count'];
+
 function attemptLines(attempt: AttemptView): string[] {
   const { id, agentId, leasedAtMs, queuedAtMs, startedAtMs, endedAtMs, waitedFor } = attempt;
   const end = endedAtMs === null ? 'has not ended' : `${attempt.outcome}: ${attempt.reason}`;
@@ -36,7 +39,7 @@ export function explainTask(detail: TaskDetail): string {
     (step) =>
       `  ${new Date(step.atMs).toISOString()} ${step.fromState} -> ${step.toState}: ${step.reason}`,
   );
-  const given = Object.entries(fields).filter(([name]) => name !== 'index' && name !== 'job');
+  const given = Object.entries(fields).filter(([name]) => !COMMON_FIELDS.includes(name));
   return [
     `${task.id} is ${task.state}: ${explanation.sentence}`,
     ...reasonLines(detail),

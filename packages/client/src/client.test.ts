@@ -124,3 +124,19 @@ test('a streamed body is sent as it is made, no faster than it is taken', async 
   expect(set).toEqual({ parameterSetId: 1 });
   expect(received).toBe(20_000_000);
 });
+
+test('a streamed body is not kept in memory, however long it is', async () => {
+  const url = await serve((request, response) => {
+    request.resume();
+    request.on('end', () => response.writeHead(201).end('{"parameterSetId":1}'));
+  });
+  let most = 0;
+  async function* lines(): AsyncGenerator<Uint8Array> {
+    for (let piece = 0; piece < 400; piece += 1) {
+      most = Math.max(most, process.memoryUsage().arrayBuffers);
+      yield new Uint8Array(1_000_000).fill(10);
+    }
+  }
+  await new Client(url, 't').createParameterSet(ReadableStream.from(lines()));
+  expect(most).toBeLessThan(200_000_000);
+});

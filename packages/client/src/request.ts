@@ -44,8 +44,13 @@ export interface Call extends CallOptions {
   readonly isRepeatable?: boolean;
 }
 
+/**
+ * For a body that is sent while it is made. Without `redirect` and `window` Node's fetch copies the
+ * request, and the copy of the stream, which nobody reads, keeps all of it in memory.
+ */
+const STREAMED = { duplex: 'half', redirect: 'error', window: null } as const;
 const RETRY_DELAY_MS = 100;
-const RETRY_DELAY_MS_MAX = 5000;
+const RETRY_DELAY_MS_MAX = 2000;
 
 /** Waits; rejects with the signal's reason as soon as that is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -101,8 +106,7 @@ export class Requester {
       headers,
       ...(call.signal === undefined ? {} : { signal: call.signal }),
       ...(call.body === undefined ? {} : { body: call.body }),
-      // A streamed body is sent while the answer is awaited.
-      ...(call.body instanceof ReadableStream ? { duplex: 'half' as const } : {}),
+      ...(call.body instanceof ReadableStream ? STREAMED : {}),
     };
     const response = await fetch(`${this.url}/api/v1${path}`, init).catch((cause: Error) => {
       if (call.signal?.aborted === true) throw cause;

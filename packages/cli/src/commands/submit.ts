@@ -6,6 +6,7 @@ import { connect } from '../connect.ts';
 import { answer, CliError, note, print } from '../output.ts';
 import type { Draft } from '../submit/draft.ts';
 import type { SpecOptions } from '../submit/spec-options.ts';
+import { detachFrom, waitFor } from './wait.ts';
 
 interface SubmitOptions extends SpecOptions, JsonOption {
   readonly wait?: boolean;
@@ -58,10 +59,11 @@ async function submit(words: string[], options: SubmitOptions, command: Command)
     answer(options, submitted, () => submitted.id);
     return;
   }
+  // Before the id is told, so that whoever has read it can detach.
+  const signal = detachFrom([submitted.id]);
   if (options.json === true) note(submitted.id);
   else print(submitted.id);
-  const { waitFor } = await import('./wait.ts');
-  await waitFor([submitted.id], options);
+  await waitFor([submitted.id], options, { signal });
 }
 
 function addArrayOptions(command: Command): void {

@@ -4,7 +4,7 @@ import { Option } from 'commander';
 import type { JsonOption } from '../command.ts';
 import { addCommand, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
-import { answer, table } from '../output.ts';
+import { answer, note, table } from '../output.ts';
 
 const ROLES = ['viewer', 'member', 'operator', 'admin'] as const satisfies Role[];
 
@@ -50,6 +50,8 @@ export function addTokenCommands(program: Command): void {
         role,
         ...(project === undefined ? {} : { project }),
       });
+      if (options.json !== true)
+        note(`token ${made.id} of ${user}, ${role}; it is shown only now:`);
       answer(options, made, () => made.token);
     });
   addCommand(tokens, {

@@ -17,14 +17,18 @@ function exitCodeOf(jobs: readonly JobView[], isDetached: boolean): number {
   return jobs.every((job) => job.state === 'succeeded') ? EXIT.ok : EXIT.jobFailed;
 }
 
+/** From here on Ctrl-C detaches. */
+export const detachFrom = (ids: readonly string[]): AbortSignal =>
+  detachOnInterrupt(ids.length === 1 ? `${ids[0]} goes on` : 'the jobs go on');
+
 export async function waitFor(
   ids: readonly string[],
   options: WaitOptions,
-  hasPicture = false,
+  turn: { readonly signal?: AbortSignal; readonly hasPicture?: boolean } = {},
 ): Promise<void> {
-  const { watchJobs } = await import('../follow/watch.ts');
   const unique = [...new Set(ids.map(readJobId))];
-  const signal = detachOnInterrupt(unique.length === 1 ? `${unique[0]} goes on` : 'the jobs go on');
+  const { signal = detachFrom(unique), hasPicture = false } = turn;
+  const { watchJobs } = await import('../follow/watch.ts');
   const jobs = await watchJobs(connectPatiently(), unique, {
     signal,
     hasPicture,
@@ -46,5 +50,5 @@ export function addWaitCommands(program: Command): void {
     usage: 'watch <jobs...>',
     description: 'show every task’s state until the jobs have ended; Ctrl-C detaches',
     examples: ['majorana watch job_1', 'NO_COLOR=1 majorana watch job_1'],
-  }).action((ids: string[], options: WaitOptions) => waitFor(ids, options, true));
+  }).action((ids: string[], options: WaitOptions) => waitFor(ids, options, { hasPicture: true }));
 }

@@ -89,7 +89,14 @@ test('without colours the signs alone tell the states', () => {
     { state: 'queued', count: 4 },
   ] as const;
   expect(drawPicture(map, { width: 5, height: 4, hasColour: false })).toEqual(['███x▓', '▓░░░░']);
-  expect(drawLegend(map, false)).toBe('░ 4 queued  ▓ 2 running  █ 3 succeeded  x 1 failed');
+  expect(drawLegend(map, { width: 80, hasColour: false })).toEqual([
+    '░ 4 queued  ▓ 2 running  █ 3 succeeded  x 1 failed',
+  ]);
+  expect(drawLegend(map, { width: 24, hasColour: false })).toEqual([
+    '░ 4 queued  ▓ 2 running',
+    '█ 3 succeeded',
+    'x 1 failed',
+  ]);
   expect(drawPicture(map, { width: 5, height: 4, hasColour: true })[0]).toContain(
     '\u001B[31mx\u001B[0m',
   );

@@ -76,11 +76,22 @@ export function drawPicture(runs: readonly StateRun[], size: PictureSize): strin
   return lines;
 }
 
-/** What the signs mean, and how many tasks each stands for. */
-export function drawLegend(runs: readonly StateRun[], hasColour: boolean): string {
+/** What the signs mean, and how many tasks each stands for, in lines no longer than the width. */
+export function drawLegend(runs: readonly StateRun[], size: Omit<PictureSize, 'height'>): string[] {
   const counts = new Map<TaskState, number>();
   for (const { state, count } of runs) counts.set(state, (counts.get(state) ?? 0) + count);
-  return TASK_STATES.filter((state) => counts.has(state))
-    .map((state) => `${paint(state, SIGNS[state].sign, hasColour)} ${counts.get(state)} ${state}`)
-    .join('  ');
+  const lines: string[] = [];
+  let length = size.width;
+  for (const state of TASK_STATES.filter((one) => counts.has(one))) {
+    const words = ` ${counts.get(state)} ${state}`;
+    const entry = paint(state, SIGNS[state].sign, size.hasColour) + words;
+    if (length + words.length + 3 > size.width) {
+      lines.push(entry);
+      length = words.length + 1;
+    } else {
+      lines.push(`${lines.pop()}  ${entry}`);
+      length += words.length + 3;
+    }
+  }
+  return lines;
 }

@@ -83,13 +83,14 @@ class Display {
       }
     }
     const { width, height, hasColour } = this.#screen;
-    const rows = Math.floor((height - 2) / this.#jobs.length) - 2;
+    // A title, and a legend that may take two lines.
+    const rows = Math.floor((height - 2) / this.#jobs.length) - 3;
     return this.#jobs.flatMap((job) => {
       const runs = this.#pictures.get(job.id);
       if (runs === undefined || rows < 1) return [];
       const size = { width: width - 1, height: Math.min(rows, PICTURE_HEIGHT_MAX), hasColour };
       const title = `${job.id} ${job.name}`.slice(0, width - 1);
-      return [title, ...drawPicture(runs, size), drawLegend(runs, hasColour)];
+      return [title, ...drawPicture(runs, size), ...drawLegend(runs, size)];
     });
   }
 

@@ -14,6 +14,7 @@ import { claimFolder } from './supervisor-claim.ts';
 const RESTART_DELAY_MS = 200;
 const STOP_DEADLINE_MS = 10_000;
 const READY_DEADLINE_MS = 60_000;
+const AGENT_DEADLINE_MS = 10_000;
 /** A server that ends so often before it was ready once will not do better. */
 const START_ATTEMPTS_MAX = 5;
 /** The server's own code for a database it is too old for: starting again would not help. */
@@ -90,6 +91,7 @@ export class Supervisor {
     await this.#untilReady();
     const agent = ['--data', this.data, '--url', this.url, ...capacityArguments(options.capacity)];
     this.#addNode('agent', '@majorana/cluster-agent/main', agent, environment);
+    await this.#untilAgent();
     const state = { supervisor: identify(process.pid), url: this.url };
     await writeFile(path.join(this.data, 'running.json'), JSON.stringify(state), { mode: 0o600 });
   }
@@ -161,6 +163,21 @@ export class Supervisor {
     throw new Error(
       `the server does not get ready; the ends of the logs:\n${(await Promise.all(ends)).join('\n')}`,
     );
+  }
+
+  /** Who submits right after the start is told at once what can never fit. Without it, it goes too. */
+  async #untilAgent(): Promise<void> {
+    const token = (await readFile(path.join(this.data, 'token'), 'utf8')).trim();
+    const headers = { authorization: `Bearer ${token}` };
+    const deadlineMs = Date.now() + AGENT_DEADLINE_MS;
+    while (Date.now() < deadlineMs) {
+      const response = await fetch(`${this.url}/api/v1/agents`, { headers }).catch(() => undefined);
+      const page = (await response?.json().catch(() => undefined)) as
+        | { agents?: unknown[] }
+        | undefined;
+      if ((page?.agents?.length ?? 0) > 0) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** Agent first, so that its last news is taken in; the database last. Running tasks go on. */
