@@ -33,7 +33,7 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
   const ready = new Map<number, Map<number, TaskRecord[]>>();
   const groups: WaitingGroup[] = [];
   for (const job of state.jobs.values()) {
-    if (job.counts.queued === 0) continue;
+    if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
     const { priority, queue, resources } = job.spec;

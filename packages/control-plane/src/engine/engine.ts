@@ -88,6 +88,7 @@ interface Errand {
 
 const TICK_MS = 1000;
 const RELOAD_DELAY_MS = 250;
+const BY_USER = 'cancelled by a user';
 const QUIET: EngineListener = {
   onCommit: () => undefined,
   onJobs: () => undefined,
@@ -207,26 +208,43 @@ export class Engine {
 
   async cancelJob(jobId: number): Promise<number> {
     await this.#mustExist(jobId);
-    const count = await this.#do((state, nowMs) => onCancelJob(state, jobId, nowMs));
-    const rest = await this.#moveRows({
-      jobId,
-      from: ['queued'],
-      to: 'cancelled',
-      because: 'cancelled by a user',
-    });
-    return count + rest;
+    const { count, thaw } = await this.#do((state, nowMs) => ({
+      thaw: state.freeze(jobId),
+      count: onCancelJob(state, jobId, nowMs),
+    }));
+    try {
+      const rest = await this.#moveRows({
+        jobId,
+        from: ['queued'],
+        to: 'cancelled',
+        because: BY_USER,
+      });
+      return count + rest;
+    } finally {
+      // In an errand, after which windows are filled again: a retry may have queued rows meanwhile.
+      await this.#between(async () => thaw()).catch(() => undefined);
+    }
   }
 
   async cancelTask(jobId: number, position: number): Promise<number> {
     await this.#mustExist(jobId);
-    const count = await this.#do((state, nowMs) => onCancelTask(state, jobId, position, nowMs));
-    if (count > 0) return count;
-    return this.#moveRows({
-      jobId,
-      from: ['queued'],
-      position,
-      to: 'cancelled',
-      because: 'cancelled by a user',
+    // Between turns: a row that memory lacks now must not come in before the store has moved it.
+    return this.#between(async (state, nowMs) => {
+      const count = onCancelTask(state, jobId, position, nowMs);
+      if (count === 0) {
+        const row = {
+          jobId,
+          position,
+          from: ['queued'],
+          to: 'cancelled',
+          because: BY_USER,
+        } as const;
+        return this.#bulk(state, () =>
+          this.#store.moveTasks({ ...row, nowMs, lastSequence: state.lastSequence, limit: 1 }),
+        );
+      }
+      await this.#write(state, nowMs);
+      return count;
     });
   }
 
@@ -395,6 +413,7 @@ export class Engine {
   async #refill(state: EngineState): Promise<void> {
     const { queuedWindowMax } = this.#limits;
     for (const job of state.jobs.values()) {
+      if (state.isFrozen(job.jobId)) continue;
       const inWindow = state.windows.get(job.jobId)?.size ?? 0;
       const untouched = job.untouchedState === 'queued' ? untouchedCount(job) : 0;
       const rows = job.counts.queued - untouched;

@@ -69,6 +69,8 @@ export class EngineState {
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
   readonly waitReasons = new Map<number, Refusal>();
+  /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
+  readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
   lastSequence: number;
   #unwritten = new Set<string>();
@@ -236,6 +238,20 @@ export class EngineState {
 
   hasRow(job: JobRecord, position: number): boolean {
     return position < job.nextPosition || (this.rowsAhead.get(job.jobId)?.has(position) ?? false);
+  }
+
+  /** None of the job's queued rows is read or leased until the answer is called. */
+  freeze(jobId: number): () => void {
+    this.#frozen.set(jobId, (this.#frozen.get(jobId) ?? 0) + 1);
+    return () => {
+      const left = this.#frozen.get(jobId)! - 1;
+      if (left > 0) this.#frozen.set(jobId, left);
+      else this.#frozen.delete(jobId);
+    };
+  }
+
+  isFrozen(jobId: number): boolean {
+    return this.#frozen.has(jobId);
   }
 
   /** Moves all tasks without a row at once. */
