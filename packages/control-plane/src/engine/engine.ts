@@ -35,7 +35,7 @@ import {
   settle,
   unconfirmedLeases,
 } from './reactor.ts';
-import { EngineState, taskKey, untouchedCount } from './state.ts';
+import { EngineState, taskKey, terminalCount, untouchedCount } from './state.ts';
 
 export interface EngineClock {
   nowMs(): number;
@@ -382,6 +382,8 @@ export class Engine {
     if (movedCount === 0) return 0;
     if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
     else if (job.endedAtMs === null) await this.#reopen(state, job);
+    // Only what is to be written is looked at for its end.
+    if (terminalCount(job.counts) === job.taskCount && state.jobs.has(job.jobId)) state.putJob(job);
     this.#listener.onJobs([job.jobId]);
     return movedCount;
   }
