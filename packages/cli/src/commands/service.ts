@@ -6,7 +6,7 @@ import { Option } from 'commander';
 import type { JsonOption } from '../command.ts';
 import { addCommand, collect, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
-import { dataFolder, readRunning } from '../local/data-folder.ts';
+import { dataFolder, makeDataFolder, readRunning } from '../local/data-folder.ts';
 import { livingParts } from '../local/parts-file.ts';
 import { isAlive, signalProcess } from '../local/process-identity.ts';
 import type { SupervisorOptions } from '../local/supervisor.ts';
@@ -141,6 +141,7 @@ export async function stopRunning(data: string): Promise<boolean> {
 async function up(options: UpOptions): Promise<void> {
   const data = dataFolder();
   supervisorOptions(options);
+  makeDataFolder(data);
   const running = readRunning(data);
   if (running !== undefined) {
     throw new CliError(
