@@ -8,6 +8,7 @@ import { addSubmitCommand } from './commands/submit.ts';
 import { addTaskCommands } from './commands/tasks.ts';
 import { addTokenCommands } from './commands/tokens.ts';
 import { addWaitCommands } from './commands/wait.ts';
+import { addWorkflowCommands } from './commands/workflows.ts';
 
 function inheritSettings(command: Command): void {
   for (const child of command.commands) {
@@ -45,6 +46,7 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addJobCommands(program);
   addTaskCommands(program);
   addWaitCommands(program);
+  addWorkflowCommands(program);
   addQueueCommands(program);
   addAgentCommands(program);
   addTokenCommands(program);

@@ -10,8 +10,14 @@ import type {
   ParameterSetView,
   QueueSettings,
   QueueView,
+  ResumeRequest,
   RetryRequest,
   Role,
+  RunDetail,
+  RunFile,
+  RunRequest,
+  RunView,
+  StepExplanation,
   StoredArtifact,
   TaskDetail,
   TaskPage,
@@ -71,7 +77,7 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
-const at = (collection: 'jobs' | 'tasks', id: string): string =>
+const at = (collection: 'jobs' | 'tasks' | 'runs', id: string): string =>
   `/${collection}/${encodeURIComponent(id)}`;
 
 /** Typed access to the HTTP API; needs nothing but fetch. Every call takes an abort signal. */
@@ -176,6 +182,47 @@ export class Client {
   }
   getObject(object: string, options?: CallOptions): Promise<Response> {
     return this.#http.send(`/objects/${object}`, options);
+  }
+
+  /** With an idempotency key a second request is the first run, so it is safe to repeat. */
+  createRun(run: RunRequest, options?: CallOptions): Promise<{ id: string; isNew: boolean }> {
+    const isRepeatable = run.idempotencyKey !== undefined;
+    return this.#http.sendJson('POST', '/runs', run, { ...options, isRepeatable });
+  }
+  runs(
+    filter: { readonly limit?: number; readonly before?: number } = {},
+    options?: CallOptions,
+  ): Promise<{ runs: RunView[]; next: number | null }> {
+    return this.#http.json(`/runs${query({ ...filter })}`, options);
+  }
+  run(id: string, options?: CallOptions): Promise<RunDetail> {
+    return this.#http.json(at('runs', id), options);
+  }
+  cancelRun(id: string, options?: CallOptions): Promise<{ id: string }> {
+    const path = `${at('runs', id)}/cancel`;
+    return this.#http.sendJson('POST', path, {}, { ...options, isRepeatable: true });
+  }
+  resumeRun(
+    id: string,
+    change: ResumeRequest,
+    options?: CallOptions,
+  ): Promise<{ id: string; round: number }> {
+    return this.#http.sendJson('POST', `${at('runs', id)}/resume`, change, options);
+  }
+  explainRun(
+    id: string,
+    which: { readonly step?: string; readonly round?: number; readonly limit?: number } = {},
+    options?: CallOptions,
+  ): Promise<{ steps: StepExplanation[] }> {
+    return this.#http.json(`${at('runs', id)}/explain${query({ ...which })}`, options);
+  }
+  /** Files of the run's outputs, or those that a reference such as STEP/FILE names. */
+  runFiles(
+    id: string,
+    which: { readonly from?: string } = {},
+    options?: CallOptions,
+  ): Promise<{ files: RunFile[] }> {
+    return this.#http.json(`${at('runs', id)}/files${query({ ...which })}`, options);
   }
 
   queues(options?: CallOptions): Promise<{ queues: QueueView[] }> {

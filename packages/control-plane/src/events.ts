@@ -13,6 +13,8 @@ export class EngineEvents implements EngineListener {
   readonly #waiting = new Map<number, Set<() => void>>();
   /** Set once the gateway is there. */
   wakeAgents: (agentIds: readonly string[]) => void = () => undefined;
+  /** Set once the workflows are there. */
+  onJobChanges: (jobIds: readonly number[]) => void = () => undefined;
 
   constructor(log: FastifyBaseLogger, metrics: Metrics) {
     this.#log = log;
@@ -36,6 +38,7 @@ export class EngineEvents implements EngineListener {
   }
 
   onJobs(jobIds: readonly number[]): void {
+    this.onJobChanges(jobIds);
     for (const jobId of jobIds) {
       const wakers = this.#waiting.get(jobId);
       this.#waiting.delete(jobId);

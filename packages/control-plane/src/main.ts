@@ -13,6 +13,7 @@ import { Engine } from './engine/engine.ts';
 import { EngineEvents } from './events.ts';
 import { Metrics } from './metrics.ts';
 import { RetentionLoop } from './retention-loop.ts';
+import { makeWorkflows } from './workflow/index.ts';
 
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
 const EXIT_DATABASE_TOO_NEW = 57;
@@ -75,7 +76,8 @@ async function run(config: Config): Promise<void> {
   const access = new AccessStore(pool);
   const objects = new FolderObjects(path.join(config.data, 'objects'));
   const reads = new Reads(pool);
-  const context = { engine, gateway, events, store, reads, access, objects, pool };
+  const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
+  const context = { engine, gateway, events, store, reads, access, objects, pool, workflows };
   const app = await buildServer(context, metrics, log);
   // A standby listens too and answers 503 until it is the one engine.
   await app.listen({ host: '127.0.0.1', port: config.port });
@@ -84,6 +86,7 @@ async function run(config: Config): Promise<void> {
   process.once('SIGTERM', () => {
     isStopping = true;
     retention.stop();
+    workflows.loop.stop();
     engine.stop();
     gateway.stop();
     // A standby waits for the lock without end; nothing of its own would be lost.
@@ -98,6 +101,7 @@ async function run(config: Config): Promise<void> {
   await ensureToken(config.data, access);
   log.info({ port: config.port }, 'this is the one engine');
   retention.start();
+  await workflows.loop.start();
 }
 
 try {

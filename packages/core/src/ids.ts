@@ -45,3 +45,10 @@ export function parseAttemptId(text: string): AttemptKey | undefined {
   if (id?.taskIndex === undefined || id.attemptNumber === undefined) return undefined;
   return { jobId: id.jobId, taskIndex: id.taskIndex, attemptNumber: id.attemptNumber };
 }
+
+/** A run of a workflow: `run_7`. */
+export const formatRunId = (runId: number): string => `run_${runId}`;
+export function parseRunId(text: string): number | undefined {
+  const match = /^(?:run_)?(\d{1,9})$/.exec(text);
+  return match === null ? undefined : Number(match[1]);
+}

@@ -5,3 +5,4 @@ export * from './placeholder.ts';
 export * from './resources.ts';
 export * from './retry.ts';
 export * from './task-state.ts';
+export * from './workflow/index.ts';

@@ -35,3 +35,13 @@ export function fillPlaceholders(text: string, fields: TaskFields): string {
     return fields[name] ?? whole;
   });
 }
+
+/** Fills what is known and leaves the rest to be filled later; literal braces stay literal. */
+export function bindPlaceholders(text: string, fields: TaskFields): string {
+  return text.replace(token, (whole, name: string | undefined) =>
+    name !== undefined && Object.hasOwn(fields, name) ? literal(fields[name]!) : whole,
+  );
+}
+
+/** A text that stays as it is when placeholders are filled. */
+export const literal = (text: string): string => text.replaceAll(/[{}]/g, '$&$&');

@@ -1,3 +1,4 @@
 export * from './agent-messages.ts';
 export * from './api.ts';
 export * from './job-spec.ts';
+export * from './workflow.ts';

@@ -22,6 +22,8 @@ export const fieldNameSchema = z
 
 /** Records that travel inside a job spec; more of them go through a parameter set. */
 export const INLINE_RECORDS_MAX = 10_000;
+/** Files laid into one task: those of a whole fan-out, gathered. */
+const INPUTS_MAX = 100_000;
 
 export const resourcesSchema = z.strictObject({
   /** Thousandths of a core. */
@@ -118,7 +120,7 @@ const spec = z.strictObject({
   /** 0: none. */
   timeLimitMs: count.default(0),
   graceMs: z.number().int().min(0).max(3_600_000).default(10_000),
-  inputs: z.array(inputSchema).max(10_000).default([]),
+  inputs: z.array(inputSchema).max(INPUTS_MAX).default([]),
   /** Globs below the working directory. */
   outputs: z.array(text(1024).min(1)).max(1000).default([]),
   /** Every output object of these jobs is laid under `PATH/INDEX/` in the working directory. */

@@ -5,3 +5,5 @@ export * from './parameter-sets.ts';
 export * from './postgres-store.ts';
 export * from './reads.ts';
 export * from './retention.ts';
+export * from './step-results.ts';
+export * from './workflow-runs.ts';

@@ -33,7 +33,10 @@ const sentence = (shortage: Shortage): string =>
   formatQuantity(shortage.resource, shortage.available);
 
 /** Refuses what no agent could ever hold. Without an agent nothing is known, and nothing refused. */
-function checkFits(spec: SubmittedJobSpec, capacities: readonly Resources[]): void {
+export function checkFits(
+  spec: Pick<SubmittedJobSpec, 'resources'>,
+  capacities: readonly Resources[],
+): void {
   const shortages = capacities.map((capacity) => findShortages(spec.resources, capacity));
   const best = shortages.toSorted((a, b) => a.length - b.length)[0];
   if (best === undefined || best.length === 0) return;

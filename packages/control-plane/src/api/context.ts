@@ -16,6 +16,7 @@ import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { positionOfIndex } from '../engine/indexes.ts';
 import type { EngineEvents } from '../events.ts';
+import type { Workflows } from '../workflow/index.ts';
 import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
 
@@ -28,6 +29,7 @@ export interface ApiContext {
   readonly access: AccessStore;
   readonly objects: ObjectStore;
   readonly pool: Pool;
+  readonly workflows: Workflows;
 }
 
 export type Api = FastifyInstance<

@@ -16,6 +16,7 @@ import { addJobRoutes } from './routes/jobs.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
+import { addWorkflowRoutes } from './routes/workflows.ts';
 
 /** A spec with 10,000 inline records of a kilobyte, or an agent's news of 10,000 ends. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
@@ -88,5 +89,6 @@ export async function buildServer(
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
   addOperationRoutes(app, context);
+  addWorkflowRoutes(app, context);
   return app;
 }

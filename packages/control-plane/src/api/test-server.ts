@@ -10,6 +10,8 @@ import type { EngineClock } from '../engine/engine.ts';
 import { Engine } from '../engine/engine.ts';
 import { EngineEvents } from '../events.ts';
 import { Metrics } from '../metrics.ts';
+import type { Workflows } from '../workflow/index.ts';
+import { makeWorkflows } from '../workflow/index.ts';
 import { AgentGateway } from './agent-gateway.ts';
 import { hashToken } from './auth.ts';
 import type { Api } from './context.ts';
@@ -38,6 +40,7 @@ export class TestServer implements AsyncDisposable {
   readonly retention: Retention;
   readonly postgres: TestPostgres;
   readonly store: PostgresStore;
+  readonly workflows: Workflows;
   readonly #folder: string;
   readonly #gateway: AgentGateway;
 
@@ -49,12 +52,14 @@ export class TestServer implements AsyncDisposable {
     store: PostgresStore;
     folder: string;
     gateway: AgentGateway;
+    workflows: Workflows;
   }) {
     this.app = parts.app;
     this.engine = parts.engine;
     this.objects = parts.objects;
     this.postgres = parts.postgres;
     this.store = parts.store;
+    this.workflows = parts.workflows;
     this.retention = new Retention(parts.store.pool);
     this.#folder = parts.folder;
     this.#gateway = parts.gateway;
@@ -75,10 +80,21 @@ export class TestServer implements AsyncDisposable {
     const objects = new FolderObjects(path.join(folder, 'objects'));
     const reads = new Reads(pool);
     const access = new AccessStore(pool);
-    const context = { engine, gateway, events, store, reads, access, objects, pool };
+    const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
+    const context = { engine, gateway, events, store, reads, access, objects, pool, workflows };
     const app = await buildServer(context, metrics, log);
     await engine.start();
-    const server = new TestServer({ app, engine, objects, postgres, store, folder, gateway });
+    await workflows.loop.start();
+    const server = new TestServer({
+      app,
+      engine,
+      objects,
+      postgres,
+      store,
+      folder,
+      gateway,
+      workflows,
+    });
     await access.add(hashToken(server.token), { user: 'test', role: 'admin', project: null });
     return server;
   }
@@ -126,6 +142,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.workflows.loop.stop();
     this.engine.stop();
     this.#gateway.stop();
     await this.app.close();

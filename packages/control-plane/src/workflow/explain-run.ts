@@ -1,0 +1,62 @@
+import type { KeyDifference } from '@majorana/core';
+import { differences, elementLabel, formatRunId, keyParts, nearest } from '@majorana/core';
+import type { StepExplanation } from '@majorana/protocol';
+import type { ElementRecord, InstanceRecord, ResultOrigin, StepResults } from '@majorana/store';
+
+type ElementExplanation = StepExplanation['elements'][number];
+
+const originText = (origin: ResultOrigin): string => {
+  const round = origin.round === 1 ? '' : ` round ${origin.round}`;
+  const place = origin.position === 0 ? '' : ` element ${origin.position}`;
+  return `${formatRunId(origin.runId)}${round} ${origin.path}${place}`;
+};
+
+async function explainElement(
+  results: StepResults,
+  instance: InstanceRecord,
+  project: string,
+  element: ElementRecord,
+): Promise<ElementExplanation> {
+  const { position, key, fields, jobPosition } = element;
+  const isReused = jobPosition === null;
+  const common = { position, key, isReused, label: instance.isFanOut ? elementLabel(fields) : '' };
+  const origin = await results.origin(project, key);
+  const made = origin === undefined ? null : originText(origin);
+  if (isReused) return { ...common, origin: made, nearest: null, differences: [] };
+  const now = keyParts(instance.template, fields);
+  const candidates = await results.candidates(instance, project, position);
+  const earlier = nearest(
+    candidates.map((one) => ({ one, parts: keyParts(one.template, one.fields) })),
+    now,
+  );
+  const found: KeyDifference[] = earlier === undefined ? [] : differences(earlier.parts, now);
+  const compared = earlier === undefined ? null : originText(earlier.one);
+  return { ...common, origin: made, nearest: compared, differences: found };
+}
+
+function sentenceOf({ elementCount, reusedCount }: InstanceRecord): string {
+  if (reusedCount === elementCount) return 'every result was there already';
+  if (reusedCount === 0) return 'run: there was no result of this key';
+  return `${elementCount - reusedCount} of ${elementCount} run: the others were there already`;
+}
+
+/** Why each step of a round was reused or run: what of its key differs from the nearest earlier one. */
+export async function explainRound(
+  results: StepResults,
+  at: { readonly runId: number; readonly round: number; readonly project: string },
+  only: { readonly path?: string | undefined; readonly limit: number },
+): Promise<StepExplanation[]> {
+  const instances = await results.instances(at.runId, at.round);
+  const explanations: StepExplanation[] = [];
+  for (const instance of instances) {
+    const { path, elementCount, reusedCount } = instance;
+    if (only.path !== undefined && only.path !== path) continue;
+    const elements: ElementExplanation[] = [];
+    for (const element of await results.elements(instance.instanceId, only.limit)) {
+      elements.push(await explainElement(results, instance, at.project, element));
+    }
+    const sentence = sentenceOf(instance);
+    explanations.push({ path, elementCount, reusedCount, sentence, elements });
+  }
+  return explanations;
+}

@@ -1,0 +1,43 @@
+import type { ObjectStore } from '@majorana/objects';
+import type { Reads } from '@majorana/store';
+import { StepResults, WorkflowRuns } from '@majorana/store';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Pool } from 'pg';
+import type { Engine } from '../engine/engine.ts';
+import type { EngineEvents } from '../events.ts';
+import { WorkflowLoop } from './workflow-loop.ts';
+
+export interface Workflows {
+  readonly runs: WorkflowRuns;
+  readonly results: StepResults;
+  readonly loop: WorkflowLoop;
+}
+
+/** Puts the parts together; the loop starts when its engine has. */
+export function makeWorkflows(parts: {
+  readonly engine: Engine;
+  readonly events: EngineEvents;
+  readonly reads: Reads;
+  readonly objects: ObjectStore;
+  readonly pool: Pool;
+  readonly log: FastifyBaseLogger;
+}): Workflows {
+  const { engine, events, reads, objects, pool, log } = parts;
+  const runs = new WorkflowRuns(pool);
+  const results = new StepResults(pool);
+  const isOpenJob = (jobId: number): boolean => engine.isReady && engine.state.jobs.has(jobId);
+  const nowMs = (): number => Date.now();
+  const loop = new WorkflowLoop({
+    engine,
+    reads,
+    results,
+    objects,
+    pool,
+    nowMs,
+    runs,
+    isOpenJob,
+    log,
+  });
+  events.onJobChanges = (jobIds) => loop.onJobs(jobIds);
+  return { runs, results, loop };
+}

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import type { Located, TaskFields, TaskStep, Template } from '@majorana/core';
+import {
+  bindPlaceholders,
+  expand,
+  fillPlaceholders,
+  findUnknownPlaceholders,
+  keyMaker,
+  tooManyElements,
+} from '@majorana/core';
+import type { NewInstance } from '@majorana/store';
+import type { Sources } from './sources.ts';
+import { RefusedError } from './sources.ts';
+
+const NO_FIELDS: ReadonlySet<string> = new Set();
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+export interface PreparedStep {
+  readonly template: Template;
+  readonly elements: readonly { readonly key: string; readonly fields: TaskFields }[];
+}
+
+/** What a step is to run: its elements, each with the key of its result. */
+export async function prepareStep(
+  sources: Sources,
+  located: Located & { readonly step: TaskStep },
+  only: { readonly runId: number; readonly path: string },
+): Promise<PreparedStep> {
+  const { step, scope } = located;
+  const values: Record<string, string> = { ...(await sources.values(scope)) };
+  for (const [field, reference] of Object.entries(step.values)) {
+    values[field] = (await sources.smallText(scope, reference)).trim();
+  }
+  const bind = (text: string): string => bindPlaceholders(text, values);
+  const template: Template = {
+    argv: step.argv.map(bind),
+    env: Object.fromEntries(Object.entries(step.env).map(([name, text]) => [name, bind(text)])),
+    outputs: step.outputs.map(bind),
+    tools: step.tools,
+    ...(await layIn(sources, located, bind)),
+    onlyFor: step.isRepeatable ? null : `run_${only.runId} ${only.path}`,
+  };
+  const own = await elementsOf(sources, located);
+  const keyOf = keyMaker(template, hash);
+  const elements = own.map((element, index) => {
+    const fields = { index: String(index), task_count: String(own.length), ...element };
+    return { key: keyOf(fields), fields };
+  });
+  return { template, elements };
+}
+
+async function elementsOf(
+  sources: Sources,
+  { step, scope }: Located & { readonly step: TaskStep },
+): Promise<readonly TaskFields[]> {
+  const { each } = step;
+  if (each === undefined) return [{}];
+  const files = each.kind === 'files' ? (await sources.files(scope, each.from)).files : [];
+  const text = each.kind === 'lines' ? await sources.text(scope, each.from) : '';
+  const elements = expand(each, { files, text });
+  const refused = tooManyElements(elements.length);
+  if (refused !== undefined) throw new RefusedError(refused);
+  return elements;
+}
+
+/** A path that an element's fields fill differs from element to element; all others are shared. */
+async function layIn(
+  sources: Sources,
+  { step, scope }: Located & { readonly step: TaskStep },
+  bind: (text: string) => string,
+): Promise<Pick<Template, 'inputs' | 'elementInputs'>> {
+  const inputs: { path: string; object: string }[] = [];
+  const elementInputs: { path: string; object: string }[] = [];
+  const add = (path: string, below: string, object: string): void => {
+    const isOwn = findUnknownPlaceholders(path, NO_FIELDS).length > 0;
+    if (isOwn) elementInputs.push({ path: path + below.replaceAll(/[{}]/g, '$&$&'), object });
+    else inputs.push({ path: fillPlaceholders(path, {}) + below, object });
+  };
+  for (const input of step.inputs) {
+    const path = bind(input.path);
+    if (!('from' in input)) {
+      add(path, '', input.object);
+      continue;
+    }
+    const { files, isFolder, wasSkipped } = await sources.files(scope, input.from);
+    if (wasSkipped && !input.isOptional) {
+      throw new RefusedError(`${input.from}: its step was skipped, and the input is not optional`);
+    }
+    for (const file of files) {
+      const under = file.position === null ? '' : `${file.position}/`;
+      add(path, isFolder ? `/${under}${file.path}` : '', file.object);
+    }
+  }
+  if (step.each?.kind === 'files') elementInputs.push({ path: '{file}', object: '{fileObject}' });
+  return { inputs, elementInputs };
+}
+
+export const newInstance = (
+  round: { readonly runId: number; readonly round: number; readonly project: string },
+  path: string,
+  { step }: { readonly step: TaskStep },
+  template: Template,
+): NewInstance & { readonly project: string } => ({
+  runId: round.runId,
+  round: round.round,
+  project: round.project,
+  path,
+  stepName: path.replaceAll(/\[\d+\]/g, ''),
+  template,
+  isFanOut: step.each !== undefined,
+});

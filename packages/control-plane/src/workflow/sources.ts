@@ -1,0 +1,131 @@
+import type { Readable } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
+import type { Scope, Source, StepFile, TaskFields } from '@majorana/core';
+import {
+  fillPlaceholders,
+  isPattern,
+  matchesPattern,
+  resolveFiles,
+  resolveValue,
+  valueNames,
+} from '@majorana/core';
+import type { ObjectStore } from '@majorana/objects';
+import type { RoundRecord, RunRecord, StepResults } from '@majorana/store';
+
+/** What a condition or a value may read of a file. */
+const TEXT_BYTES_MAX = 1024 * 1024;
+/** 100,000 lines of several hundred characters. */
+const LINES_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What was commanded can never be done: the step fails, and says why. */
+export class RefusedError extends Error {
+  override name = 'RefusedError';
+}
+
+export interface FoundFiles {
+  readonly files: readonly StepFile[];
+  /** Several may be there, and keep their own names. */
+  readonly isFolder: boolean;
+  readonly wasSkipped: boolean;
+}
+
+const matches = (file: string | undefined, path: string): boolean =>
+  file === undefined || path === file || (isPattern(file) && matchesPattern(file, path));
+
+/** Where the references of one round lead. */
+export class Sources {
+  readonly #run: RunRecord;
+  readonly #round: RoundRecord;
+  readonly #results: StepResults;
+  readonly #objects: ObjectStore;
+
+  constructor(
+    at: { readonly run: RunRecord; readonly round: RoundRecord },
+    results: StepResults,
+    objects: ObjectStore,
+  ) {
+    this.#run = at.run;
+    this.#round = at.round;
+    this.#results = results;
+    this.#objects = objects;
+  }
+
+  async files(scope: Scope, reference: string): Promise<FoundFiles> {
+    const source = resolveFiles(scope, this.#round.state.steps, reference);
+    return source.kind === 'input' ? this.#inputFiles(source) : this.#stepFiles(source, reference);
+  }
+
+  #inputFiles({ name, file }: Extract<Source, { kind: 'input' }>): FoundFiles {
+    const given = this.#round.inputs.files[name] ?? [];
+    const isWhole = file === undefined || isPattern(file);
+    const isFolder = this.#round.definition.inputs[name]?.kind === 'files' && isWhole;
+    const files = given
+      .filter(({ path }) => matches(file, path))
+      .map((one) => ({ ...one, position: null }));
+    if (files.length === 0 && !isFolder) {
+      throw new RefusedError(`the input ${name} has no file ${file ?? ''}`.trimEnd());
+    }
+    return { files, isFolder, wasSkipped: false };
+  }
+
+  async #stepFiles(
+    { path, file, isFanOut }: Extract<Source, { kind: 'step' }>,
+    reference: string,
+  ): Promise<FoundFiles> {
+    const isFolder = isFanOut || file === undefined || isPattern(file);
+    const { runId, round, state } = this.#round;
+    if (state.steps[path]?.status === 'skipped') return { files: [], isFolder, wasSkipped: true };
+    const instance = await this.#results.instance(runId, round, path);
+    if (instance === undefined) throw new RefusedError(`${reference}: ${path} has no results`);
+    const all = await this.#results.outputs(instance, this.#run.project);
+    const files = all.filter((one) => matches(file, one.path));
+    if (files.length === 0 && !isFolder) {
+      const has = all
+        .map((one) => one.path)
+        .slice(0, 10)
+        .join(', ');
+      throw new RefusedError(
+        `${reference}: ${path} has stored no ${file}; it has ${has || 'nothing'}`,
+      );
+    }
+    return { files, isFolder, wasSkipped: false };
+  }
+
+  /** The texts of all files of a reference, one after the other. */
+  async text(scope: Scope, reference: string, bytesMax = LINES_BYTES_MAX): Promise<string> {
+    const { files } = await this.files(scope, reference);
+    const texts: string[] = [];
+    let left = bytesMax;
+    for (const { object, path } of files) {
+      const { sizeBytes } = await this.#objects.stat(object);
+      left -= sizeBytes;
+      if (left < 0) throw new RefusedError(`${reference}: ${path} is more than ${bytesMax} bytes`);
+      const stream: Readable = await this.#objects.read(object);
+      const text = await readAll(stream);
+      texts.push(text === '' || text.endsWith('\n') ? text : `${text}\n`);
+    }
+    return texts.join('');
+  }
+
+  smallText(scope: Scope, reference: string): Promise<string> {
+    return this.text(scope, reference, TEXT_BYTES_MAX);
+  }
+
+  /** Everything that placeholders of a scope may name, beside what a step adds. */
+  async values(scope: Scope): Promise<TaskFields> {
+    const fields: Record<string, string> = {};
+    for (const name of valueNames(scope)) fields[name] = await this.#value(scope, name);
+    if (scope.around?.step.repeat !== undefined) fields['iteration'] = `${scope.around.iteration}`;
+    return fields;
+  }
+
+  async #value(scope: Scope, name: string): Promise<string> {
+    const source = resolveValue(scope, name);
+    if (source.kind === 'file') return (await this.smallText(source.scope, source.from)).trim();
+    if (source.kind === 'text')
+      return fillPlaceholders(source.text, await this.values(source.scope));
+    const given = this.#round.inputs.values[name] ?? this.#round.definition.inputs[name]?.default;
+    if (given === undefined) throw new RefusedError(`the input ${name} has no value`);
+    return given;
+  }
+}
