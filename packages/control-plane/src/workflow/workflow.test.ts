@@ -1,4 +1,4 @@
-import type { RunDetail, WorkflowInput } from '@majorana/protocol';
+import type { RunDetail, StepExplanation, WorkflowInput } from '@majorana/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestServer } from '../api/test-server.ts';
 
@@ -7,6 +7,8 @@ beforeAll(async () => {
   server = await TestServer.start();
 });
 afterAll(() => server[Symbol.asyncDispose]());
+
+const DEADLINE_MS = 20_000;
 
 type Program = (argv: readonly string[], inputs: ReadonlyMap<string, string>) => Made | undefined;
 /** What a task stores, or how it fails. */
@@ -30,7 +32,8 @@ const putText = async (text: string): Promise<string> => {
 async function play(id: string, program: Program): Promise<string[]> {
   const ran: string[] = [];
   let ended: never[] = [];
-  for (;;) {
+  const deadlineMs = Date.now() + DEADLINE_MS;
+  while (Date.now() < deadlineMs) {
     const orders = await server.sync({ events: ended });
     ended = [];
     for (const lease of orders.leases) {
@@ -48,9 +51,15 @@ async function play(id: string, program: Program): Promise<string[]> {
     if (ended.length > 0) continue;
     const { endedAtMs } = await detail(id);
     if (endedAtMs !== null) return ran;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await breathe();
   }
+  throw new Error(
+    `${id} did not end; it ran ${ran.join(', ')}: ${JSON.stringify(await statuses(id))}`,
+  );
 }
+
+/** An exchange with nothing to write is over at once: the server must get its turn. */
+const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 const endedEvent = (attemptId: string, exitCode: number, artifacts: object[]): never =>
   ({
@@ -105,4 +114,338 @@ test('two steps bound by a file run one after the other, and the second gets the
   };
   expect(files.map(({ path }) => path)).toEqual(['result/b.txt']);
   expect(await textOf(files[0]!.object)).toBe('read made');
+});
+
+const lines = (count: number): string =>
+  Array.from({ length: count }, (_, at) => `line${at}`).join('\n');
+
+/** Makes lines, runs one element for each, and gathers what they stored. */
+const fanOut = (edit: object = {}, version = '1'): WorkflowInput => ({
+  name: 'fan',
+  inputs: { count: { default: '5' } },
+  steps: {
+    list: { argv: ['list', '{count}'], outputs: ['lines.txt'] },
+    work: {
+      argv: ['work', version, '{line}'],
+      each: { kind: 'lines', from: 'list/lines.txt' },
+      outputs: ['out-{index}.txt'],
+      ...edit,
+    },
+    gather: { argv: ['gather'], inputs: [{ path: 'all', from: 'work' }], outputs: ['sum.txt'] },
+  },
+  outputs: { sum: 'gather/sum.txt' },
+});
+
+const fanProgram =
+  (fails: (line: string) => boolean = () => false): Program =>
+  ([program, first, line = ''], inputs) => {
+    if (program === 'list') return { files: { 'lines.txt': lines(Number(first)) } };
+    if (program === 'gather')
+      return { files: { 'sum.txt': [...inputs.keys()].toSorted().join('\n') } };
+    if (fails(line)) return { exitCode: 3 };
+    return { files: { [`out-${line.slice(4)}.txt`]: `${first} ${line}` } };
+  };
+
+const lastSteps = async (id: string): Promise<RunDetail['rounds'][number]['steps']> =>
+  (await detail(id)).rounds.at(-1)!.steps;
+
+test('an earlier step decides how many there are, and a later one gathers all they stored', async () => {
+  const id = await submit(fanOut());
+  const ran = await play(id, fanProgram());
+  expect(ran).toHaveLength(7);
+  const { files } = (await server.call('GET', `/runs/${id}/files`)).body as {
+    files: { object: string }[];
+  };
+  expect(await textOf(files[0]!.object)).toBe(
+    [0, 1, 2, 3, 4].map((at) => `all/${at}/out-${at}.txt`).join('\n'),
+  );
+});
+
+test('of a longer fan-out only the new elements run, at their own places', async () => {
+  const id = await submit(fanOut({}, 'longer'), { values: { count: '3' } });
+  await play(id, fanProgram());
+  const longer = await submit(fanOut({}, 'longer'), { values: { count: '6' } });
+  const ran = await play(longer, fanProgram());
+  expect(ran.toSorted()).toEqual([
+    'gather',
+    'list 6',
+    'work longer line3',
+    'work longer line4',
+    'work longer line5',
+  ]);
+  expect((await lastSteps(longer))[1]).toMatchObject({ elementCount: 6, reusedCount: 3 });
+  const { body } = await server.call('GET', `/runs/${longer}/explain?step=work&limit=6`);
+  const [work] = (body as { steps: StepExplanation[] }).steps;
+  expect(work!.elements.map(({ position, isReused }) => [position, isReused])).toEqual([
+    [3, false],
+    [4, false],
+    [5, false],
+    [0, true],
+    [1, true],
+    [2, true],
+  ]);
+  expect(work!.elements[0]!.differences).not.toEqual([]);
+  expect(work!.elements[3]).toMatchObject({ origin: `${id} work`, differences: [] });
+});
+
+test('equal elements run once, and each has the result', async () => {
+  const flow: WorkflowInput = {
+    name: 'equal',
+    steps: {
+      work: {
+        argv: ['equal', '{value}'],
+        each: { kind: 'values', values: ['a', 'b', 'a'] },
+        outputs: ['out.txt'],
+      },
+      gather: { argv: ['gather'], inputs: [{ path: 'all', from: 'work' }], outputs: ['sum.txt'] },
+    },
+  };
+  const id = await submit(flow);
+  let gathered: string[] = [];
+  const ran = await play(id, ([program, value = ''], inputs) => {
+    if (program === 'gather') gathered = [...inputs.values()];
+    return { files: program === 'gather' ? { 'sum.txt': '' } : { 'out.txt': value } };
+  });
+  expect(ran).toEqual(['equal a', 'equal b', 'gather']);
+  expect(gathered).toEqual(['a', 'b', 'a']);
+});
+
+test('failures are named; resumed, only what failed and what waited for it runs', async () => {
+  const flow = fanOut({}, 'mend');
+  const id = await submit(flow, { values: { count: '40' } });
+  const first = await play(
+    id,
+    fanProgram((line) => ['line7', 'line9'].includes(line)),
+  );
+  expect(first).toHaveLength(41);
+  const [, work, gather] = await lastSteps(id);
+  expect(work).toMatchObject({
+    status: 'failed',
+    failedCount: 2,
+    failed: [
+      { position: 7, label: 'line7', reason: 'exit code 3' },
+      { position: 9, label: 'line9' },
+    ],
+  });
+  expect(gather).toMatchObject({ status: 'blocked' });
+  await server.call('POST', `/runs/${id}/resume`);
+  const second = await play(id, fanProgram());
+  expect(second).toEqual(['work mend line7', 'work mend line9', 'gather']);
+  const { rounds, status } = await detail(id);
+  expect(status).toBe('succeeded');
+  expect(rounds.map((round) => round.status)).toEqual(['failed', 'succeeded']);
+  expect(rounds[0]!.steps[1]).toMatchObject({ status: 'failed', failedCount: 2 });
+});
+
+test('a mended program runs again with all that depends on it, and nothing else', async () => {
+  const id = await submit(fanOut({}, 'before'), { values: { count: '4' } });
+  await play(id, fanProgram());
+  const { body } = await server.call('POST', `/runs/${id}/resume`, {
+    definition: fanOut({}, 'after'),
+  });
+  expect(body).toEqual({ id, round: 2 });
+  const ran = await play(id, fanProgram());
+  expect(ran).toHaveLength(5);
+  expect(ran.filter((one) => one.startsWith('list'))).toEqual([]);
+});
+
+test('it goes on when enough have succeeded, with the failed ones named', async () => {
+  const id = await submit(fanOut({ successPercentMin: 80 }, 'enough'), { values: { count: '10' } });
+  await play(
+    id,
+    fanProgram((line) => line === 'line3'),
+  );
+  const [, work, gather] = await lastSteps(id);
+  expect(work).toMatchObject({ status: 'succeeded', failedCount: 1, failed: [{ label: 'line3' }] });
+  expect(gather).toMatchObject({ status: 'succeeded' });
+});
+
+test('a fan-out over the files of a fan-out gives each its file', async () => {
+  const flow = fanOut({}, 'files');
+  const id = await submit({
+    ...flow,
+    steps: {
+      list: flow.steps['list']!,
+      work: flow.steps['work']!,
+      next: {
+        argv: ['next', '{file}', '{stem}'],
+        each: { kind: 'files', from: 'work/*.txt' },
+        outputs: ['n.txt'],
+      },
+    },
+    outputs: {},
+  });
+  const given: string[] = [];
+  const base = fanProgram();
+  const ran = await play(id, (argv, inputs) => {
+    if (argv[0] !== 'next') return base(argv, inputs);
+    given.push(`${argv[1]} ${inputs.get(argv[1]!)}`);
+    return { files: { 'n.txt': '' } };
+  });
+  expect(ran.filter((one) => one.startsWith('next'))).toHaveLength(5);
+  expect(given.toSorted()[0]).toBe('out-0.txt files line0');
+});
+
+test('what is not repeatable is found again by its own run only', async () => {
+  const flow: WorkflowInput = {
+    name: 'once',
+    steps: {
+      roll: { argv: ['roll'], outputs: ['n.txt'], isRepeatable: false },
+      fail: { argv: ['fail'], inputs: [{ path: 'n', from: 'roll/n.txt' }] },
+    },
+  };
+  const program: Program = ([name]) =>
+    name === 'fail' ? { exitCode: 1 } : { files: { 'n.txt': '4' } };
+  const id = await submit(flow);
+  expect(await play(id, program)).toEqual(['roll', 'fail']);
+  await server.call('POST', `/runs/${id}/resume`);
+  expect(await play(id, program)).toEqual(['fail']);
+  expect(await play(await submit(flow), program)).toEqual(['roll', 'fail']);
+});
+
+test('a condition skips a step and what needs it; what may do without goes on', async () => {
+  const id = await submit({
+    name: 'choice',
+    inputs: { mode: { default: 'quick' } },
+    steps: {
+      count: { argv: ['count'], outputs: ['n.json'] },
+      many: {
+        argv: ['many'],
+        when: { kind: 'json', from: 'count/n.json', pointer: '/found/0', above: 10 },
+        outputs: ['m.txt'],
+      },
+      after_many: { argv: ['after'], inputs: [{ path: 'm', from: 'many/m.txt' }] },
+      quick: { argv: ['quick'], when: { kind: 'value', value: '{mode}', equals: 'quick' } },
+      end: {
+        argv: ['end'],
+        after: ['quick'],
+        inputs: [{ path: 'm', from: 'many/m.txt', isOptional: true }],
+      },
+    },
+  });
+  const ran = await play(id, ([name]) =>
+    name === 'count' ? { files: { 'n.json': '{"found": [7]}' } } : {},
+  );
+  expect(ran.toSorted()).toEqual(['count', 'end', 'quick']);
+  const steps = await lastSteps(id);
+  expect(steps.map(({ path, status }) => `${path} ${status}`)).toEqual([
+    'count succeeded',
+    'many skipped',
+    'after_many skipped',
+    'quick succeeded',
+    'end succeeded',
+  ]);
+  expect(steps[1]!.reason).toBe('json of count/n.json is 7, not above 10');
+});
+
+/** Each iteration searches from what is known, until nothing new comes. */
+const search = (iterationsMax: number): WorkflowInput => ({
+  name: 'search',
+  inputs: { start: { kind: 'file' } },
+  steps: {
+    rounds: {
+      with: { known: 'start', label: 'from {{start}}' },
+      workflow: {
+        inputs: { known: { kind: 'file' }, label: {} },
+        steps: {
+          look: {
+            argv: ['look', '{iteration}', '{label}'],
+            inputs: [{ path: 'known', from: 'known' }],
+            outputs: ['known.txt', 'new.txt'],
+          },
+        },
+        outputs: { all: 'look/known.txt' },
+      },
+      repeat: {
+        until: { kind: 'lines', from: 'look/new.txt', equals: 0 },
+        iterationsMax,
+        carry: { known: 'look/known.txt' },
+      },
+    },
+    report: { argv: ['report'], inputs: [{ path: 'all', from: 'rounds/all' }], outputs: ['r.txt'] },
+  },
+  outputs: { report: 'report/r.txt' },
+});
+const searchProgram: Program = ([name, iteration], inputs) => {
+  if (name === 'report') return { files: { 'r.txt': inputs.get('all')! } };
+  const isNew = Number(iteration) < 4;
+  const known = inputs.get('known')! + (isNew ? `,${iteration}` : '');
+  return { files: { 'known.txt': known, 'new.txt': isNew ? 'one more\n' : '' } };
+};
+
+test('a nested workflow is repeated, with what one iteration found, until nothing is new', async () => {
+  const start = [{ path: 's.txt', object: await putText('0') }];
+  const id = await submit(search(10), { files: { start } });
+  const ran = await play(id, searchProgram);
+  expect(ran).toEqual([1, 2, 3, 4].map((at) => `look ${at} from {start}`).concat('report'));
+  const { files } = (await server.call('GET', `/runs/${id}/files`)).body as {
+    files: { object: string }[];
+  };
+  expect(await textOf(files[0]!.object)).toBe('0,1,2,3');
+  expect((await lastSteps(id)).map(({ path }) => path)).toEqual([
+    'rounds',
+    'rounds[1].look',
+    'rounds[2].look',
+    'rounds[3].look',
+    'rounds[4].look',
+    'report',
+  ]);
+});
+
+test('a loop that does not end in its iterations has failed, and resumed with more it goes on', async () => {
+  const start = [{ path: 's.txt', object: await putText('too few') }];
+  const id = await submit(search(2), { files: { start } });
+  expect(await play(id, searchProgram)).toHaveLength(2);
+  const [rounds] = await lastSteps(id);
+  expect(rounds).toMatchObject({ status: 'failed' });
+  expect(rounds!.reason).toContain('after 2 iterations');
+  await server.call('POST', `/runs/${id}/resume`, { definition: search(10) });
+  expect(await play(id, searchProgram)).toEqual([
+    'look 3 from {start}',
+    'look 4 from {start}',
+    'report',
+  ]);
+});
+
+test('a cancelled run ends its jobs, keeps what succeeded, and can be resumed', async () => {
+  const id = await submit(fanOut({}, 'cancel'), { values: { count: '8' } });
+  let isCancelled = false;
+  const base = fanProgram();
+  const first: string[] = [];
+  let ended: never[] = [];
+  const deadlineMs = Date.now() + DEADLINE_MS;
+  while (!isCancelled && Date.now() < deadlineMs) {
+    const orders = await server.sync({ events: ended });
+    ended = [];
+    for (const lease of orders.leases) {
+      first.push(lease.argv.join(' '));
+      if (lease.argv[0] === 'work' && first.length > 2) continue;
+      const artifacts = [];
+      for (const [path, text] of Object.entries(base(lease.argv, new Map())!.files!)) {
+        artifacts.push({ role: 'output', path, object: await putText(text), sizeBytes: 1 });
+      }
+      ended.push(endedEvent(lease.attemptId, 0, artifacts));
+    }
+    await breathe();
+    if (ended.length === 0 && first.length > 2) {
+      await server.call('POST', `/runs/${id}/cancel`);
+      isCancelled = true;
+    }
+  }
+  // The agent ends what it was told to end.
+  const held = await server.sync({ events: ended });
+  const cancelled = held.endAttemptIds.map(
+    (attemptId) =>
+      ({
+        ...(endedEvent(attemptId, 1, []) as object),
+        outcome: { kind: 'cancelled', reason: 'cancelled' },
+      }) as never,
+  );
+  await server.sync({ events: cancelled });
+  await play(id, base);
+  expect((await detail(id)).status).toBe('cancelled');
+  await server.call('POST', `/runs/${id}/resume`);
+  const second = await play(id, base);
+  expect(second).not.toContain('work cancel line0');
+  expect((await detail(id)).status).toBe('succeeded');
 });
