@@ -1,0 +1,335 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { bindPlaceholders, fillPlaceholders, literal } from '../placeholder.ts';
+import { advance } from './advance.ts';
+import { checkWorkflow } from './check.ts';
+import { judge, readPointer } from './condition.ts';
+import type { Step, TaskStep, WorkflowDefinition } from './definition.ts';
+import { isNested, matchesPattern } from './definition.ts';
+import type { Template } from './key.ts';
+import { differences, keyMaker, keyParts, nearest } from './key.ts';
+import { locate, rootScope } from './scope.ts';
+import type { Command, Fact, RunState } from './state.ts';
+import { isFinalRun, isFinalStep, NEW_RUN } from './state.ts';
+
+const task = (edit: Partial<TaskStep> = {}): TaskStep => ({
+  argv: ['x'],
+  env: {},
+  inputs: [],
+  values: {},
+  outputs: ['o'],
+  tools: {},
+  isRepeatable: true,
+  successPercentMin: 100,
+  after: [],
+  ...edit,
+});
+const flow = (
+  steps: Readonly<Record<string, Step>>,
+  edit: Partial<WorkflowDefinition> = {},
+): WorkflowDefinition => ({ name: 'w', inputs: {}, outputs: {}, steps, ...edit });
+const from = (...names: string[]): TaskStep['inputs'] =>
+  names.map((name) => ({ path: name, from: name, isOptional: false }));
+
+/** Workflows of up to eight steps in layers, some of them nested, some of those repeated. */
+const bodies = (depth: number): fc.Arbitrary<Readonly<Record<string, Step>>> =>
+  fc
+    .array(
+      fc.record({
+        upstream: fc.array(fc.nat(7), { maxLength: 3 }),
+        hasCondition: fc.boolean(),
+        isNested: depth > 0 ? fc.boolean() : fc.constant(false),
+        isRepeated: fc.boolean(),
+        inner: depth > 0 ? bodies(depth - 1) : fc.constant({}),
+      }),
+      { minLength: 1, maxLength: depth > 0 ? 6 : 3 },
+    )
+    .map((drawn) => {
+      const steps: Record<string, Step> = {};
+      for (const [at, one] of drawn.entries()) {
+        const upstream = [...new Set(one.upstream.filter((other) => other < at))].map(
+          (n) => `s${n}`,
+        );
+        const when = one.hasCondition
+          ? { when: { kind: 'value', value: 'a', equals: 'a' } as const }
+          : {};
+        const until = { kind: 'value', value: '{iteration}', equals: '2' } as const;
+        const nested: Step = {
+          after: upstream,
+          workflow: { inputs: {}, steps: one.inner, outputs: {} },
+          with: {},
+          ...(one.isRepeated ? { repeat: { until, iterationsMax: 3, carry: {} } } : {}),
+          ...when,
+        };
+        steps[`s${at}`] = one.isNested ? nested : task({ after: upstream, ...when });
+      }
+      return steps;
+    });
+
+/** Answers commands as chance has it, as the edge may: late, twice, and not in order. */
+function answerTo(command: Command, draw: () => number): Fact {
+  const { path } = command;
+  const kind = draw();
+  if (command.kind === 'decide')
+    return { kind: 'decided', path, holds: kind % 3 > 0, why: 'chance' };
+  if (command.kind === 'prepare') {
+    if (kind % 7 === 0) return { kind: 'refused', path, reason: 'chance' };
+    return { kind: 'prepared', path, elementCount: 3, reusedCount: kind % 4 };
+  }
+  if (command.kind === 'submit') return { kind: 'submitted', path, jobId: kind + 1 };
+  return { kind: 'ended', path, failedCount: kind % 5 === 0 ? 1 : 0, failed: [] };
+}
+
+/** The invariants that stand above the type. */
+function checkRun(definition: WorkflowDefinition, before: RunState, after: RunState): void {
+  for (const [path, state] of Object.entries(after.steps)) {
+    const found = locate(definition, path);
+    expect(found, path).toBeDefined();
+    const old = before.steps[path];
+    if (isFinalStep(old)) expect(state).toEqual(old);
+    for (const name of found!.step.after) {
+      const upstream = after.steps[found!.scope.prefix + name];
+      const isBegun = !['blocked', 'skipped', 'cancelled'].includes(state.status);
+      if (isBegun) expect(upstream?.status, `${path} after ${name}`).toBe('succeeded');
+    }
+    const around = found!.scope.around;
+    if (around === undefined) continue;
+    expect(after.steps[around.scope.prefix + around.name]).toBeDefined();
+    if (around.iteration === 1) continue;
+    for (const name of Object.keys(around.step.workflow.steps)) {
+      const earlier = `${around.scope.prefix}${around.name}[${around.iteration - 1}].${name}`;
+      expect(isFinalStep(after.steps[earlier]), earlier).toBe(true);
+    }
+  }
+  if (isFinalRun(after.status)) {
+    for (const path of Object.keys(definition.steps)) {
+      expect(isFinalStep(after.steps[path])).toBe(true);
+    }
+  }
+}
+
+const runs = fc.record({
+  steps: bodies(2),
+  chances: fc.array(fc.nat(1000), { minLength: 40, maxLength: 40 }),
+  cancelAt: fc.option(fc.nat(12)),
+});
+
+test('whatever happens in whatever order, a run ends, and its invariants hold at every step', () => {
+  fc.assert(
+    fc.property(runs, ({ steps, chances, cancelAt }) => {
+      const definition = flow(steps);
+      let at = 0;
+      const draw = (): number => chances[(at += 1) % chances.length]! + at;
+      let state: RunState = NEW_RUN;
+      let facts: Fact[] = [];
+      for (let turn = 0; turn < 2000 && !isFinalRun(state.status); turn += 1) {
+        if (turn === cancelAt) facts.push({ kind: 'cancel_requested' });
+        const next = advance(definition, state, facts, turn);
+        checkRun(definition, state, next.state);
+        state = next.state;
+        // Some commands are not answered now, and some twice.
+        const chosen = next.commands.filter((_, index) => index === 0 || draw() % 3 > 0);
+        facts = [...chosen, ...chosen.slice(0, draw() % 2)].map((one) => answerTo(one, draw));
+      }
+      expect(isFinalRun(state.status)).toBe(true);
+      expect(advance(definition, state, facts, 0)).toEqual({ state, commands: [] });
+    }),
+  );
+});
+
+test('without facts nothing changes, and all that is outstanding is said again', () => {
+  fc.assert(
+    fc.property(runs, ({ steps, chances }) => {
+      const definition = flow(steps);
+      let at = 0;
+      const draw = (): number => chances[(at += 1) % chances.length]! + at;
+      let { state, commands } = advance(definition, NEW_RUN, [], 0);
+      for (let turn = 1; turn < 30; turn += 1) {
+        const stored = JSON.parse(JSON.stringify(state)) as RunState;
+        expect(advance(definition, stored, [], turn)).toEqual({ state, commands });
+        const facts = commands.slice(0, 1).map((one) => answerTo(one, draw));
+        ({ state, commands } = advance(definition, state, facts, turn));
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+const prepared = (path: string, elementCount: number, reusedCount = 0): Fact => ({
+  kind: 'prepared',
+  path,
+  elementCount,
+  reusedCount,
+});
+
+test('an empty fan-out has succeeded, and what has all its results needs no job', () => {
+  const definition = flow({ a: task(), b: task({ inputs: from('a') }) });
+  const first = advance(definition, NEW_RUN, [], 0);
+  expect(first.commands).toEqual([{ kind: 'prepare', path: 'a' }]);
+  const second = advance(definition, first.state, [prepared('a', 0)], 0);
+  expect(second.commands).toEqual([{ kind: 'prepare', path: 'b' }]);
+  const third = advance(definition, second.state, [prepared('b', 7, 7)], 0);
+  expect(third.state.status).toBe('succeeded');
+});
+
+test('the share of success that is needed is met exactly or not at all', () => {
+  const outcome = (failedCount: number): string | undefined => {
+    const definition = flow({ a: task({ successPercentMin: 95 }) });
+    let { state } = advance(definition, NEW_RUN, [], 0);
+    const facts: Fact[] = [
+      prepared('a', 1000),
+      { kind: 'submitted', path: 'a', jobId: 1 },
+      { kind: 'ended', path: 'a', failedCount, failed: [] },
+    ];
+    ({ state } = advance(definition, state, facts, 0));
+    return state.steps['a']?.status;
+  };
+  expect(outcome(50)).toBe('succeeded');
+  expect(outcome(51)).toBe('failed');
+});
+
+test('a failure blocks what needs it and nothing else', () => {
+  const definition = flow({
+    bad: task(),
+    needs: task({ inputs: from('bad') }),
+    other: task(),
+  });
+  let { state } = advance(definition, NEW_RUN, [], 0);
+  ({ state } = advance(definition, state, [{ kind: 'refused', path: 'bad', reason: 'no' }], 0));
+  expect(state.steps['needs']).toMatchObject({ status: 'blocked', reason: 'bad: failed' });
+  expect(state.status).toBe('running');
+  const last = advance(definition, state, [prepared('other', 1, 1)], 0);
+  expect(last.state.status).toBe('failed');
+});
+
+const template: Template = {
+  argv: ['run', '{line}', 'x'],
+  env: { A: '{index}' },
+  outputs: ['o'],
+  tools: { xtb: '6.7' },
+  inputs: [{ path: 'p', object: '1' }],
+  elementInputs: [{ path: '{line}.in', object: '{fileObject}' }],
+  onlyFor: null,
+};
+const fields = { line: 'l', index: '4', fileObject: '2' };
+const keyOf = (one: Template, of = fields): string => keyMaker(one, (text) => `<${text}>`)(of);
+
+test('a key changes with each of its parts, and with nothing else', () => {
+  const same = keyOf(template);
+  expect(keyOf({ ...template, tools: { xtb: '6.7' }, env: { A: '4' } })).toBe(same);
+  expect(keyOf({ ...template, argv: ['run', 'l', 'x'] })).toBe(same);
+  const others: Partial<Template>[] = [
+    { argv: ['run', '{line}', 'y'] },
+    { env: { A: '{index}', B: '' } },
+    { outputs: ['o', 'p'] },
+    { tools: { xtb: '6.8' } },
+    { inputs: [{ path: 'p', object: '3' }] },
+    { elementInputs: [] },
+    { onlyFor: 'run_1 a' },
+  ];
+  const keys = others.map((edit) => keyOf({ ...template, ...edit }));
+  expect(new Set([same, ...keys]).size).toBe(keys.length + 1);
+  for (const edit of others) {
+    const changed = keyParts({ ...template, ...edit }, fields);
+    expect(differences(keyParts(template, fields), changed).length).toBeGreaterThan(0);
+  }
+});
+
+test('words cannot be moved between arguments so that a key stays the same', () => {
+  fc.assert(
+    fc.property(fc.array(fc.string()), fc.array(fc.string()), (a, b) => {
+      const [one, two] = [a, b].map((argv) =>
+        keyOf({ ...template, argv: ['p', ...argv.map(literal)] }),
+      );
+      expect(one === two).toBe(JSON.stringify(a) === JSON.stringify(b));
+    }),
+  );
+});
+
+test('the nearest of earlier results is the one with the fewest differences', () => {
+  const now = { program: 'a', 'argument 1': '1', 'input x': 'h' };
+  const candidates = [
+    { id: 1, parts: { program: 'b', 'argument 1': '1', 'input x': 'i' } },
+    { id: 2, parts: { program: 'a', 'argument 1': '2', 'input x': 'h' } },
+  ];
+  expect(nearest(candidates, now)?.id).toBe(2);
+  expect(differences(candidates[1]!.parts, now)).toEqual([
+    { part: 'argument 1', before: '2', now: '1' },
+  ]);
+});
+
+test('binding some placeholders and filling the rest is as filling all at once', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (a, b) => {
+      const text = '{{{a}}} {b} {a}{{b}}';
+      const bound = bindPlaceholders(text, { a });
+      expect(fillPlaceholders(bound, { b })).toBe(fillPlaceholders(text, { a, b }));
+    }),
+  );
+});
+
+test('a check names each mistake at its place', () => {
+  const wrong = flow(
+    {
+      a: task({ argv: ['{job}'], inputs: from('b'), when: { kind: 'lines', from: 'b' } }),
+      b: task({ inputs: from('a'), each: { kind: 'range', range: '3-1' } }),
+      c: task({ inputs: from('a/other', 'text', 'gone'), outputs: [] }),
+      d: task({ inputs: from('c') }),
+    },
+    { inputs: { text: { kind: 'value' } } },
+  );
+  const told = checkWorkflow(wrong).map(({ path, what }) => `${path.join('.')}: ${what}`);
+  expect(told).toEqual([
+    expect.stringContaining('steps.a.when: it compares nothing'),
+    expect.stringContaining('steps.a.argv.0: {job} at position 0 is not a field'),
+    expect.stringContaining('steps.b.each.range: the range ends (1) before it begins (3)'),
+    expect.stringContaining('steps.c.inputs.0.from: a has the outputs o, and not other'),
+    expect.stringContaining('steps.c.inputs.1.from: text is a value'),
+    expect.stringContaining('steps.c.inputs.2.from: there is no input and no step "gone"'),
+    expect.stringContaining('steps.d.inputs.0.from: c has no outputs'),
+  ]);
+  const circle = flow({ a: task({ inputs: from('b') }), b: task({ inputs: from('a') }) });
+  expect(checkWorkflow(circle)[0]!.what).toBe('it waits for itself: a -> b -> a');
+});
+
+test('conditions compare as numbers where numbers are asked for, and say what they found', () => {
+  const lines = { kind: 'lines', from: 'a/b' } as const;
+  expect(judge({ ...lines, above: 9 }, 10)).toEqual({
+    holds: true,
+    why: 'lines of a/b is 10, above 9',
+  });
+  expect(judge({ ...lines, atLeast: 1, atMost: 3 }, 4).why).toBe(
+    'lines of a/b is 4, not at most 3',
+  );
+  expect(judge({ kind: 'text', from: 'a/b', above: 1 }, 'many').holds).toBe(false);
+  expect(judge({ kind: 'text', from: 'a/b', below: 1 }, '').holds).toBe(false);
+  expect(readPointer({ a: [{ 'b/c': 3 }] }, '/a/0/b~1c')).toBe(3);
+  expect(readPointer({ a: {} }, '/a/toString')).toBe(undefined);
+});
+
+test('globs keep within a folder unless they say otherwise', () => {
+  expect(matchesPattern('*.txt', 'a.txt')).toBe(true);
+  expect(matchesPattern('*.txt', 'a/b.txt')).toBe(false);
+  expect(matchesPattern('**/*.txt', 'b.txt')).toBe(true);
+  expect(matchesPattern('**/*.txt', 'a/c/b.txt')).toBe(true);
+  expect(matchesPattern('a?(x).t', 'ab(x).t')).toBe(true);
+});
+
+test('every instance is found by its path', () => {
+  const inner = { inputs: {}, steps: { x: task() }, outputs: {} };
+  const until = { kind: 'value', value: '1', equals: 1 } as const;
+  const definition = flow({
+    sub: { after: [], workflow: inner, with: {} },
+    rounds: {
+      after: [],
+      with: {},
+      workflow: { ...inner, steps: { deep: { after: [], workflow: inner, with: {} } } },
+      repeat: { until, iterationsMax: 9, carry: {} },
+    },
+  });
+  expect(locate(definition, 'sub.x')?.scope.prefix).toBe('sub.');
+  expect(locate(definition, 'rounds[7].deep.x')?.scope.prefix).toBe('rounds[7].deep.');
+  expect(locate(definition, 'rounds[7].none')).toBeUndefined();
+  expect(isNested(locate(definition, 'rounds')!.step)).toBe(true);
+  expect(rootScope(definition).prefix).toBe('');
+});
