@@ -48,7 +48,7 @@ export class Commands {
     try {
       switch (command.kind) {
         case 'decide':
-          return await this.#decide(path, command.which);
+          return await this.#decide(path, command.iteration);
         case 'prepare':
           return await this.#prepare(path);
         case 'submit':
@@ -77,13 +77,12 @@ export class Commands {
     return { ...located, step: located.step };
   }
 
-  async #decide(path: string, which: 'when' | 'until'): Promise<Fact> {
+  async #decide(path: string, iteration: number | null): Promise<Fact> {
     const { scope, step, name } = this.#locate(path);
-    const state = this.#at.round.state.steps[path];
     let inside = scope;
     let condition: Condition | undefined = step.when;
-    if (which === 'until' && isNested(step) && state !== undefined && 'iteration' in state) {
-      inside = innerScope(scope, name, step, state.iteration);
+    if (iteration !== null && isNested(step)) {
+      inside = innerScope(scope, name, step, iteration);
       condition = step.repeat?.until;
     }
     if (condition === undefined) throw new Error(`${path} has no condition`);
@@ -98,7 +97,7 @@ export class Commands {
       if (condition.kind === 'json') found = pointed(text, condition.pointer, condition.from);
     }
     const { holds, why } = judge(condition, found);
-    return { kind: 'decided', path, holds, why };
+    return { kind: 'decided', path, iteration, holds, why };
   }
 
   async #prepare(path: string): Promise<Fact> {

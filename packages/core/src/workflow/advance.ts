@@ -32,9 +32,9 @@ function commandsOf({ steps }: RunState): Command[] {
   return Object.entries(steps).flatMap(([path, state]): Command[] => {
     switch (state.status) {
       case 'deciding':
-        return [{ kind: 'decide', path, which: 'when' }];
+        return [{ kind: 'decide', path, iteration: null }];
       case 'checking':
-        return [{ kind: 'decide', path, which: 'until' }];
+        return [{ kind: 'decide', path, iteration: state.iteration }];
       case 'preparing':
         return [{ kind: 'prepare', path }];
       case 'submitting':
@@ -94,13 +94,15 @@ class Progress {
 
   #onDecided(fact: Extract<Fact, { kind: 'decided' }>, state: StepState, step: Step): void {
     const { path, holds, why } = fact;
-    if (state.status === 'deciding') {
+    if (state.status === 'deciding' && fact.iteration === null) {
       if (holds) this.#begin(path, step);
       else this.#set(path, { status: 'skipped', reason: why });
       return;
     }
     if (state.status !== 'checking' || !isNested(step)) return;
     const { iteration } = state;
+    // The answer about an earlier one, come again.
+    if (fact.iteration !== iteration) return;
     const iterationsMax = step.repeat?.iterationsMax ?? 1;
     if (holds) this.#set(path, { status: 'succeeded', iteration });
     else if (iteration < iterationsMax) {

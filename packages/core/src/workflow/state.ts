@@ -90,6 +90,8 @@ export type Fact =
   | {
       readonly kind: 'decided';
       readonly path: string;
+      /** After which iteration; null: before the step. */
+      readonly iteration: number | null;
       readonly holds: boolean;
       readonly why: string;
     }
@@ -112,7 +114,7 @@ export type Fact =
 
 export type Command =
   /** Read what the condition looks at: `when` before the step, `until` after an iteration. */
-  | { readonly kind: 'decide'; readonly path: string; readonly which: 'when' | 'until' }
+  | { readonly kind: 'decide'; readonly path: string; readonly iteration: number | null }
   /** Find the elements, their keys, and which of them have a result. */
   | { readonly kind: 'prepare'; readonly path: string }
   | { readonly kind: 'submit'; readonly path: string }
