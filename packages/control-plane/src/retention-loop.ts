@@ -51,6 +51,8 @@ export class RetentionLoop {
     const endedBeforeMs = nowMs - this.#options.keepDays * DAY_MS;
     const jobIds = await this.#retention.expiredJobs(endedBeforeMs, JOBS_PER_ROUND);
     for (const jobId of jobIds) await this.#retention.removeJob(jobId);
+    await this.#retention.removeRuns(endedBeforeMs);
+    await this.#retention.removeUnusedResults(endedBeforeMs);
     await this.#retention.removeUnusedParameterSets(nowMs - DAY_MS);
     const objects = await this.#removeObjects(nowMs - OBJECT_AGE_MS);
     const removed = { jobs: jobIds.length, objects };

@@ -3,7 +3,7 @@ import type pg from 'pg';
 /** Rows deleted in one statement: long ones would hold locks and swell the log. */
 const DELETE_ROWS = 10_000;
 
-/** What has been kept long enough: ended jobs, and parameter sets that no job uses. */
+/** What has been kept long enough: ended jobs and runs, unused results and parameter sets. */
 export class Retention {
   readonly #pool: pg.Pool;
 
@@ -53,7 +53,21 @@ export class Retention {
     );
   }
 
-  /** Every object that a job, an attempt or a parameter set names, in pieces. */
+  /** Ended runs, with their rounds and what was known of their elements; results stay. */
+  async removeRuns(endedBeforeMs: number): Promise<void> {
+    await this.#pool.query('delete from workflow_run where ended_at_ms < $1', [endedBeforeMs]);
+  }
+
+  /** Results that no run has found or made for so long, nor any that is still open. */
+  async removeUnusedResults(usedBeforeMs: number): Promise<void> {
+    await this.#pool.query(
+      `delete from step_result where used_at_ms < least($1::bigint, (
+         select min(started_at_ms) from workflow_round where ended_at_ms is null))`,
+      [usedBeforeMs],
+    );
+  }
+
+  /** Every object that a run, a result, a job, an attempt or a parameter set names, in pieces. */
   async *usedObjects(): AsyncGenerator<string[]> {
     const client = await this.#pool.connect();
     try {
@@ -63,7 +77,10 @@ export class Retention {
          select object from artifact
          union all select one->>'object' from job, jsonb_array_elements(job.spec->'inputs') one
          union all select found[1] from parameter_block,
-           regexp_matches(records, '[0-9a-f]{64}', 'g') found`,
+           regexp_matches(records, '[0-9a-f]{64}', 'g') found
+         union all select one->>'object' from step_result, json_array_elements(outputs) one
+         union all select found[1] from workflow_round,
+           regexp_matches(definition::text || inputs::text, '[0-9a-f]{64}', 'g') found`,
       );
       for (;;) {
         const { rows } = await client.query<{ object: string }>(`fetch ${DELETE_ROWS} from used`);

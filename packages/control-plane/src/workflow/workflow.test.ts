@@ -28,47 +28,70 @@ const putText = async (text: string): Promise<string> => {
   return (await server.objects.putStream(Readable.from([Buffer.from(text)]))).object;
 };
 
-/** An agent that plays the program; answers what it ran, argument vectors joined. */
-async function play(id: string, program: Program): Promise<string[]> {
+/**
+ * An agent that plays the program; answers what it ran, argument vectors joined. A program that
+ * makes nothing goes on until it is told to end; `whenStill` is called once, when nothing moves.
+ */
+async function play(
+  id: string,
+  program: Program,
+  whenStill: () => Promise<unknown> = async () => undefined,
+): Promise<string[]> {
   const ran: string[] = [];
+  const held = new Set<string>();
   let ended: never[] = [];
+  let isStill = false;
   const deadlineMs = Date.now() + DEADLINE_MS;
   while (Date.now() < deadlineMs) {
-    const orders = await server.sync({ events: ended });
+    const orders = await server.sync({ events: ended, heldAttemptIds: [...held] });
     ended = [];
     for (const lease of orders.leases) {
+      if (held.has(lease.attemptId)) continue;
       ran.push(lease.argv.join(' '));
       const inputs = new Map<string, string>();
       for (const { path, object } of lease.inputs) inputs.set(path, await textOf(object));
-      const made = program(lease.argv, inputs) ?? {};
-      const artifacts = [];
-      for (const [path, text] of Object.entries(made.files ?? {})) {
-        const object = await putText(text);
-        artifacts.push({ role: 'output', path, object, sizeBytes: text.length });
-      }
-      ended.push(endedEvent(lease.attemptId, made.exitCode ?? 0, artifacts));
+      const made = program(lease.argv, inputs);
+      if (made === undefined) held.add(lease.attemptId);
+      else ended.push(endedEvent(lease.attemptId, made.exitCode ?? 0, await storeAll(made)));
+    }
+    for (const attemptId of orders.endAttemptIds) {
+      held.delete(attemptId);
+      ended.push(endedEvent(attemptId, 'cancelled', []));
     }
     if (ended.length > 0) continue;
-    const { endedAtMs } = await detail(id);
-    if (endedAtMs !== null) return ran;
+    if ((await detail(id)).endedAtMs !== null) return ran;
+    if (held.size > 0 && !isStill) {
+      isStill = true;
+      await whenStill();
+    }
     await breathe();
   }
-  throw new Error(
-    `${id} did not end; it ran ${ran.join(', ')}: ${JSON.stringify(await statuses(id))}`,
-  );
+  const where = JSON.stringify(await statuses(id));
+  throw new Error(`${id} did not end; it ran ${ran.join(', ')}: ${where}`);
+}
+
+async function storeAll({ files = {} }: Made): Promise<object[]> {
+  const artifacts = [];
+  for (const [path, text] of Object.entries(files)) {
+    const object = await putText(text);
+    artifacts.push({ role: 'output', path, object, sizeBytes: text.length });
+  }
+  return artifacts;
 }
 
 /** An exchange with nothing to write is over at once: the server must get its turn. */
 const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
-const endedEvent = (attemptId: string, exitCode: number, artifacts: object[]): never =>
+const outcomeOf = (end: number | 'cancelled'): object => {
+  if (end === 'cancelled') return { kind: 'cancelled', reason: 'cancelled' };
+  const kind = end === 0 ? 'succeeded' : 'exit_code';
+  return { kind, exitCode: end, reason: `exit code ${end}` };
+};
+const endedEvent = (attemptId: string, end: number | 'cancelled', artifacts: object[]): never =>
   ({
     kind: 'ended',
     attemptId,
-    outcome:
-      exitCode === 0
-        ? { kind: 'succeeded', exitCode, reason: 'exit code 0' }
-        : { kind: 'exit_code', exitCode, reason: `exit code ${exitCode}` },
+    outcome: outcomeOf(end),
     startedAtMs: 1,
     atMs: 2,
     peakMemoryBytes: 1,
@@ -409,43 +432,125 @@ test('a loop that does not end in its iterations has failed, and resumed with mo
 
 test('a cancelled run ends its jobs, keeps what succeeded, and can be resumed', async () => {
   const id = await submit(fanOut({}, 'cancel'), { values: { count: '8' } });
-  let isCancelled = false;
   const base = fanProgram();
-  const first: string[] = [];
-  let ended: never[] = [];
-  const deadlineMs = Date.now() + DEADLINE_MS;
-  while (!isCancelled && Date.now() < deadlineMs) {
-    const orders = await server.sync({ events: ended });
-    ended = [];
-    for (const lease of orders.leases) {
-      first.push(lease.argv.join(' '));
-      if (lease.argv[0] === 'work' && first.length > 2) continue;
-      const artifacts = [];
-      for (const [path, text] of Object.entries(base(lease.argv, new Map())!.files!)) {
-        artifacts.push({ role: 'output', path, object: await putText(text), sizeBytes: 1 });
-      }
-      ended.push(endedEvent(lease.attemptId, 0, artifacts));
-    }
-    await breathe();
-    if (ended.length === 0 && first.length > 2) {
-      await server.call('POST', `/runs/${id}/cancel`);
-      isCancelled = true;
-    }
-  }
-  // The agent ends what it was told to end.
-  const held = await server.sync({ events: ended });
-  const cancelled = held.endAttemptIds.map(
-    (attemptId) =>
-      ({
-        ...(endedEvent(attemptId, 1, []) as object),
-        outcome: { kind: 'cancelled', reason: 'cancelled' },
-      }) as never,
+  const isLong = (argv: readonly string[]): boolean => argv[0] === 'work' && argv[2] !== 'line0';
+  const first = await play(
+    id,
+    (argv, inputs) => (isLong(argv) ? undefined : base(argv, inputs)),
+    () => server.call('POST', `/runs/${id}/cancel`),
   );
-  await server.sync({ events: cancelled });
-  await play(id, base);
-  expect((await detail(id)).status).toBe('cancelled');
+  expect(first).toContain('work cancel line0');
+  const { status, rounds } = await detail(id);
+  expect(status).toBe('cancelled');
+  expect(rounds[0]!.steps[1]!.reason).toBe('cancelled; 1 of 8 had succeeded');
   await server.call('POST', `/runs/${id}/resume`);
   const second = await play(id, base);
+  expect(second).toHaveLength(8);
   expect(second).not.toContain('work cancel line0');
   expect((await detail(id)).status).toBe('succeeded');
+});
+
+async function usedObjects(): Promise<Set<string>> {
+  const used = new Set<string>();
+  for await (const some of server.retention.usedObjects()) some.forEach((one) => used.add(one));
+  return used;
+}
+
+test('results outlive the jobs that made them, until nobody has used them for so long', async () => {
+  const flow = fanOut({}, 'kept');
+  const id = await submit(flow);
+  await play(id, fanProgram());
+  const { body } = await server.call('GET', `/runs/${id}/files`);
+  const { object } = (body as { files: { object: string }[] }).files[0]!;
+  for (const jobId of await server.retention.expiredJobs(Date.now() + 1, 1000)) {
+    await server.retention.removeJob(jobId);
+  }
+  expect(await usedObjects()).toContain(object);
+  const again = await submit(flow);
+  expect(await play(again, fanProgram())).toEqual([]);
+  await server.retention.removeRuns(Date.now() + 1);
+  await server.retention.removeUnusedResults(Date.now() + 1);
+  expect(await usedObjects()).not.toContain(object);
+  expect(await play(await submit(flow), fanProgram())).toHaveLength(7);
+});
+
+test('a run is its project’s: others neither see it nor share its results', async () => {
+  const flow = fanOut({}, 'secret');
+  const tokenFor = async (project: string): Promise<string> => {
+    const request = { user: project, role: 'member', project };
+    return ((await server.call('POST', '/tokens', request)).body as { token: string }).token;
+  };
+  const [blue, red] = [await tokenFor('blue'), await tokenFor('red')];
+  const make = async (token: string): Promise<string> => {
+    const { body } = await server.call('POST', '/runs', { definition: flow }, token);
+    return (body as { id: string }).id;
+  };
+  const first = await make(blue);
+  expect(await play(first, fanProgram())).toHaveLength(7);
+  expect((await detail(first)).project).toBe('blue');
+  for (const [method, path] of [
+    ['GET', ''],
+    ['GET', '/explain'],
+    ['GET', '/files'],
+    ['POST', '/cancel'],
+    ['POST', '/resume'],
+  ] as const) {
+    expect((await server.call(method, `/runs/${first}${path}`, undefined, red)).status).toBe(404);
+  }
+  const list = (await server.call('GET', '/runs', undefined, red)).body as { runs: object[] };
+  expect(list.runs).toEqual([]);
+  expect(await play(await make(red), fanProgram())).toHaveLength(7);
+  const same = await make(blue);
+  expect(await play(same, fanProgram())).toEqual([]);
+});
+
+const problemOf = async (request: object): Promise<{ title: string; issues: object[] }> =>
+  (await server.call('POST', '/runs', request)).body;
+
+test('a request that cannot run is refused with every place that is wrong', async () => {
+  const start = [{ path: 's', object: await putText('0') }];
+  expect(await problemOf({ definition: search(2) })).toMatchObject({
+    title: 'wrong_inputs',
+    issues: [{ where: 'inputs.files.start', what: 'a file is needed' }],
+  });
+  const given = { values: { extra: '1' }, files: { start: [...start, ...start] } };
+  const { issues } = await problemOf({ definition: search(2), inputs: given });
+  expect(issues).toHaveLength(2);
+  const unknown = [{ path: 's', object: '0'.repeat(64) }];
+  expect(
+    await problemOf({ definition: search(2), inputs: { files: { start: unknown } } }),
+  ).toMatchObject({ title: 'no_such_object' });
+  const wrong = fanOut({ each: { kind: 'lines', from: 'list/other.txt' } });
+  expect(await problemOf({ definition: wrong })).toMatchObject({
+    title: 'invalid_input',
+    issues: [{ where: 'definition.steps.work.each.from' }],
+  });
+  const big = fanOut({ resources: { cpuMillis: 900_000 } });
+  expect(await problemOf({ definition: big })).toMatchObject({ title: 'never_fits' });
+});
+
+test('a file that a step did not store fails what needs it, and says what there is', async () => {
+  const id = await submit({
+    name: 'missing',
+    steps: {
+      make: { argv: ['make'], outputs: ['*.txt'] },
+      read: { argv: ['read'], inputs: [{ path: 'x', from: 'make/b.txt' }] },
+    },
+  });
+  await play(id, () => ({ files: { 'a.txt': '' } }));
+  expect((await lastSteps(id))[1]).toMatchObject({
+    status: 'failed',
+    reason: 'make/b.txt: make has stored no b.txt; it has a.txt',
+  });
+});
+
+test('a repeated request is the first run, and an open run cannot be resumed', async () => {
+  const request = { definition: fanOut({}, 'twice'), idempotencyKey: 'k' };
+  const first = await server.call('POST', '/runs', request);
+  const second = await server.call('POST', '/runs', request);
+  expect(second.body).toEqual({ ...(first.body as object), isNew: false });
+  const { id } = first.body as { id: string };
+  const refused = await server.call('POST', `/runs/${id}/resume`);
+  expect(refused).toMatchObject({ status: 409, body: { title: 'run_is_open' } });
+  await play(id, fanProgram());
 });
