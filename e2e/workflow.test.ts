@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Product } from './product.ts';
+import { kill, Product, until } from './product.ts';
 
 const product = new Product();
 const folder = path.join(product.data, 'flows');
@@ -66,4 +66,142 @@ steps:
   expect(code).toBe(2);
   expect(stderr).toContain('wrong.yaml:4:18: steps.make.argv.1: {nobody} at position 0');
   expect(stderr).toContain('wrong.yaml:8:31: steps.read.inputs.0.from: make has the outputs a.txt');
+});
+
+/** Every task writes a line when it runs: how often each ran is seen there. */
+const counted = (ran: string): string => `
+name: counted
+inputs:
+  tag: {}
+steps:
+  list:
+    argv: [sh, -c, 'echo list >> ${ran}; seq 30 > lines.txt', '{tag}']
+    outputs: [lines.txt]
+  work:
+    argv: [sh, -c, 'echo work {line} >> ${ran}; sleep 0.1; echo {line} squared is $(({line} * {line})) > out.txt', '{tag}']
+    each: { kind: lines, from: list/lines.txt }
+    outputs: [out.txt]
+  rounds:
+    with: { sum: '0' }
+    workflow:
+      inputs: { sum: {} }
+      steps:
+        add:
+          argv: [sh, -c, 'echo add {sum} >> ${ran}; echo $(({sum} + {iteration})) > sum.txt', '{iteration}']
+          outputs: [sum.txt]
+      outputs: { sum: add/sum.txt }
+    repeat: { until: { kind: text, from: add/sum.txt, atLeast: 10 }, iterationsMax: 9, carry: { sum: add/sum.txt } }
+  gather:
+    argv: [sh, -c, 'echo gather >> ${ran}; cat $(ls -d all/*/* | sort -V) sum.txt > all.txt', '{tag}']
+    inputs: [{ path: all, from: work }, { path: sum.txt, from: rounds/sum }]
+    outputs: [all.txt]
+outputs:
+  all: gather/all.txt
+`;
+
+const linesOf = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n');
+
+async function resultOf(run: string): Promise<string> {
+  const out = path.join(folder, run);
+  await product.ok('workflow', 'results', run, '-o', out);
+  return readFileSync(path.join(out, 'all', 'all.txt'), 'utf8');
+}
+
+test('a server that is killed again and again makes the same result with the same tasks', async () => {
+  const ran = path.join(product.data, 'ran');
+  const flow = write('counted.yaml', counted(ran));
+  const run = (tag: string): Promise<string> =>
+    product.ok('workflow', 'run', flow, '--input', `tag=${tag}`, '--detach');
+  const calm = await run('calm');
+  await product.ok('workflow', 'watch', calm, '--quiet');
+  const expected = linesOf(ran).toSorted();
+  expect(expected).toHaveLength(36);
+
+  writeFileSync(ran, '');
+  // The loop does not depend on the tag: its results would be there already.
+  writeFileSync(flow, counted(ran).replace("'{iteration}']", "'{iteration}', again]"));
+  const disturbed = await run('disturbed');
+  let killed = 0;
+  await until(
+    'the end under kills',
+    async () => {
+      kill(product.processes('control-plane'));
+      killed += 1;
+      const shown = await until('an answer', async () => {
+        const { code, stdout } = await product.run('workflow', 'show', disturbed, '--json');
+        return code === 0 ? (JSON.parse(stdout) as { endedAtMs: number | null }) : undefined;
+      });
+      return shown.endedAtMs !== null;
+    },
+    120_000,
+  );
+  expect(killed).toBeGreaterThan(2);
+  expect(linesOf(ran).toSorted()).toEqual(expected);
+  expect(await resultOf(disturbed)).toBe(await resultOf(calm));
+}, 150_000);
+
+test('a mended step runs again with what depends on it; the run keeps both histories', async () => {
+  const ran = path.join(product.data, 'mended');
+  const text = (limit: number): string => `
+name: mend
+steps:
+  list:
+    argv: [sh, -c, 'echo list >> ${ran}; seq 40 > lines.txt']
+    outputs: [lines.txt]
+  work:
+    argv: [sh, -c, 'echo work {line} >> ${ran}; [ $(({line} % 10)) -ne 7 ] || [ -e ${ran}.mended ] || exit 3; echo {line} > out.txt']
+    each: { kind: lines, from: list/lines.txt }
+    outputs: [out.txt]
+  count:
+    argv: [sh, -c, 'echo count >> ${ran}; ls all | head -${limit} | wc -l > n.txt']
+    inputs: [{ path: all, from: work }]
+    outputs: [n.txt]
+`;
+  const flow = write('mend.yaml', text(99));
+  const { code, stdout } = await product.run('workflow', 'run', flow, '--quiet');
+  expect(code).toBe(1);
+  expect(stdout).toContain('work element 6 (7): exit code 3; job_');
+  expect(linesOf(ran)).toHaveLength(41);
+  const id = /run_\d+/.exec(stdout)![0];
+  writeFileSync(`${ran}.mended`, '');
+  writeFileSync(ran, '');
+  await product.ok('workflow', 'resume', id, '--quiet');
+  expect(linesOf(ran).toSorted()).toEqual(['count', 'work 17', 'work 27', 'work 37', 'work 7']);
+  writeFileSync(ran, '');
+  const mended = write('mended.yaml', text(5));
+  const shown = await product.ok('workflow', 'resume', id, '--file', mended, '--quiet');
+  expect(linesOf(ran)).toEqual(['count']);
+  expect(shown).toContain('round 1: failed');
+  expect(shown).toContain('round 2: succeeded');
+  expect(await product.ok('workflow', 'explain', id, '--step', 'count')).toMatch(
+    /argument 2: .*head -99.* -> .*head -5/,
+  );
+});
+
+test('a workflow in TypeScript, with a nested one in a file of its own, is drawn and runs', async () => {
+  write(
+    'shout.yaml',
+    'inputs: { said: { kind: file } }\nsteps:\n  up:\n    argv: [sh, -c, "tr a-z A-Z < said > up.txt"]\n    inputs: [{ path: said, from: said }]\n    outputs: [up.txt]\noutputs: { loud: up/up.txt }\n',
+  );
+  const flow = write(
+    'flow.ts',
+    `export const workflow = {
+  name: 'typed',
+  inputs: { words: { kind: 'file' } },
+  steps: {
+    loud: { workflow: 'shout.yaml', with: { said: 'words' } },
+    end: { argv: ['cp', 'in', 'all.txt'], inputs: [{ path: 'in', from: 'loud/loud' }], outputs: ['all.txt'] },
+  },
+  outputs: { all: 'end/all.txt' },
+} as const;
+`,
+  );
+  const words = write('words.txt', 'nested\n');
+  const graph = await product.ok('workflow', 'graph', flow);
+  expect(graph).toBe('●   loud\n╰─● end');
+  const id = await product.ok('workflow', 'run', flow, '--input', `words=${words}`, '--detach');
+  await product.ok('workflow', 'watch', id, '--quiet');
+  expect(await resultOf(id)).toBe('NESTED\n');
+  const svg = await product.ok('workflow', 'graph', id, '--svg', '-');
+  expect(svg).toContain('<title>loud.up: succeeded</title>');
 });

@@ -138,25 +138,40 @@ const bodyShape = <S extends z.ZodType>(step: S) => ({
   outputs: z.record(fieldNameSchema, reference).default({}),
 });
 
-const sentStep: z.ZodType = z
+const sentParts = {
+  ...common,
+  ...taskOnly,
+  ...nestedOnly,
+  inputs: z.array(sentInput.superRefine(checkInput)).max(10_000).default([]),
+};
+const writtenParts = {
+  ...sentParts,
+  inputs: z.array(writtenInput.superRefine(checkInput)).max(10_000).default([]),
+};
+const writtenPartsSchema = z.strictObject(writtenParts);
+
+/** A step as it is written; `workflow` is a nested one, or the file that holds it. */
+export interface StepWritten extends z.input<typeof writtenPartsSchema> {
+  readonly workflow?: string | BodyWritten | undefined;
+}
+export interface BodyWritten {
+  readonly inputs?: Readonly<Record<string, z.input<typeof inputDeclarationSchema>>> | undefined;
+  readonly steps: Readonly<Record<string, StepWritten>>;
+  readonly outputs?: Readonly<Record<string, string>> | undefined;
+}
+
+const sentStep: z.ZodType<unknown, StepWritten> = z
   .strictObject({
-    ...common,
-    ...taskOnly,
-    ...nestedOnly,
-    inputs: z.array(sentInput.superRefine(checkInput)).max(10_000).default([]),
+    ...sentParts,
     get workflow() {
       return z.strictObject(bodyShape(sentStep)).optional();
     },
   })
   .superRefine(checkKind);
-const writtenStep: z.ZodType = z
+const writtenStep: z.ZodType<unknown, StepWritten> = z
   .strictObject({
-    ...common,
-    ...taskOnly,
-    ...nestedOnly,
-    inputs: z.array(writtenInput.superRefine(checkInput)).max(10_000).default([]),
+    ...writtenParts,
     get workflow() {
-      // A file that holds the nested one.
       return z.union([z.string().min(1), z.strictObject(bodyShape(writtenStep))]).optional();
     },
   })
@@ -179,7 +194,11 @@ export const workflowSchema = z
 export const writtenBodySchema = z.strictObject(bodyShape(writtenStep));
 export const writtenWorkflowSchema = z.strictObject({ ...head, ...bodyShape(writtenStep) });
 
-export type WorkflowInput = z.input<typeof writtenWorkflowSchema>;
+export interface WorkflowInput extends BodyWritten {
+  readonly name: string;
+  readonly project?: string | undefined;
+  readonly queue?: string | undefined;
+}
 export type SentWorkflow = z.output<typeof workflowSchema>;
 
 const timeMs = z.number().int().describe('milliseconds since 1970, UTC');

@@ -18,6 +18,7 @@ import {
   printJson,
   table,
 } from '../output.ts';
+import { readYamlText } from '../submit/yaml-file.ts';
 
 function readRunId(text: string): string {
   const runId = parseRunId(text);
@@ -182,7 +183,10 @@ async function graph(what: string, options: GraphOptions): Promise<void> {
   }
   if (options.svg === undefined) {
     const rails = railsOf(body);
-    answer(options, body, () => rails.map(({ name, rail }) => `${rail} ${name}`).join('\n'));
+    const width = Math.max(...rails.map(({ rail }) => rail.length));
+    answer(options, body, () =>
+      rails.map(({ name, rail }) => `${rail.padEnd(width)} ${name}`).join('\n'),
+    );
     return;
   }
   const svg = drawSvg(body, statuses);
@@ -200,6 +204,35 @@ async function results(
   const { files } = await client.runFiles(readRunId(text), from === undefined ? {} : { from });
   const written = await fetchRunFiles(client, files, output);
   answer(options, { files: written }, () => `${plural(written.length, 'file')} in ${output}`);
+}
+
+interface ImportOptions extends JsonOption {
+  readonly wfformat: string;
+  readonly timeScale: number;
+  readonly sizeScale: number;
+}
+
+async function importFile(options: ImportOptions): Promise<void> {
+  const { importWfFormat } = await import('../workflow/wfformat.ts');
+  const { stringify } = await import('yaml');
+  const { wfformat: file, timeScale: time, sizeScale: size } = options;
+  const workflow = importWfFormat(file, readYamlText(file), { time, size });
+  answer(options, workflow, () => stringify(workflow, { lineWidth: 0 }).trimEnd());
+}
+
+function addImport(workflow: Command): void {
+  addCommand(workflow, {
+    usage: 'import',
+    description: 'a recorded execution as a workflow that waits as long and writes as much',
+    examples: [
+      'majorana workflow import --wfformat montage.json --time-scale 0.01 > montage.yaml',
+      'majorana workflow run montage.yaml',
+    ],
+  })
+    .requiredOption('--wfformat <file>', 'a WfFormat file (WfCommons, 1.5)')
+    .option('--time-scale <number>', 'of measured run times', numberIn(0, 1000, false), 1)
+    .option('--size-scale <number>', 'of sizes of files', numberIn(0, 1000, false), 1)
+    .action(importFile);
 }
 
 function addRuns(workflow: Command): void {
@@ -293,4 +326,5 @@ export function addWorkflowCommands(program: Command): void {
   const workflow = program.command('workflow').description('steps bound by files and values');
   addRuns(workflow);
   addReads(workflow);
+  addImport(workflow);
 }
