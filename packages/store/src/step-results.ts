@@ -175,22 +175,48 @@ export class StepResults {
     ]);
   }
 
+  /**
+   * Statements that join all elements with all tasks. Fresh tables have no statistics, and without
+   * them PostgreSQL looked through all tasks for each element: 65 s for 20,000, and not 1 s.
+   */
+  async #inBulk<R>(act: (client: pg.PoolClient) => Promise<R>): Promise<R> {
+    const client = await this.#pool.connect();
+    try {
+      await client.query('begin');
+      await client.query('set local enable_nestloop = off');
+      const answer = await act(client);
+      await client.query('commit');
+      client.release();
+      return answer;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
   /** Makes results of what an instance's ended job has stored; the first of a key stays. */
   async harvest(instance: InstanceRecord, project: string, nowMs: number): Promise<void> {
-    await this.#pool.query(
-      `insert into step_result (project, key, step_name, outputs, instance_id, position,
-         created_at_ms, used_at_ms)
-       select distinct on (e.key) $3, e.key, $4, coalesce((
-           select json_agg(json_build_object('path', a.path, 'object', a.object, 'sizeBytes', a.size_bytes)
-             order by a.path)
-           from artifact a where a.job_id = t.job_id and a.position = t.position
-             and a.attempt_number = t.attempt_number and a.role = 'output'), '[]'),
-         $1, e.position, $5, $5
-       from workflow_element e join task t on t.job_id = $2 and t.position = e.job_position
-       where e.instance_id = $1 and t.state = 'succeeded'
-       order by e.key, e.position
-       on conflict (project, key) do nothing`,
-      [instance.instanceId, instance.jobId, project, instance.stepName, nowMs],
+    const { instanceId, jobId, stepName } = instance;
+    await this.#inBulk((client) =>
+      client.query(
+        `with stored as (
+           select position, attempt_number,
+             json_agg(json_build_object('path', path, 'object', object, 'sizeBytes', size_bytes)
+               order by path) as outputs
+           from artifact where job_id = $2 and role = 'output' group by position, attempt_number)
+         insert into step_result (project, key, step_name, outputs, instance_id, position,
+           created_at_ms, used_at_ms)
+         select distinct on (e.key) $3, e.key, $4, coalesce(stored.outputs, '[]'), $1, e.position,
+           $5::bigint, $5::bigint
+         from workflow_element e
+           join task t on t.job_id = $2 and t.position = e.job_position
+           left join stored on stored.position = t.position
+             and stored.attempt_number = t.attempt_number
+         where e.instance_id = $1 and t.state = 'succeeded'
+         order by e.key, e.position
+         on conflict (project, key) do nothing`,
+        [instanceId, jobId, project, stepName, nowMs],
+      ),
     );
   }
 
@@ -200,18 +226,17 @@ export class StepResults {
     project: string,
   ): Promise<{ failedCount: number; failed: FailedElement[] }> {
     const { instanceId, jobId } = instance;
-    const without = `from workflow_element e left join task t on t.job_id = $3 and t.position = e.job_position
-      where e.instance_id = $1 and e.job_position is not null and not exists (
-        select from step_result r where r.project = $2 and r.key = e.key)`;
-    const counted = await this.#rows<{ count: number }>(`select count(*) ${without}`, [
-      instanceId,
-      project,
-      jobId,
-    ]);
-    const rows = await this.#rows<ElementRecord & { reason: string | null }>(
-      `select e.position, e.fields, e.job_position as "jobPosition", t.reason ${without}
-       order by e.position limit ${NAMED_MAX}`,
-      [instanceId, project, jobId],
+    const { rows } = await this.#inBulk((client) =>
+      client.query<ElementRecord & { reason: string | null; count: number }>(
+        `select e.position, e.fields, e.job_position as "jobPosition", t.reason,
+           count(*) over () as count
+         from workflow_element e
+           left join task t on t.job_id = $3 and t.position = e.job_position
+           left join step_result r on r.project = $2 and r.key = e.key
+         where e.instance_id = $1 and e.job_position is not null and r.key is null
+         order by e.position limit ${NAMED_MAX}`,
+        [instanceId, project, jobId],
+      ),
     );
     const failed = rows.map(({ position, fields, jobPosition, reason }) => ({
       position,
@@ -219,7 +244,7 @@ export class StepResults {
       taskId: formatTaskId({ jobId: jobId ?? 0, taskIndex: jobPosition ?? 0 }),
       reason: reason ?? 'cancelled before it began',
     }));
-    return { failedCount: counted[0]!.count, failed };
+    return { failedCount: rows[0]?.count ?? 0, failed };
   }
 
   /** What the elements of an instance have stored, in their order. */

@@ -1,12 +1,26 @@
 import type { StepExplanation } from '@majorana/protocol';
 
 const VALUE_LENGTH_MAX = 70;
+const CONTEXT_LENGTH = 25;
 
-const short = (value: string | null): string => {
+const short = (value: string | null, from = 0): string => {
   if (value === null) return '(none)';
   if (/^[0-9a-f]{64}$/.test(value)) return value.slice(0, 12);
-  return value.length > VALUE_LENGTH_MAX ? `${value.slice(0, VALUE_LENGTH_MAX)}…` : value;
+  if (value.length <= VALUE_LENGTH_MAX) return value;
+  const begin = from > 0 ? '…' : '';
+  const end = value.length > from + VALUE_LENGTH_MAX ? '…' : '';
+  return `${begin}${value.slice(from, from + VALUE_LENGTH_MAX)}${end}`;
 };
+
+/** Two long texts are shown from shortly before the place where they part. */
+function change(before: string | null, now: string | null): string {
+  let same = 0;
+  while (before !== null && now !== null && same < before.length && before[same] === now[same]) {
+    same += 1;
+  }
+  const from = Math.max(0, same - CONTEXT_LENGTH);
+  return `${short(before, from)} -> ${short(now, from)}`;
+}
 
 type Element = StepExplanation['elements'][number];
 
@@ -17,9 +31,7 @@ function elementLines(element: Element, indent: string): string[] {
   if (differences.length === 0) return [`${indent}run: as ${nearest}, which had not ended yet`];
   return [
     `${indent}run: unlike ${nearest}`,
-    ...differences.map(
-      ({ part, before, now }) => `${indent}  ${part}: ${short(before)} -> ${short(now)}`,
-    ),
+    ...differences.map(({ part, before, now }) => `${indent}  ${part}: ${change(before, now)}`),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
 import type { Located, TaskFields, TaskStep, Template } from '@majorana/core';
 import {
   bindPlaceholders,
@@ -74,7 +75,7 @@ async function layIn(
   const add = (path: string, below: string, object: string): void => {
     const isOwn = findUnknownPlaceholders(path, NO_FIELDS).length > 0;
     if (isOwn) elementInputs.push({ path: path + below.replaceAll(/[{}]/g, '$&$&'), object });
-    else inputs.push({ path: fillPlaceholders(path, {}) + below, object });
+    else inputs.push({ path: posix.normalize(fillPlaceholders(path, {}) + below), object });
   };
   for (const input of step.inputs) {
     const path = bind(input.path);

@@ -1,0 +1,130 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { WorkflowBuilder } from '@majorana/client';
+import type { WorkflowBody } from '@majorana/core';
+import { workflowSchema } from '@majorana/protocol';
+import { afterAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { railsOf } from './picture.ts';
+import { drawSvg } from './svg.ts';
+import { importWfFormat } from './wfformat.ts';
+import { readWorkflow } from './workflow-file.ts';
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'majorana-flows-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+function write(name: string, text: string): string {
+  const file = path.join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+test('what is built in TypeScript is what is written in YAML', async () => {
+  const builder = new WorkflowBuilder('both');
+  const count = builder.value('count', '3');
+  const seed = builder.file('seed');
+  const list = builder.step('list', {
+    argv: ['seq', count],
+    inputs: [{ path: 'seed', from: seed }],
+    outputs: ['l.txt'],
+  });
+  const work = builder.step('work', {
+    argv: ['work', '{line}'],
+    each: { kind: 'lines', from: list.file('l.txt') },
+    outputs: ['o.txt'],
+  });
+  builder.output('all', work.all);
+  const yaml = `
+name: both
+inputs: { count: { default: '3' }, seed: { kind: file } }
+steps:
+  list: { argv: [seq, '{count}'], inputs: [{ path: seed, from: seed }], outputs: [l.txt] }
+  work: { argv: [work, '{line}'], each: { kind: lines, from: list/l.txt }, outputs: [o.txt] }
+outputs: { all: work }
+`;
+  expect(await readWorkflow(write('both.yaml', yaml))).toEqual(
+    workflowSchema.parse(builder.build()),
+  );
+});
+
+const complaint = async (file: string): Promise<string> =>
+  readWorkflow(file).then(
+    () => 'none',
+    (error: Error) => error.message.replaceAll(`${folder}/`, ''),
+  );
+
+test('mistakes are told with line and column, each in the file where it stands', async () => {
+  const missing = write(
+    'missing.yaml',
+    'name: a\nsteps:\n  x: { argv: [a], argw: [b] }\n  y: {}\n',
+  );
+  expect(await complaint(missing)).toBe(
+    'missing.yaml:3:19: steps.x.argw: "argw" is not known here\n' +
+      'missing.yaml:4:6: steps.y: a step has either "argv" or "workflow"',
+  );
+  write('inner.yaml', 'steps:\n  x:\n    argv: ["{nobody}"]\n');
+  const outer = write('outer.yaml', 'name: a\nsteps:\n  sub: { workflow: inner.yaml }\n');
+  expect(await complaint(outer)).toMatch(/^inner.yaml:3:12: steps.x.argv.0: \{nobody\}/);
+  const self = write('self.yaml', 'steps:\n  x: { workflow: self.yaml }\n');
+  const around = write('around.yaml', 'name: a\nsteps:\n  x: { workflow: self.yaml }\n');
+  expect(await complaint(around)).toBe(`${self.replace(`${folder}/`, '')}: is nested in itself`);
+  const broken = write('broken.yaml', 'name: [\n');
+  expect(await complaint(broken)).toMatch(/^broken.yaml:2:1: /);
+  const module = write(
+    'bad.ts',
+    'export const workflow = { name: "a", steps: { x: { argv: 3 } } };',
+  );
+  expect(await complaint(module)).toContain('bad.ts: steps.x.argv: Invalid input');
+});
+
+/** In the manner of WfFormat 1.5, made up. */
+const recorded = {
+  name: 'a diamond',
+  schemaVersion: '1.5',
+  workflow: {
+    specification: {
+      tasks: [
+        { id: 'top 1', parents: [], inputFiles: ['in*.dat'], outputFiles: ['a', 'b'] },
+        { id: 'left', parents: ['top 1'], inputFiles: ['a'], outputFiles: ['/abs/l'] },
+        { id: 'right', parents: ['top 1'], inputFiles: ['b', 'b'], outputFiles: ['r'] },
+        { id: 'end', parents: ['left', 'right'], inputFiles: ['/abs/l', 'r'], outputFiles: ['r'] },
+      ],
+      files: [{ id: 'a', sizeInBytes: 2000 }],
+    },
+    execution: { tasks: [{ id: 'left', runtimeInSeconds: 3.5 }] },
+  },
+};
+
+test('a recorded execution becomes a workflow of the same shape, to a scale', async () => {
+  const text = JSON.stringify(recorded);
+  const imported = importWfFormat('d.json', text, { time: 0.1, size: 0.01 });
+  const read = await readWorkflow(write('imported.yaml', stringify(imported)));
+  expect(Object.keys(read.steps)).toEqual(['given_files', 'top_1', 'left', 'right', 'end']);
+  expect(imported.steps['top_1']!.argv!.slice(3)).toEqual(['top_1', '0', 'a=20', 'b=0']);
+  expect(imported.steps['top_1']!.inputs).toEqual([
+    { path: 'in_.dat', from: 'given_files/in_.dat' },
+  ]);
+  expect(imported.steps['left']!.argv!.slice(3)).toEqual(['left', '0.35', 'abs/l=0']);
+  // The second maker of a file gets it from the first.
+  expect(imported.steps['end']!.inputs).toContainEqual({ path: 'r', from: 'right/r' });
+  expect(() => importWfFormat('d.json', '{"workflow": {}}', { time: 1, size: 1 })).toThrow(
+    'd.json: workflow.specification',
+  );
+});
+
+test('the graph is drawn with rails in the terminal, and as a picture', () => {
+  const body = workflowSchema.parse(
+    importWfFormat('d.json', JSON.stringify(recorded), { time: 1, size: 1 }),
+  ) as unknown as WorkflowBody;
+  expect(railsOf(body).map(({ rail, name }) => `${rail} ${name}`)).toEqual([
+    '● given_files',
+    '╰─● top_1',
+    '  ├─● left',
+    '  ╰─┼─● right',
+    '    ╰─┴─● end',
+  ]);
+  const svg = drawSvg(body, new Map([['left', 'failed']]));
+  expect(svg.match(/<rect /g)).toHaveLength(5);
+  expect(svg.match(/marker-end/g)).toHaveLength(5);
+  expect(svg).toContain('<title>left: failed</title>');
+});
