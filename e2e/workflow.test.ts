@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { kill, Product, until } from './product.ts';
 
@@ -125,7 +126,8 @@ test('a server that is killed again and again makes the same result with the sam
   await until(
     'the end under kills',
     async () => {
-      kill(product.processes('control-plane'));
+      // The supervisor waits longer each time: after some kills it is left in peace.
+      if (killed < 5) kill(product.processes('control-plane'));
       killed += 1;
       const shown = await until('an answer', async () => {
         const { code, stdout } = await product.run('workflow', 'show', disturbed, '--json');
@@ -204,4 +206,24 @@ test('a workflow in TypeScript, with a nested one in a file of its own, is drawn
   expect(await resultOf(id)).toBe('NESTED\n');
   const svg = await product.ok('workflow', 'graph', id, '--svg', '-');
   expect(svg).toContain('<title>loud.up: succeeded</title>');
+});
+
+test('the example searches in rounds until nothing is new, and its ranking is there', async () => {
+  const examples = fileURLToPath(new URL('../examples/', import.meta.url));
+  const id = await product.ok(
+    'workflow',
+    'run',
+    path.join(examples, 'workflow', 'conformers.yaml'),
+    '--input',
+    `molecules=${examples}conformers/molecules/urea.cjson`,
+    '--input',
+    `modules=${path.join(examples, '..', 'node_modules')}`,
+    '--detach',
+  );
+  const shown = await product.ok('workflow', 'watch', id, '--quiet');
+  expect(shown).toContain('[2] merge');
+  const out = path.join(folder, 'conformers');
+  await product.ok('workflow', 'results', id, '-o', out);
+  const [, row] = linesOf(path.join(out, 'ranking', 'ranking.csv'));
+  expect(row).toMatch(/^urea,2,/);
 });

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import type { Scope, Source, StepFile, TaskFields } from '@majorana/core';
 import {
@@ -10,6 +9,7 @@ import {
   valueNames,
 } from '@majorana/core';
 import type { ObjectStore } from '@majorana/objects';
+import { ObjectDamagedError, ObjectMissingError } from '@majorana/objects';
 import type { RoundRecord, RunRecord, StepResults } from '@majorana/store';
 
 /** What a condition or a value may read of a file. */
@@ -27,6 +27,12 @@ export interface FoundFiles {
   /** Several may be there, and keep their own names. */
   readonly isFolder: boolean;
   readonly wasSkipped: boolean;
+}
+
+/** An object that is gone or damaged does not come back by waiting. */
+function refuseLost(error: Error): never {
+  const isLost = error instanceof ObjectMissingError || error instanceof ObjectDamagedError;
+  throw isLost ? new RefusedError(error.message) : error;
 }
 
 const matches = (file: string | undefined, path: string): boolean =>
@@ -97,11 +103,12 @@ export class Sources {
     const texts: string[] = [];
     let left = bytesMax;
     for (const { object, path } of files) {
-      const { sizeBytes } = await this.#objects.stat(object);
+      const { sizeBytes } = await this.#objects.stat(object).catch(refuseLost);
       left -= sizeBytes;
       if (left < 0) throw new RefusedError(`${reference}: ${path} is more than ${bytesMax} bytes`);
-      const stream: Readable = await this.#objects.read(object);
-      const text = await readAll(stream);
+      const text = await this.#objects.read(object).then(readAll).catch(refuseLost);
+      // Neither PostgreSQL's text nor an argument holds one.
+      if (text.includes('\0')) throw new RefusedError(`${reference}: ${path} is no text`);
       texts.push(text === '' || text.endsWith('\n') ? text : `${text}\n`);
     }
     return texts.join('');

@@ -3,6 +3,7 @@ import { advance, isFinalRun } from '@majorana/core';
 import type { RoundRecord, WorkflowRuns } from '@majorana/store';
 import { RoundChangedError } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
+import { UnavailableError } from '../engine/engine.ts';
 import type { CommandPorts, RoundAt } from './commands.ts';
 import { Commands } from './commands.ts';
 
@@ -40,6 +41,8 @@ export class WorkflowLoop {
   readonly #open = new Map<number, OpenRun>();
   readonly #runByJob = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
+  /** Not before this process is the one engine: a standby must not act. */
+  #isStarted = false;
   #isStopped = false;
 
   constructor(ports: LoopPorts) {
@@ -47,6 +50,7 @@ export class WorkflowLoop {
   }
 
   async start(): Promise<void> {
+    this.#isStarted = true;
     await this.#wakeAll();
     this.#timer = setInterval(() => {
       this.#wakeAll().catch((error: Error) => this.#tell(error, 'open runs cannot be read'));
@@ -72,6 +76,7 @@ export class WorkflowLoop {
   }
 
   wake(runId: number): void {
+    if (!this.#isStarted) return;
     const run = this.#openRun(runId);
     run.isWoken = true;
     if (!run.isDriving && !this.#isStopped) void this.#drive(runId, run);
@@ -79,6 +84,9 @@ export class WorkflowLoop {
 
   /** Durable when it resolves. */
   cancel(runId: number): Promise<void> {
+    if (!this.#isStarted) {
+      return Promise.reject(new UnavailableError('this server is not the one engine; ask again'));
+    }
     return new Promise((resolve, reject) => {
       this.#openRun(runId).letters.push({ fact: { kind: 'cancel_requested' }, resolve, reject });
       this.wake(runId);

@@ -554,3 +554,33 @@ test('a repeated request is the first run, and an open run cannot be resumed', a
   expect(refused).toMatchObject({ status: 409, body: { title: 'run_is_open' } });
   await play(id, fanProgram());
 });
+
+test('a value comes from a small file; what is no text is refused, and a lost file too', async () => {
+  const flow = (name: string): WorkflowInput => ({
+    name,
+    steps: {
+      best: { argv: ['best', name], outputs: ['b.txt'] },
+      use: { argv: ['use', '{b}', '{index}/{task_count}'], values: { b: 'best/b.txt' } },
+    },
+  });
+  const made = (text: string) => (): Made => ({ files: { 'b.txt': text } });
+  const good = await submit(flow('good'));
+  expect(await play(good, made('{42}\n'))).toEqual(['best good', 'use {42} 0/1']);
+  const binary = await submit(flow('binary'));
+  await play(binary, made('a\0b'));
+  expect((await lastSteps(binary))[1]!.reason).toBe('best/b.txt: b.txt is no text');
+  const lost = await submit(flow('lost'));
+  await play(lost, made('soon gone'));
+  await server.objects.remove(await putText('soon gone'), Date.now() + 1000);
+  await server.call('POST', `/runs/${lost}/resume`);
+  await play(lost, made('soon gone'));
+  expect((await lastSteps(lost))[1]).toMatchObject({ status: 'failed' });
+});
+
+test('a fan-out over nothing has succeeded, and its gather gets nothing', async () => {
+  const id = await submit(fanOut({}, 'none'), { values: { count: '0' } });
+  const ran = await play(id, ([program]) => ({
+    files: program === 'list' ? { 'lines.txt': '\n' } : { 'sum.txt': '' },
+  }));
+  expect(ran).toEqual(['list 0', 'gather']);
+});
