@@ -132,7 +132,7 @@ export function errorCodesInCode(): Set<string> {
   const texts = readFiles('packages/control-plane/src/**/*.ts').filter(
     ({ path: file }) => !isTest(file),
   );
-  const patterns = [/ProblemError\(\s*[\w.]+,\s*'(\w+)'/g, /\[\d{3}, '(\w+)'\]/g];
+  const patterns = [/ProblemError\(\s*[\w.]+,\s*'(\w+)'/g, /\[\d{3}, '(\w+)'[\],]/g];
   return new Set(
     texts.flatMap(({ text }) =>
       patterns.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]!)),

@@ -11,9 +11,15 @@ const SHORT_PATIENCE_MS = 3000;
 const LONG_PATIENCE_MS = 5 * 60_000;
 const NOTE_EVERY_MS = 30_000;
 
-function readToken(data: string): string {
+const isHere = (url: string): boolean =>
+  ['127.0.0.1', 'localhost', '[::1]'].includes(URL.parse(url)?.hostname ?? '');
+
+function readToken(data: string, url: string): string {
   const token = process.env['MAJORANA_TOKEN'];
   if (token !== undefined) return token;
+  // This machine's own token is an administrator's: it is shown to nobody else.
+  if (!isHere(url))
+    throw new CliError(`MAJORANA_URL names ${url}: set MAJORANA_TOKEN too`, EXIT.refused);
   const file = path.join(data, 'token');
   try {
     return readFileSync(file, 'utf8').trim();
@@ -35,7 +41,7 @@ function openClient(data: string, options: ClientOptions): Client {
     );
   }
   const urlNow = (): string | undefined => remote ?? readRunning(data)?.url;
-  return new Client(url, readToken(data), { urlNow, ...options });
+  return new Client(url, readToken(data, url), { urlNow, ...options });
 }
 
 /** The client of the server that runs here, or of `MAJORANA_URL` with `MAJORANA_TOKEN`. */

@@ -41,23 +41,28 @@ function tell(error: Error): ToldError {
   return { code, exitCode, message, issues };
 }
 
+function asksForJson(words: readonly string[]): boolean {
+  const separator = words.indexOf('--');
+  return (separator < 0 ? words : words.slice(0, separator)).includes('--json');
+}
+const isJson = asksForJson(process.argv.slice(2));
+
 /** For a program that asked for JSON the error is JSON too, on stderr. */
 function report(error: Error): void {
   const told = tell(error);
   process.exitCode = told.exitCode;
-  const words = process.argv.slice(2);
-  const separator = words.indexOf('--');
-  const isJson = (separator < 0 ? words : words.slice(0, separator)).includes('--json');
-  // Commander has written its own message, and help is no error.
-  if (error instanceof CommanderError) return;
-  note(isJson ? JSON.stringify({ error: told }) : `majorana: ${told.message}`);
+  if (told.exitCode === EXIT.ok) return;
+  if (isJson) note(JSON.stringify({ error: told }));
+  else if (told.exitCode === EXIT.fault) note(`majorana: ${error.stack ?? told.message}`);
+  // Commander has written its own message.
+  else if (!(error instanceof CommanderError)) note(`majorana: ${told.message}`);
 }
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', () => process.exit(EXIT.ok));
 
 try {
-  await buildProgram().parseAsync();
+  await buildProgram({ isQuiet: isJson }).parseAsync();
 } catch (error) {
   report(error as Error);
 }

@@ -16,9 +16,13 @@ function inheritSettings(command: Command): void {
   }
 }
 
-/** The whole tree of commands. What a command needs to act is loaded when it acts. */
-export function buildProgram(): Command {
+/**
+ * The whole tree of commands. What a command needs to act is loaded when it acts. `isQuiet`: what is
+ * wrong with the command line is thrown and not printed.
+ */
+export function buildProgram({ isQuiet = false } = {}): Command {
   const program = new Command('majorana')
+    .configureOutput(isQuiet ? { writeErr: () => undefined } : {})
     .description('Runs 1 to 1,000,000 calculations to completion, on this machine and beyond.')
     .version('0.1.0')
     .showHelpAfterError('(add --help for the options)')

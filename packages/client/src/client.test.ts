@@ -52,7 +52,7 @@ test('what may be repeated is repeated while the server is away, and the rest is
   expect(await client.job('job_1')).toEqual({ id: 'job_1' });
   expect(waits).toEqual([100, 200, 400]);
   count = 0;
-  await expect(client.cancelJob('job_1')).rejects.toMatchObject({ status: 503 });
+  await expect(client.retryJob('job_1', {})).rejects.toMatchObject({ status: 503 });
   expect(count).toBe(1);
   count = 0;
   await expect(client.submit({ argv: ['a'] })).rejects.toMatchObject({ status: 503 });

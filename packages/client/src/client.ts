@@ -97,7 +97,15 @@ export class Client {
     return this.#http.json(at('jobs', id), options);
   }
   cancelJob(id: string, options?: CallOptions): Promise<{ cancelled: number }> {
-    return this.#http.sendJson('POST', `${at('jobs', id)}/cancel`, {}, options);
+    return this.#http.sendJson(
+      'POST',
+      `${at('jobs', id)}/cancel`,
+      {},
+      {
+        ...options,
+        isRepeatable: true,
+      },
+    );
   }
   retryJob(id: string, which: RetryRequest, options?: CallOptions): Promise<{ retried: number }> {
     return this.#http.sendJson('POST', `${at('jobs', id)}/retry`, which, options);
@@ -135,7 +143,15 @@ export class Client {
     return this.#http.json(at('tasks', id), options);
   }
   cancelTask(id: string, options?: CallOptions): Promise<{ cancelled: number }> {
-    return this.#http.sendJson('POST', `${at('tasks', id)}/cancel`, {}, options);
+    return this.#http.sendJson(
+      'POST',
+      `${at('tasks', id)}/cancel`,
+      {},
+      {
+        ...options,
+        isRepeatable: true,
+      },
+    );
   }
   retryTask(id: string, options?: CallOptions): Promise<{ retried: number }> {
     return this.#http.sendJson('POST', `${at('tasks', id)}/retry`, {}, options);

@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { JsonOption } from '../command.ts';
 import { addCommand, collect, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
-import { dataFolder, readRunning } from '../local/data-folder.ts';
+import { dataFolder, makeDataFolder, readRunning } from '../local/data-folder.ts';
 import { livingParts } from '../local/parts-file.ts';
 import { isAlive, signalProcess } from '../local/process-identity.ts';
 import type { SupervisorOptions } from '../local/supervisor.ts';
@@ -24,15 +25,17 @@ export interface UpOptions extends JsonOption {
   readonly gpus?: number;
   readonly scratch?: string;
   readonly resource?: readonly string[];
+  readonly memoryLimits?: string;
   readonly keepDays?: number;
 }
 
 function supervisorOptions(options: UpOptions): SupervisorOptions {
-  const { port, cores, memory, gpus, scratch, resource = [], keepDays } = options;
+  const { port, cores, memory, gpus, scratch, resource = [], memoryLimits, keepDays } = options;
   if (cores !== undefined) parseCores('--cores', cores);
   return {
     port,
     keepDays,
+    memoryLimits,
     capacity: {
       cores,
       memoryBytes: memory === undefined ? undefined : parseBytes('--memory', memory),
@@ -45,8 +48,16 @@ function supervisorOptions(options: UpOptions): SupervisorOptions {
 
 /** The options as the words that say them again. */
 function upArguments(options: UpOptions): string[] {
-  const { port, cores, memory, gpus, scratch, resource = [], keepDays } = options;
-  const pairs = { port, cores, memory, gpus, scratch, 'keep-days': keepDays };
+  const { port, cores, memory, gpus, scratch, resource = [], memoryLimits, keepDays } = options;
+  const pairs = {
+    port,
+    cores,
+    memory,
+    gpus,
+    scratch,
+    'memory-limits': memoryLimits,
+    'keep-days': keepDays,
+  };
   return [
     ...Object.entries(pairs).flatMap(([name, value]) =>
       value === undefined ? [] : [`--${name}`, String(value)],
@@ -130,6 +141,7 @@ export async function stopRunning(data: string): Promise<boolean> {
 async function up(options: UpOptions): Promise<void> {
   const data = dataFolder();
   supervisorOptions(options);
+  makeDataFolder(data);
   const running = readRunning(data);
   if (running !== undefined) {
     throw new CliError(
@@ -211,10 +223,16 @@ export function addServiceCommands(program: Command): void {
     .option('--gpus <number>', 'GPUs the local agent hands out', numberIn(0, 10_000))
     .option('--scratch <size>', 'disk space the local agent hands out')
     .option('--resource <name=count>', 'any other countable resource it hands out', collect, [])
+    .addOption(
+      new Option(
+        '--memory-limits <how>',
+        'how tasks are held to their memory: groups of the kernel where it lets us, or sampling, for many very short tasks; default: groups',
+      ).choices(['groups', 'sampling']),
+    )
     .option(
       '--keep-days <number>',
       'forget ended jobs after so many days',
-      numberIn(0, 36_500, false),
+      numberIn(0.001, 36_500, false),
     )
     .action(up);
   addCommand(program, {

@@ -15,7 +15,7 @@ interface SubmitOptions extends SpecOptions, JsonOption {
 }
 
 const isJobFile = (words: readonly string[]): boolean =>
-  words.length === 1 && /\.ya?ml$/.test(words[0]!);
+  words.length === 1 && /(^-|\.ya?ml)$/.test(words[0]!);
 
 /** What belongs to the command and not to the job. */
 const COMMAND_OPTIONS = new Set(['json', 'wait', 'dryRun', 'quiet', 'idempotencyKey']);
@@ -122,7 +122,10 @@ export function addSubmitCommand(program: Command): void {
       'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
     ],
   })
-    .argument('<words...>', 'program and arguments after --, or one .yaml file')
+    .argument(
+      '<words...>',
+      'program and arguments after --, or one .yaml file, or - for standard input',
+    )
     .option('--name <name>', 'name of the job; default: the program')
     .option('--project <project>', 'project')
     .option('--queue <queue>', 'queue')

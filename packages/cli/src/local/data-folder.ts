@@ -12,9 +12,12 @@ export function dataFolder(): string {
       process.env['XDG_DATA_HOME'] ?? path.join(os.homedir(), '.local', 'share'),
       'majorana',
     );
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
   return path.resolve(folder);
 }
+
+/** Made by whoever starts the product there, not by whoever only asks whether it runs. */
+export const makeDataFolder = (folder: string): void =>
+  void mkdirSync(folder, { recursive: true, mode: 0o700 });
 
 /** Written by the supervisor once everything runs. */
 export interface RunningState {

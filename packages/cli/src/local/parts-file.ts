@@ -49,6 +49,6 @@ async function endPart(part: PartRecord): Promise<void> {
 export async function endOrphans(data: string): Promise<string[]> {
   const orphans = livingParts(data);
   for (const part of orphans.toReversed()) await endPart(part);
-  writeParts(data, []);
+  if (orphans.length > 0) writeParts(data, []);
   return orphans.map((part) => part.name);
 }

@@ -24,6 +24,8 @@ export interface SupervisorOptions {
   readonly port?: number | undefined;
   /** How long ended jobs are kept; the server's own default when absent. */
   readonly keepDays?: number | undefined;
+  /** How the local agent holds tasks to their memory; its own default when absent. */
+  readonly memoryLimits?: string | undefined;
   /** What the local agent hands out; what is absent it finds out. */
   readonly capacity: {
     readonly cores?: string | undefined;
@@ -90,6 +92,7 @@ export class Supervisor {
     this.#addNode('server', '@majorana/control-plane/main', server, environment);
     await this.#untilReady();
     const agent = ['--data', this.data, '--url', this.url, ...capacityArguments(options.capacity)];
+    if (options.memoryLimits !== undefined) agent.push('--memory-limits', options.memoryLimits);
     this.#addNode('agent', '@majorana/cluster-agent/main', agent, environment);
     await this.#untilAgent();
     const state = { supervisor: identify(process.pid), url: this.url };
