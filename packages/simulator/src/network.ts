@@ -3,7 +3,8 @@ import type { ServerProcess } from './server-process.ts';
 import type { World } from './world.ts';
 
 const HOP_MS_MEAN = 2;
-const LATE_MS_MAX = 90_000;
+/** How late a message may be. */
+export const LATE_MS_MAX = 90_000;
 /** A closed port answers at once; a connection to a machine that died is reset when it is noticed. */
 const RESET_MS_MEAN = 50;
 

@@ -70,7 +70,7 @@ export class Oracle {
   #onWrite(change: Change): void {
     for (const { sequence, jobId, position, ...step } of change.transitions) {
       const { fromState, toState, attemptNumber, reason } = step;
-      const text = `${sequence} position ${position} attempt ${attemptNumber} ${fromState} to ${toState}: ${reason}`;
+      const text = `${sequence} job_${jobId} position ${position} attempt ${attemptNumber} ${fromState} to ${toState}: ${reason}`;
       this.#trace.add('transition', jobId, text);
     }
     this.#records.check(change);

@@ -20,6 +20,9 @@ export interface ProgramPlan {
 export interface ProgramShape {
   readonly durationMsMin: number;
   readonly durationMsMax: number;
+  /** How many tasks of a hundred fail often, and how many always. */
+  readonly flakyPercent: number;
+  readonly brokenPercent: number;
 }
 
 const EXIT_CODES = [1, 2, 75, 137] as const;
@@ -38,8 +41,10 @@ export function planProgram(
   const taskId = lease.attemptId.slice(0, lease.attemptId.lastIndexOf('.'));
   const task = random.stream(`task/${taskId}`);
   const attempt = random.stream(`attempt/${lease.attemptId}`);
-  const character = task.next();
-  const failsOften = character < 0.1 ? 0.6 : character < 0.14 ? 1 : 0.02;
+  const character = task.next() * 100;
+  const isBroken = character < shape.brokenPercent;
+  const isFlaky = character < shape.brokenPercent + shape.flakyPercent;
+  const failsOften = isBroken ? 1 : isFlaky ? 0.6 : 0.02;
   const isHungry = task.chance(0.06);
   const requested = task.chance(0.5) ? 256 * MEBIBYTE : lease.resources.memoryBytes;
   const memoryBytes = isHungry

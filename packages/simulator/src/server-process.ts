@@ -1,5 +1,8 @@
 import { AgentGateway } from '@majorana/control-plane/api/agent-gateway';
 import { Engine, NotFoundError } from '@majorana/control-plane/engine/engine';
+import type { EngineListener } from '@majorana/control-plane/engine/engine';
+import { ENGINE_LIMITS } from '@majorana/control-plane/engine/limits';
+import type { EngineLimits } from '@majorana/control-plane/engine/limits';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
 import type { TaskState } from '@majorana/core';
@@ -15,6 +18,7 @@ const RESTART_MS_MEAN = 1000;
 export class ServerProcess {
   readonly #world: World;
   readonly #random: Random;
+  readonly #limits: EngineLimits;
   readonly outage = new StoreOutage();
   life: Life | undefined;
   #engine: Engine | undefined;
@@ -24,6 +28,7 @@ export class ServerProcess {
   constructor(world: World) {
     this.#world = world;
     this.#random = world.random.stream('server');
+    this.#limits = drawLimits(world.random.stream('limits'));
   }
 
   get isServing(): boolean {
@@ -45,7 +50,7 @@ export class ServerProcess {
       after: (delayMs: number, act: () => void) => life.after(delayMs, act),
     };
     let wake = (_agentIds: readonly string[]): void => undefined;
-    const engine = new Engine(store, clock, {
+    const listener: EngineListener = {
       onCommit: () => undefined,
       onJobs: () => undefined,
       onAgents: (agentIds) => wake(agentIds),
@@ -54,7 +59,8 @@ export class ServerProcess {
         // Whatever else makes it throw its memory away is a mistake of its own.
         if (!error.message.startsWith('simulated')) oracle.fail('engine', '', String(error.stack));
       },
-    });
+    };
+    const engine = new Engine(store, clock, listener, this.#limits);
     const gateway = new AgentGateway(engine, clock);
     wake = (agentIds) => gateway.wake(agentIds);
     engine.start().then(
@@ -135,6 +141,18 @@ export class ServerProcess {
     if (this.#engine === undefined) throw new Error('the server is not ready');
     return this.#engine;
   }
+}
+
+/** In every other seed the limits are so small that each is met all the time. */
+function drawLimits(random: Random): EngineLimits {
+  if (random.chance(0.5)) return ENGINE_LIMITS;
+  return {
+    queuedWindowMax: random.int(2, 12),
+    readyPerJobMax: random.int(2, 8),
+    leasesPerTurnMax: random.int(1, 6),
+    leasesPerAnswerMax: random.int(1, 6),
+    bulkRowsMax: random.int(2, 12),
+  };
 }
 
 /** Said once and for all: asking again gets the same answer. */

@@ -60,6 +60,8 @@ interface Scale {
   /** Submissions are spread over this time. */
   readonly spanMs: number;
   readonly programs: ProgramShape;
+  /** How much users interfere: cancels and retries for each job. */
+  readonly zeal: number;
 }
 
 /** Crowded and idle, large and small: what hides in one shows in another. */
@@ -75,7 +77,13 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
     agentCount: options.agentCount ?? agentCount,
     jobTasksMax: Math.ceil(tasks / jobsAtLeast),
     spanMs,
-    programs: { durationMsMin: durationMsMax / 200, durationMsMax },
+    programs: {
+      durationMsMin: durationMsMax / 200,
+      durationMsMax,
+      flakyPercent: random.spread(1, 40),
+      brokenPercent: random.spread(1, 30),
+    },
+    zeal: random.spread(0.5, 6),
   };
 }
 

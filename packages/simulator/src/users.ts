@@ -1,5 +1,5 @@
 import type { QueueSettings } from '@majorana/protocol';
-import { Link } from './network.ts';
+import { LATE_MS_MAX, Link } from './network.ts';
 import type { Answer, Network } from './network.ts';
 import type { Random } from './random.ts';
 import type { ServerProcess } from './server-process.ts';
@@ -62,6 +62,8 @@ export class Users {
             ...(random.chance(0.4) ? { parallelMax: random.int(0, 20) } : {}),
           });
         }
+        // A setting that is still on its way must not be the last to arrive.
+        await this.#sleep(Math.max(0, untilMs - this.#world.time.nowMs) + LATE_MS_MAX);
         await this.#setQueue(name, { weight: 1, isPaused: false });
       });
     }

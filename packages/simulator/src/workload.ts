@@ -41,6 +41,8 @@ export interface WorkloadShape {
   readonly largest: Resources;
   /** No more tasks than this in one job. */
   readonly jobTasksMax: number;
+  /** Cancels and retries for each job, about. */
+  readonly zeal: number;
 }
 
 type MemorySize = Pick<Resources, 'memoryBytes'>;
@@ -84,16 +86,21 @@ function drawRetry(random: Random, largest: Resources, memoryBytes: number): Job
   };
 }
 
-function drawOperations(random: Random, taskCount: number, spanMs: number): PlannedOperation[] {
+function drawOperations(
+  random: Random,
+  taskCount: number,
+  { spanMs, zeal }: WorkloadShape,
+): PlannedOperation[] {
   const operations: PlannedOperation[] = [];
   const delayMs = (): number => random.spread(1, spanMs / 2);
-  for (let round = 0; round < 3; round += 1) {
+  const rounds = Math.floor(random.exponential(zeal));
+  for (let round = 0; round < rounds; round += 1) {
     const draw = random.next();
-    if (draw < 0.06) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
-    else if (draw < 0.25) {
+    if (draw < 0.2) operations.push({ kind: 'cancel_job', delayMs: delayMs() });
+    else if (draw < 0.5) {
       const position = random.int(0, taskCount - 1);
       operations.push({ kind: 'cancel_task', position, delayMs: delayMs() });
-    } else if (draw < 0.4) {
+    } else {
       const states = random.pick([
         ['failed'],
         ['failed', 'cancelled'],
@@ -200,7 +207,7 @@ function planJob(
     after,
     submitAtMs: random.between(0, shape.spanMs),
     isSubmittedTwice: hasKey && random.chance(0.3),
-    operations: drawOperations(random, taskCount, shape.spanMs),
+    operations: drawOperations(random, taskCount, shape),
     spec: (jobIds) =>
       storedJobSpecSchema.parse({
         ...input,

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
@@ -60,9 +61,17 @@ function toProblem(error: Error & { statusCode?: number; code?: string }): Probl
   return new ProblemError(500, 'internal', 'an internal error; the server log has it');
 }
 
+const document = ({ status, code, issues, message }: ProblemError): object => ({
+  type: `urn:majorana:${code}`,
+  title: code,
+  status,
+  detail: message,
+  issues,
+});
+
 export function sendProblem(reply: FastifyReply, error: Error): FastifyReply {
   const problem = invalidInput(error) ?? toProblem(error);
-  const { status, code, issues, message } = problem;
+  const { status } = problem;
   if (status >= 500) reply.log.error({ error: error.stack }, error.message);
   if (status === 503) void reply.header('retry-after', '1');
   // Not through the route's serializer: it knows the answer's schema, not the problem's.
@@ -70,28 +79,20 @@ export function sendProblem(reply: FastifyReply, error: Error): FastifyReply {
     .code(status)
     .type('application/problem+json')
     .serializer((value: unknown) => JSON.stringify(value))
-    .send({ type: `urn:majorana:${code}`, title: code, status, detail: message, issues });
+    .send(document(problem));
 }
 
 /** What Node's own parser refuses never becomes a request: the answer is written to the socket. */
 export function sendRawProblem(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-  const [status, title, phrase] = isTooLarge
-    ? [431, 'headers_too_large', 'Request Header Fields Too Large']
-    : [400, 'bad_request', 'Bad Request'];
-  const detail = isTooLarge
-    ? 'address and headers are more than 16 KiB'
-    : 'this is no HTTP request';
-  const body = JSON.stringify({
-    type: `urn:majorana:${title}`,
-    title,
-    status,
-    detail,
-    issues: [],
-  });
+  const problem =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new ProblemError(431, 'headers_too_large', 'address and headers are more than 16 KiB')
+      : new ProblemError(400, 'bad_request', 'this is no HTTP request');
+  const body = JSON.stringify(document(problem));
   socket.end(
-    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
+      `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
   );
 }

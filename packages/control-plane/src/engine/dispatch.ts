@@ -5,11 +5,6 @@ import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
 
-/** Leases one agent may get in one turn: bounds the transaction and the answer's size. */
-const LEASES_PER_TURN_MAX = 256;
-/** Queued rows of one job looked at in one turn. */
-const READY_PER_JOB_MAX = 1024;
-
 export const heldCount = (job: JobRecord): number =>
   job.counts.leased + job.counts.starting + job.counts.running;
 
@@ -28,7 +23,7 @@ function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<numbe
     if (list === undefined) byMemory.set(task.memoryBytes, [task]);
     else list.push(task);
     count += 1;
-    if (count >= READY_PER_JOB_MAX) break;
+    if (count >= state.limits.readyPerJobMax) break;
   }
   return byMemory;
 }
@@ -38,7 +33,7 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
   const ready = new Map<number, Map<number, TaskRecord[]>>();
   const groups: WaitingGroup[] = [];
   for (const job of state.jobs.values()) {
-    if (job.counts.queued === 0) continue;
+    if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
     const { priority, queue, resources } = job.spec;
@@ -143,7 +138,7 @@ export function dispatch(state: EngineState, nowMs: number): void {
     agentId,
     capacity,
     free,
-    slots: hasStale ? 0 : LEASES_PER_TURN_MAX,
+    slots: hasStale ? 0 : state.limits.leasesPerTurnMax,
   }));
   const { grants, refusals } = planDispatch(waiting.groups, agents, queueShares(state), nowMs);
   for (const grant of grants) {

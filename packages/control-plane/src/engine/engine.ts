@@ -21,6 +21,8 @@ import { dispatch } from './dispatch.ts';
 import { explain } from './explain.ts';
 import { taskIndexOf } from './indexes.ts';
 import { makeLease } from './lease.ts';
+import { ENGINE_LIMITS } from './limits.ts';
+import type { EngineLimits } from './limits.ts';
 import {
   attemptIdOf,
   endOrders,
@@ -33,7 +35,7 @@ import {
   settle,
   unconfirmedLeases,
 } from './reactor.ts';
-import { EngineState, QUEUED_WINDOW_MAX, taskKey, untouchedCount } from './state.ts';
+import { EngineState, taskKey, terminalCount, untouchedCount } from './state.ts';
 
 export interface EngineClock {
   nowMs(): number;
@@ -86,9 +88,7 @@ interface Errand {
 
 const TICK_MS = 1000;
 const RELOAD_DELAY_MS = 250;
-/** Rows moved at once: about half a second, in which agents wait. */
-const BULK_ROWS = 50_000;
-const LEASES_PER_ANSWER_MAX = 1024;
+const BY_USER = 'cancelled by a user';
 const QUIET: EngineListener = {
   onCommit: () => undefined,
   onJobs: () => undefined,
@@ -106,6 +106,7 @@ export class Engine {
   readonly #store: EngineStore;
   readonly #clock: EngineClock;
   readonly #listener: EngineListener;
+  readonly #limits: EngineLimits;
   #state: EngineState | undefined;
   #inputs: Input[] = [];
   #errands: Errand[] = [];
@@ -116,7 +117,13 @@ export class Engine {
   #loadedAtMs = 0;
   #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
 
-  constructor(store: EngineStore, clock: EngineClock, listener: EngineListener = QUIET) {
+  constructor(
+    store: EngineStore,
+    clock: EngineClock,
+    listener: EngineListener = QUIET,
+    limits: EngineLimits = ENGINE_LIMITS,
+  ) {
+    this.#limits = limits;
     this.#store = store;
     this.#clock = clock;
     this.#listener = listener;
@@ -201,26 +208,43 @@ export class Engine {
 
   async cancelJob(jobId: number): Promise<number> {
     await this.#mustExist(jobId);
-    const count = await this.#do((state, nowMs) => onCancelJob(state, jobId, nowMs));
-    const rest = await this.#moveRows({
-      jobId,
-      from: ['queued'],
-      to: 'cancelled',
-      because: 'cancelled by a user',
-    });
-    return count + rest;
+    const { count, thaw } = await this.#do((state, nowMs) => ({
+      thaw: state.freeze(jobId),
+      count: onCancelJob(state, jobId, nowMs),
+    }));
+    try {
+      const rest = await this.#moveRows({
+        jobId,
+        from: ['queued'],
+        to: 'cancelled',
+        because: BY_USER,
+      });
+      return count + rest;
+    } finally {
+      // In an errand, after which windows are filled again: a retry may have queued rows meanwhile.
+      await this.#between(async () => thaw()).catch(() => undefined);
+    }
   }
 
   async cancelTask(jobId: number, position: number): Promise<number> {
     await this.#mustExist(jobId);
-    const count = await this.#do((state, nowMs) => onCancelTask(state, jobId, position, nowMs));
-    if (count > 0) return count;
-    return this.#moveRows({
-      jobId,
-      from: ['queued'],
-      position,
-      to: 'cancelled',
-      because: 'cancelled by a user',
+    // Between turns: a row that memory lacks now must not come in before the store has moved it.
+    return this.#between(async (state, nowMs) => {
+      const count = onCancelTask(state, jobId, position, nowMs);
+      if (count === 0) {
+        const row = {
+          jobId,
+          position,
+          from: ['queued'],
+          to: 'cancelled',
+          because: BY_USER,
+        } as const;
+        return this.#bulk(state, () =>
+          this.#store.moveTasks({ ...row, nowMs, lastSequence: state.lastSequence, limit: 1 }),
+        );
+      }
+      await this.#write(state, nowMs);
+      return count;
     });
   }
 
@@ -279,7 +303,7 @@ export class Engine {
   async ordersFor(agentId: string): Promise<{ leases: Lease[]; endAttemptIds: string[] }> {
     const { state } = this;
     const endAttemptIds = endOrders(state, agentId);
-    const tasks = unconfirmedLeases(state, agentId).slice(0, LEASES_PER_ANSWER_MAX);
+    const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
     const leases = await Promise.all(tasks.map((task) => this.#makeLease(state, task)));
     return { leases, endAttemptIds };
   }
@@ -334,6 +358,7 @@ export class Engine {
 
   /** Moves rows that memory does not hold, a part at a time, turns in between. */
   async #moveRows(move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'limit'>): Promise<number> {
+    const { bulkRowsMax } = this.#limits;
     let total = 0;
     for (;;) {
       const count = await this.#between((state, nowMs) =>
@@ -342,12 +367,12 @@ export class Engine {
             ...move,
             nowMs,
             lastSequence: state.lastSequence,
-            limit: BULK_ROWS,
+            limit: bulkRowsMax,
           }),
         ),
       );
       total += count;
-      if (count < BULK_ROWS) return total;
+      if (count < bulkRowsMax) return total;
     }
   }
 
@@ -357,6 +382,8 @@ export class Engine {
     if (movedCount === 0) return 0;
     if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
     else if (job.endedAtMs === null) await this.#reopen(state, job);
+    // Only what is to be written is looked at for its end.
+    if (terminalCount(job.counts) === job.taskCount && state.jobs.has(job.jobId)) state.putJob(job);
     this.#listener.onJobs([job.jobId]);
     return movedCount;
   }
@@ -386,12 +413,14 @@ export class Engine {
 
   /** Reads queued rows of jobs whose window runs low while the store has more. */
   async #refill(state: EngineState): Promise<void> {
+    const { queuedWindowMax } = this.#limits;
     for (const job of state.jobs.values()) {
+      if (state.isFrozen(job.jobId)) continue;
       const inWindow = state.windows.get(job.jobId)?.size ?? 0;
       const untouched = job.untouchedState === 'queued' ? untouchedCount(job) : 0;
       const rows = job.counts.queued - untouched;
-      if (rows <= inWindow || inWindow > QUEUED_WINDOW_MAX / 2) continue;
-      state.addQueued(await this.#store.loadQueuedTasks(job.jobId, QUEUED_WINDOW_MAX));
+      if (rows <= inWindow || inWindow > queuedWindowMax / 2) continue;
+      state.addQueued(await this.#store.loadQueuedTasks(job.jobId, queuedWindowMax));
     }
   }
 
@@ -473,7 +502,8 @@ export class Engine {
   }
 
   async #load(): Promise<void> {
-    const state = new EngineState(await this.#store.load(QUEUED_WINDOW_MAX));
+    const hot = await this.#store.load(this.#limits.queuedWindowMax);
+    const state = new EngineState(hot, this.#limits);
     this.#state = state;
     this.#loadedAtMs = this.#clock.nowMs();
     this.#errands = [];

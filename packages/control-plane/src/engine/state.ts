@@ -10,6 +10,8 @@ import type {
   TaskRecord,
   TransitionRecord,
 } from '@majorana/store';
+import { ENGINE_LIMITS } from './limits.ts';
+import type { EngineLimits } from './limits.ts';
 
 export interface AgentState {
   readonly agentId: string;
@@ -31,9 +33,6 @@ export const untouchedCount = (job: JobRecord): number => job.taskCount - job.ro
 export const DEFAULT_QUEUE: Omit<QueueRecord, 'name'> = { weight: 1, isPaused: false };
 
 const NOTHING_HELD = { count: 0, resources: NO_RESOURCES };
-
-/** Queued tasks with a row that one job keeps in memory; the rest is read when these run low. */
-export const QUEUED_WINDOW_MAX = 4096;
 
 /**
  * The hot set: open jobs, their held tasks and a window of their queued ones, the held attempts,
@@ -70,6 +69,9 @@ export class EngineState {
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
   readonly waitReasons = new Map<number, Refusal>();
+  /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
+  readonly #frozen = new Map<number, number>();
+  readonly limits: EngineLimits;
   lastSequence: number;
   #unwritten = new Set<string>();
   #dirtyJobs = new Set<number>();
@@ -80,7 +82,8 @@ export class EngineState {
   #artifacts: ArtifactRecord[] = [];
   #closedJobs = new Map<number, JobRecord>();
 
-  constructor(hot: HotSet) {
+  constructor(hot: HotSet, limits: EngineLimits = ENGINE_LIMITS) {
+    this.limits = limits;
     this.lastSequence = hot.lastSequence;
     for (const queue of hot.queues) this.queues.set(queue.name, queue);
     for (const job of hot.upstreamJobs) this.endedUpstream.set(job.jobId, job);
@@ -138,7 +141,7 @@ export class EngineState {
     const held = this.heldByJob.get(task.jobId);
     if (task.state === 'queued') {
       held?.delete(task.position);
-      if ((window?.size ?? 0) >= QUEUED_WINDOW_MAX) {
+      if ((window?.size ?? 0) >= this.limits.queuedWindowMax) {
         this.tasks.delete(key);
         return;
       }
@@ -235,6 +238,20 @@ export class EngineState {
 
   hasRow(job: JobRecord, position: number): boolean {
     return position < job.nextPosition || (this.rowsAhead.get(job.jobId)?.has(position) ?? false);
+  }
+
+  /** None of the job's queued rows is read or leased until the answer is called. */
+  freeze(jobId: number): () => void {
+    this.#frozen.set(jobId, (this.#frozen.get(jobId) ?? 0) + 1);
+    return () => {
+      const left = this.#frozen.get(jobId)! - 1;
+      if (left > 0) this.#frozen.set(jobId, left);
+      else this.#frozen.delete(jobId);
+    };
+  }
+
+  isFrozen(jobId: number): boolean {
+    return this.#frozen.has(jobId);
   }
 
   /** Moves all tasks without a row at once. */
