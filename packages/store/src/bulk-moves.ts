@@ -11,7 +11,8 @@ const moveRows = `
       and ($4::text is null or reason = $4) and ($5::int is null or position = $5)
     order by position limit $6),
   moved as (
-    update task set state = $7, reason = $8, since_ms = $9, not_before_ms = 0, retry_count = 0,
+    update task set state = $7, reason = $8, since_ms = $9, not_before_ms = 0,
+      retry_count = case when $7 = 'queued' then 0 else retry_count end,
       agent_id = null, is_cancelling = false
     from chosen where task.job_id = $1 and task.position = chosen.position),
   written as (

@@ -662,6 +662,17 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
         ]);
       });
 
+      test('a cancel forgets no retries', async () => {
+        const { job, tasks } = await addRows(['queued']);
+        await store.commit(change({ tasks: [{ ...tasks[0]!, retryCount: 2, attemptNumber: 3 }] }));
+        await store.moveTasks(move(job.jobId, { from: ['queued'], to: 'cancelled' }));
+        expect((await database.readTasks(job.jobId))[0]).toMatchObject({
+          state: 'cancelled',
+          retryCount: 2,
+          attemptNumber: 3,
+        });
+      });
+
       test('tasks without a row are left alone', async () => {
         const jobId = await store.allocateJobId();
         const job = makeJob(jobId, 100, {

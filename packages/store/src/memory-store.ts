@@ -368,7 +368,8 @@ export class MemoryStore implements EngineStore {
       reason: move.because,
       sinceMs: move.nowMs,
       notBeforeMs: 0,
-      retryCount: 0,
+      // A user's retry counts anew; a cancel leaves the history as it is.
+      retryCount: move.to === 'queued' ? 0 : task.retryCount,
       agentId: null,
       isCancelling: false,
     }));
