@@ -90,8 +90,8 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
 
 function drawCapacity(random: Random, isLargest: boolean): Resources {
   return {
-    cpuMillis: isLargest ? 8000 : random.pick([2000, 4000, 8000]),
-    memoryBytes: (isLargest ? 16 : random.pick([2, 4, 16])) * GIBIBYTE,
+    cpuMillis: isLargest ? 4000 : random.pick([1000, 2000, 4000]),
+    memoryBytes: (isLargest ? 8 : random.pick([2, 4, 8])) * GIBIBYTE,
     scratchBytes: 8 * GIBIBYTE,
     shmBytes: 0,
     gpuCount: isLargest ? 2 : random.int(0, 1),
