@@ -17,6 +17,7 @@ import { RetentionLoop } from './retention-loop.ts';
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
 const EXIT_DATABASE_TOO_NEW = 57;
 const KEEP_DAYS_DEFAULT = 30;
+const STOP_PATIENCE_MS = 5000;
 
 const clock: EngineClock = {
   nowMs: () => Date.now(),
@@ -75,7 +76,9 @@ async function run(config: Config): Promise<void> {
   const access = new AccessStore(pool);
   const objects = new FolderObjects(path.join(config.data, 'objects'));
   const reads = new Reads(pool);
-  const context = { engine, gateway, events, store, reads, access, objects, pool };
+  let isServing = false;
+  const isReady = (): boolean => isServing && engine.isReady;
+  const context = { isReady, engine, gateway, events, store, reads, access, objects, pool };
   const app = await buildServer(context, metrics, log);
   // A standby listens too and answers 503 until it is the one engine.
   await app.listen({ host: '127.0.0.1', port: config.port });
@@ -83,12 +86,15 @@ async function run(config: Config): Promise<void> {
   let isStopping = false;
   process.once('SIGTERM', () => {
     isStopping = true;
+    const isStandby = !engine.isReady;
     retention.stop();
     engine.stop();
     gateway.stop();
-    // A standby waits for the lock without end; nothing of its own would be lost.
-    setTimeout(() => process.exit(0), 5000).unref();
-    void app.close().then(() => store[Symbol.asyncDispose]());
+    // A standby waits for the lock without end, and has nothing to lose.
+    const close = isStandby ? () => process.exit(0) : () => store[Symbol.asyncDispose]();
+    void app.close().then(close);
+    // Whatever still hangs has been answered, or is asked again.
+    setTimeout(() => process.exit(0), STOP_PATIENCE_MS).unref();
   });
   log.info('waiting to become the one engine');
   await engine.start().catch((error: Error) => {
@@ -96,6 +102,7 @@ async function run(config: Config): Promise<void> {
   });
   if (isStopping) return;
   await ensureToken(config.data, access);
+  isServing = true;
   log.info({ port: config.port }, 'this is the one engine');
   retention.start();
 }

@@ -75,7 +75,8 @@ export class TestServer implements AsyncDisposable {
     const objects = new FolderObjects(path.join(folder, 'objects'));
     const reads = new Reads(pool);
     const access = new AccessStore(pool);
-    const context = { engine, gateway, events, store, reads, access, objects, pool };
+    const isReady = (): boolean => engine.isReady;
+    const context = { isReady, engine, gateway, events, store, reads, access, objects, pool };
     const app = await buildServer(context, metrics, log);
     await engine.start();
     const server = new TestServer({ app, engine, objects, postgres, store, folder, gateway });

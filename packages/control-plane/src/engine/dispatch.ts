@@ -18,7 +18,10 @@ function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<numbe
   const byMemory = new Map<number, TaskRecord[]>();
   let count = 0;
   for (const task of state.windows.get(job.jobId)?.values() ?? []) {
-    if (task.notBeforeMs > nowMs) continue;
+    if (task.notBeforeMs > nowMs) {
+      state.nextReadyMs = Math.min(state.nextReadyMs, task.notBeforeMs);
+      continue;
+    }
     const list = byMemory.get(task.memoryBytes);
     if (list === undefined) byMemory.set(task.memoryBytes, [task]);
     else list.push(task);
@@ -96,7 +99,7 @@ export function describeRequest(asked: Resources): string {
     formatQuantity('cpuMillis', asked.cpuMillis),
     formatQuantity('memoryBytes', asked.memoryBytes),
   ];
-  if (asked.gpuCount > 0) parts.push(`${asked.gpuCount} GPUs`);
+  if (asked.gpuCount > 0) parts.push(formatQuantity('gpuCount', asked.gpuCount));
   for (const [name, count] of Object.entries(asked.countable)) parts.push(`${count} ${name}`);
   return parts.join(', ');
 }
@@ -104,8 +107,9 @@ export function describeRequest(asked: Resources): string {
 function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: number): void {
   const attemptNumber = task.attemptNumber + 1;
   const refusal = state.waitReasons.get(task.jobId);
-  // Less than this is no wait but the time of one turn.
-  const hasWaited = nowMs - task.sinceMs >= 100;
+  // A back-off is no wait, and less than this no more than the time of one turn.
+  const queuedAtMs = Math.max(task.sinceMs, task.notBeforeMs);
+  const hasWaited = nowMs - queuedAtMs >= 100;
   step(state, task, {
     event: { kind: 'leased', agentId },
     nowMs,
@@ -116,7 +120,7 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
     position: task.position,
     attemptNumber,
     agentId,
-    queuedAtMs: Math.max(task.sinceMs, task.notBeforeMs),
+    queuedAtMs,
     leasedAtMs: nowMs,
     waitedFor: hasWaited ? waitedFor(refusal, state.askedBy(task)) : '',
     startedAtMs: null,
@@ -132,6 +136,7 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
 
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
+  state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) return;
   const agents = [...state.agents.values()].map(({ agentId, capacity, free, hasStale }) => ({

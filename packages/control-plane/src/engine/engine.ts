@@ -114,6 +114,7 @@ export class Engine {
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
+  #cancelWake: () => void = () => undefined;
   #loadedAtMs = 0;
   #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
 
@@ -137,6 +138,7 @@ export class Engine {
   stop(): void {
     this.#isStopped = true;
     this.#cancelTick();
+    this.#cancelWake();
   }
 
   get isReady(): boolean {
@@ -497,6 +499,7 @@ export class Engine {
       this.#listener.onJobs(change.jobs.map((job) => job.jobId));
       await this.#refill(state);
     }
+    this.#wakeAt(state.nextReadyMs, nowMs);
     const agents = state.takeAgentsToWake();
     if (agents.length > 0) this.#listener.onAgents(agents);
   }
@@ -516,6 +519,16 @@ export class Engine {
       await new Promise<void>((resolve) => this.#clock.after(RELOAD_DELAY_MS, resolve));
       await this.#load().catch(() => undefined);
     }
+  }
+
+  /** A back-off that ends before the next tick has a turn of its own. */
+  #wakeAt(atMs: number, nowMs: number): void {
+    this.#cancelWake();
+    this.#cancelWake = () => undefined;
+    if (atMs - nowMs >= TICK_MS) return;
+    this.#cancelWake = this.#clock.after(Math.max(1, atMs - nowMs), () => {
+      this.#do(() => undefined).catch(() => undefined);
+    });
   }
 
   #scheduleTick(): void {

@@ -73,6 +73,8 @@ export class EngineState {
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
   lastSequence: number;
+  /** When the next back-off of a task in memory is over, as of the last round. */
+  nextReadyMs = Infinity;
   #unwritten = new Set<string>();
   #dirtyJobs = new Set<number>();
   #dirtyTasks = new Map<string, TaskRecord>();
