@@ -70,7 +70,8 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
   const agentCount = random.int(1, 6);
   const jobsAtLeast = random.int(1, 10);
   const spanMs = random.spread(5 * SECOND, 4 * MINUTE);
-  const durationMsMax = random.spread(2 * SECOND, 60 * SECOND);
+  // Some programs outlast the lease of an agent that is away.
+  const durationMsMax = random.spread(2 * SECOND, 200 * SECOND);
   const tasks = options.taskCount ?? taskCount;
   return {
     taskCount: tasks,
@@ -78,7 +79,7 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
     jobTasksMax: Math.ceil(tasks / jobsAtLeast),
     spanMs,
     programs: {
-      durationMsMin: durationMsMax / 200,
+      durationMsMin: durationMsMax / 400,
       durationMsMax,
       flakyPercent: random.spread(1, 40),
       brokenPercent: random.spread(1, 30),
@@ -89,8 +90,8 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
 
 function drawCapacity(random: Random, isLargest: boolean): Resources {
   return {
-    cpuMillis: isLargest ? 8000 : random.pick([2000, 4000, 8000]),
-    memoryBytes: (isLargest ? 16 : random.pick([2, 4, 16])) * GIBIBYTE,
+    cpuMillis: isLargest ? 4000 : random.pick([1000, 2000, 4000]),
+    memoryBytes: (isLargest ? 8 : random.pick([2, 4, 8])) * GIBIBYTE,
     scratchBytes: 8 * GIBIBYTE,
     shmBytes: 0,
     gpuCount: isLargest ? 2 : random.int(0, 1),
