@@ -1,8 +1,8 @@
 import { densityOf, parametersOf, volumeOf, type CellParameters } from './cell.ts';
 import type { Structure } from './cif.ts';
-import { frameOf, packingOf } from './cluster.ts';
+import { CLUSTER_DEFAULTS, frameOf, packingOf, symmetryOf } from './cluster.ts';
 import { molecularMassDalton } from './atom-types.ts';
-import { rigidCrystalOf } from './crystal.ts';
+import { rigidCrystalOf, type RigidCrystal } from './crystal.ts';
 import { experimentOf } from './experiment.ts';
 import type { PackingsFile } from './files.ts';
 import { mappings } from './isomorphism.ts';
@@ -26,6 +26,21 @@ export interface Match {
   cell: CellParameters;
 }
 
+export interface RelaxedExperiment {
+  energyKjPerMol: number;
+  aboveMinimumKjPerMol: number;
+  symmetrySymbol: string;
+  cell: CellParameters;
+  /** Its overlay with the experiment. */
+  matched: number;
+  rmsdAngstrom: number;
+  /** The packing of the landscape that it is, if it was found. */
+  rank: number | undefined;
+  /** Energy with the experiment's symmetry kept: higher when that is only a saddle point. */
+  symmetricKjPerMol: number;
+  isSaddle: boolean;
+}
+
 /** How an experimental crystal stands in a landscape. */
 export interface Comparison {
   name: string;
@@ -36,19 +51,14 @@ export interface Comparison {
   /** The best match in the landscape, found or not. */
   best: Match | undefined;
   isFound: boolean;
-  /** Deviation in percent of the sorted cell lengths and of the density of the found packing. */
+  /**
+   * Deviation in percent of the cell lengths of the found packing: in the experiment's own axes
+   * when it is what the experiment relaxes to, else of the sorted lengths of the standard cells.
+   */
   cellDeviationPercent: [number, number, number] | undefined;
   densityDeviationPercent: number | undefined;
-  /** The experimental crystal relaxed in the same potential. */
-  relaxed:
-    | {
-        energyKjPerMol: number;
-        aboveMinimumKjPerMol: number;
-        rmsdAngstrom: number;
-        matched: number;
-        cell: CellParameters;
-      }
-    | undefined;
+  /** The experimental crystal relaxed in the same potential, from a slightly disturbed start. */
+  relaxed: RelaxedExperiment | undefined;
   /** Lattice energy at the experimental cell, only the position of the rigid molecule laid on. */
   atExperimentKjPerMol: number | undefined;
   problem: string | undefined;
@@ -69,10 +79,15 @@ export function experimentalSurroundings(structure: Structure, molecule: Molecul
   return surroundings({ lattice: structure.lattice, molecules }, 0);
 }
 
-function deviations(found: CellParameters, experiment: CellParameters): [number, number, number] {
-  const lengths = (cell: CellParameters) => cell.slice(0, 3).toSorted((a, b) => a - b);
-  const [a, b, c] = lengths(found).map((value, k) => (value / lengths(experiment)[k]! - 1) * 100);
-  return [a!, b!, c!];
+type Lengths = readonly number[];
+
+function deviations(found: Lengths, experiment: Lengths): [number, number, number] {
+  const percent = (k: number) => (found[k]! / experiment[k]! - 1) * 100;
+  return [percent(0), percent(1), percent(2)];
+}
+
+function sortedLengths(cell: CellParameters): Lengths {
+  return cell.slice(0, 3).toSorted((a, b) => a - b);
 }
 
 interface Standing {
@@ -104,23 +119,64 @@ function bestMatch({ around, molecule, file }: Standing): Match | undefined {
   return best;
 }
 
+/** Symmetry kept by a start is kept by the minimiser: this is enough to leave a saddle point. */
+const DISTURBANCE = 0.02;
+const SADDLE_KJ_PER_MOL = 0.02;
+
+function disturbed(crystal: RigidCrystal): RigidCrystal {
+  const [x, y, z] = crystal.centre;
+  const [a, b, c, d] = crystal.orientation;
+  const h = DISTURBANCE;
+  return {
+    ...crystal,
+    centre: [x + 0.2 * h, y - 0.1 * h, z + 0.15 * h],
+    orientation: [a + 0.5 * h, b - 0.7 * h, c + 0.6 * h, d + h],
+  };
+}
+
 function relaxedExperiment(structure: Structure, standing: Standing) {
   const { molecule, file, around } = standing;
   const experiment = experimentOf(structure, molecule);
-  const relaxed = createRelaxer(molecule, file.options)(experiment.crystal);
+  const relaxer = createRelaxer(molecule, file.options);
+  const symmetric = relaxer(experiment.crystal);
+  const relaxed = relaxer(disturbed(experiment.crystal));
   const still = createRelaxer(molecule, { ...file.options, iterationsMax: 0 })(experiment.crystal);
   const after = surroundings(packingOf(relaxed.crystal, molecule), 0);
   const lowest = file.packings[0]?.energyKjPerMol ?? relaxed.energyKjPerMol;
+  const symmetry = symmetryOf(
+    relaxed.crystal,
+    molecule,
+    CLUSTER_DEFAULTS.symmetryToleranceAngstrom,
+  );
+  const own: RelaxedExperiment = {
+    energyKjPerMol: relaxed.energyKjPerMol,
+    aboveMinimumKjPerMol: relaxed.energyKjPerMol - lowest,
+    symmetrySymbol: symmetry.symbol,
+    cell: parametersOf(symmetry.standard.lattice),
+    ...overlay(around, after, frameOf(molecule)),
+    rank: rankOf(after, relaxed.energyKjPerMol, standing),
+    symmetricKjPerMol: symmetric.energyKjPerMol,
+    isSaddle: symmetric.energyKjPerMol - relaxed.energyKjPerMol > SADDLE_KJ_PER_MOL,
+  };
   return {
     moleculeRmsdAngstrom: experiment.moleculeRmsdAngstrom,
     atExperimentKjPerMol: still.energyKjPerMol,
-    relaxed: {
-      energyKjPerMol: relaxed.energyKjPerMol,
-      aboveMinimumKjPerMol: relaxed.energyKjPerMol - lowest,
-      ...overlay(around, after, frameOf(molecule)),
-      cell: parametersOf(relaxed.crystal.lattice),
-    },
+    lengthsAngstrom: parametersOf(relaxed.crystal.lattice),
+    relaxed: own,
   };
+}
+
+/** The packing of the landscape that a relaxed crystal is. */
+function rankOf(after: Surroundings, energyKjPerMol: number, { molecule, file }: Standing) {
+  const frame = frameOf(molecule);
+  const same = file.packings.find((packing) => {
+    const apart = Math.abs(packing.energyKjPerMol - energyKjPerMol);
+    if (apart > CLUSTER_DEFAULTS.energyMaxKjPerMol) return false;
+    const other = surroundings(packingOf(rigidCrystalOf(packing), molecule), 0);
+    const { matched, rmsdAngstrom } = overlay(after, other, frame);
+    return matched === CLUSTER_SIZE && rmsdAngstrom < CLUSTER_DEFAULTS.rmsdMaxAngstrom;
+  });
+  return same?.rank;
 }
 
 export function compareWithExperiment(
@@ -154,7 +210,11 @@ export function compareWithExperiment(
     moleculeRmsdAngstrom: own?.moleculeRmsdAngstrom ?? NaN,
     best,
     isFound,
-    cellDeviationPercent: found && deviations(found.standardCell, cell),
+    cellDeviationPercent:
+      found &&
+      (own?.relaxed.rank === found.rank
+        ? deviations(own.lengthsAngstrom, parametersOf(structure.lattice))
+        : deviations(sortedLengths(found.standardCell), sortedLengths(cell))),
     densityDeviationPercent: found && (found.densityGramPerCm3 / density - 1) * 100,
     relaxed: own?.relaxed,
     atExperimentKjPerMol: own?.atExperimentKjPerMol,

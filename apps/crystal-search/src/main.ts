@@ -9,7 +9,7 @@ import { CHARGE_MODELS, MOLECULE_DEFAULTS, readMolecule } from './molecule-input
 import { POTENTIAL_NAMES } from './potential-tables.ts';
 import { refine } from './refine.ts';
 import { createRelaxer, RELAX_DEFAULTS, relaxRecord, type RelaxOptions } from './relax.ts';
-import { writeReport } from './report.ts';
+import { compareFile, writeReport } from './report.ts';
 import { defaultSpaceGroups, search } from './search.ts';
 
 const USAGE = `crystal-search STAGE ...: crystal structures of one rigid molecule
@@ -24,6 +24,7 @@ const USAGE = `crystal-search STAGE ...: crystal structures of one rigid molecul
       --window 15 --rmsd 0.3
   refine molecule.json packings.json -o refined.json --top 10
   report molecule.json packings.json -o report/ --experiment FILE.cif --top 10
+  energy molecule.json FILE.cif... -o energies.json
   run INPUT -o folder/                 all stages, with the options of each
 `;
 
@@ -202,6 +203,27 @@ function refineStage(paths: readonly string[], out: string, values: Values): voi
   say(refined.refinement ?? 'not refined');
 }
 
+/** Lattice energies of experimental crystals, without any search. */
+function energyStage(paths: readonly string[], out: string, values: Values): void {
+  const [moleculePath, ...cifs] = need(paths, 2, 'energy');
+  const molecule = readStage(moleculePath!, 'crystal-search/molecule/1');
+  const file: PackingsFile = {
+    format: 'crystal-search/packings/1',
+    molecule: molecule.name,
+    options: relaxOptions(values),
+    relaxedCount: 0,
+    convergedCount: 0,
+    packings: [],
+  };
+  const comparisons = cifs.map((path) => compareFile(path, molecule, file));
+  writeFileSync(out, `${JSON.stringify(comparisons, null, 1)}\n`);
+  for (const { name, atExperimentKjPerMol, relaxed, problem } of comparisons) {
+    const energies = `${atExperimentKjPerMol?.toFixed(2)} kJ/mol as measured`;
+    const after = `${relaxed?.symmetricKjPerMol.toFixed(2)} relaxed`;
+    say(`${name}: ${problem ?? `${energies}, ${after}`}`);
+  }
+}
+
 function need(paths: readonly string[], count: number, stage: string): readonly string[] {
   if (paths.length < count) throw new InputError(`${stage}: ${count} input files are needed`);
   return paths;
@@ -227,6 +249,7 @@ const STAGES: Readonly<Record<string, Stage>> = {
   search: (paths, out, values) => searchStage(need(paths, 1, 'search')[0]!, out, values),
   relax: relaxStage,
   cluster: clusterStage,
+  energy: energyStage,
   refine: refineStage,
   report: reportStage,
   run: (paths, out, values) => runAll(need(paths, 1, 'run')[0]!, out, values),

@@ -75,11 +75,12 @@ function comparisonTable(comparisons: readonly Comparison[]): string {
 <td>${comparison.cellDeviationPercent?.map(percent).join(', ') ?? '–'}</td>
 <td>${percent(comparison.densityDeviationPercent)}</td>
 <td>${relaxed ? relaxed.energyKjPerMol.toFixed(2) : escapeXml(comparison.problem ?? '–')}</td>
-<td>${relaxed ? relaxed.aboveMinimumKjPerMol.toFixed(2) : '–'}</td></tr>`;
+<td>${relaxed ? relaxed.aboveMinimumKjPerMol.toFixed(2) : '–'}</td>
+<td>${relaxed?.rank ?? '–'}</td></tr>`;
   });
   return `<div class="wide"><table><thead><tr><th class="text">Experiment</th><th class="text">Group</th>
 <th>Cell</th><th class="text">In the landscape</th><th>ΔE, kJ/mol</th><th>Molecules</th><th>RMSD, Å</th>
-<th>Lengths, %</th><th>Density, %</th><th>Relaxed here, kJ/mol</th><th>ΔE</th></tr></thead>
+<th>Lengths, %</th><th>Density, %</th><th>Relaxed here, kJ/mol</th><th>ΔE</th><th>Rank of that</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`;
 }
 

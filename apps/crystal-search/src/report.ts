@@ -50,18 +50,26 @@ function landmarksOf(comparisons: readonly Comparison[], file: PackingsFile): La
   });
 }
 
+function ownMinimum({ relaxed }: Comparison): string {
+  if (!relaxed) return '';
+  const where = relaxed.rank === undefined ? 'not in the landscape' : `rank ${relaxed.rank}`;
+  const saddle = relaxed.isSaddle
+    ? `; its own symmetry is a saddle point at ${relaxed.symmetricKjPerMol.toFixed(2)} kJ/mol`
+    : '';
+  return (
+    `. Relaxed in the same potential: ${relaxed.energyKjPerMol.toFixed(2)} kJ/mol, ` +
+    `${relaxed.aboveMinimumKjPerMol.toFixed(2)} above the minimum, ${relaxed.symmetrySymbol}, ${where}, ` +
+    `${relaxed.matched} of 15 molecules overlay the experiment with ${relaxed.rmsdAngstrom.toFixed(2)} Å${saddle}`
+  );
+}
+
 /** One line for each experiment, as the blind tests report. */
 export function verdict(comparison: Comparison): string {
   const { best, name } = comparison;
-  const own = comparison.relaxed
-    ? `; relaxed in the same potential ${comparison.relaxed.energyKjPerMol.toFixed(2)} kJ/mol, ` +
-      `${comparison.relaxed.aboveMinimumKjPerMol.toFixed(2)} above the minimum, ` +
-      `RMSD${comparison.relaxed.matched} ${comparison.relaxed.rmsdAngstrom.toFixed(2)} Å`
-    : '';
+  const own = ownMinimum(comparison);
   if (!best) return `${name}: not found, no packings${own}`;
   if (!comparison.isFound) {
-    const nearest = `nearest is rank ${best.rank} with ${best.matched} of 15 molecules`;
-    return `${name}: NOT FOUND (${nearest})${own}`;
+    return `${name}: NOT FOUND, nearest is rank ${best.rank} with ${best.matched} of 15 molecules${own}`;
   }
   const cell = comparison.cellDeviationPercent!.map((value) => value.toFixed(1)).join(', ');
   return (
@@ -71,15 +79,17 @@ export function verdict(comparison: Comparison): string {
   );
 }
 
+export function compareFile(path: string, molecule: Molecule, file: PackingsFile): Comparison {
+  const name = path.replace(/^.*\//, '').replace(/\.cif$/i, '');
+  return compareWithExperiment(readCif(readFileSync(path, 'utf8'), name), molecule, file);
+}
+
 export function writeReport(
   molecule: Molecule,
   file: PackingsFile,
   options: ReportOptions,
 ): ReportOutput {
-  const comparisons = options.experiments.map((path) => {
-    const name = path.replace(/^.*\//, '').replace(/\.cif$/i, '');
-    return compareWithExperiment(readCif(readFileSync(path, 'utf8'), name), molecule, file);
-  });
+  const comparisons = options.experiments.map((path) => compareFile(path, molecule, file));
   const points = file.packings.map((packing) => ({
     ...packing,
     label:
