@@ -45,6 +45,7 @@ export interface RelaxedExperiment {
 export interface Comparison {
   name: string;
   spaceGroup: string;
+  /** As the experiment gives it. */
   cell: CellParameters;
   densityGramPerCm3: number;
   moleculeRmsdAngstrom: number;
@@ -187,7 +188,8 @@ export function compareWithExperiment(
   const around = experimentalSurroundings(structure, molecule);
   const standing = { around, molecule, file };
   const symmetry = findSymmetry(structure, 0.02);
-  const cell = parametersOf(symmetry.standard.lattice);
+  const cell = parametersOf(structure.lattice);
+  const standard = parametersOf(symmetry.standard.lattice);
   const perMolecule =
     (volumeOf(structure.lattice) * molecule.atoms.length) / structure.fractional.length;
   const density = densityOf(molecularMassDalton(molecule), perMolecule);
@@ -213,8 +215,8 @@ export function compareWithExperiment(
     cellDeviationPercent:
       found &&
       (own?.relaxed.rank === found.rank
-        ? deviations(own.lengthsAngstrom, parametersOf(structure.lattice))
-        : deviations(sortedLengths(found.standardCell), sortedLengths(cell))),
+        ? deviations(own.lengthsAngstrom, cell)
+        : deviations(sortedLengths(found.standardCell), sortedLengths(standard))),
     densityDeviationPercent: found && (found.densityGramPerCm3 / density - 1) * 100,
     relaxed: own?.relaxed,
     atExperimentKjPerMol: own?.atExperimentKjPerMol,

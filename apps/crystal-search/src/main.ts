@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cluster, CLUSTER_DEFAULTS } from './cluster.ts';
@@ -15,7 +15,7 @@ import { defaultSpaceGroups, search } from './search.ts';
 const USAGE = `crystal-search STAGE ...: crystal structures of one rigid molecule
 
   molecule INPUT -o molecule.json      SMILES, or .smi .mol .sdf .xyz .cjson
-      --name TEXT --conformer 1 --starts 30 --charges mmff94|eeq --optimise
+      --name TEXT --conformer 1 --starts 30 --charges mmff94|eeq|FILE --optimise
   search molecule.json -o crystals.json
       --seed 1 --per-group 100 --groups 2,14,19 --first 0
   relax molecule.json crystals.json -o relaxed.json
@@ -80,10 +80,21 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** A model by name, or a file with one number for each atom. */
+function chargesOf(text: string | undefined) {
+  const isModel = text === undefined || CHARGE_MODELS.some((name) => name === text);
+  if (isModel) return { charges: choice(text, CHARGE_MODELS, MOLECULE_DEFAULTS.charges) };
+  const given = readFileSync(text, 'utf8')
+    .split(/[\s,]+/)
+    .filter((word) => word !== '')
+    .map(Number);
+  return { charges: MOLECULE_DEFAULTS.charges, givenCharges: given };
+}
+
 function moleculeStage(input: string, out: string, values: Values): Molecule {
   const molecule = readMolecule(input, {
     ...(values.name === undefined ? {} : { name: values.name }),
-    charges: choice(values.charges, CHARGE_MODELS, MOLECULE_DEFAULTS.charges),
+    ...chargesOf(values.charges),
     conformer: wholeOf(values, 'conformer', MOLECULE_DEFAULTS.conformer, 1),
     starts: wholeOf(values, 'starts', MOLECULE_DEFAULTS.starts, 1),
     optimise: values.optimise ?? MOLECULE_DEFAULTS.optimise,
@@ -201,6 +212,11 @@ function refineStage(paths: readonly string[], out: string, values: Values): voi
   const refined = refine(molecule, file, wholeOf(values, 'top', 10));
   writeStage(out, refined);
   say(refined.refinement ?? 'not refined');
+  const energyOf = (packing: PackingsFile['packings'][number]) => packing.refinedKjPerMol ?? 0;
+  const known = refined.packings.filter((packing) => packing.refinedKjPerMol !== undefined);
+  for (const packing of known.toSorted((a, b) => energyOf(a) - energyOf(b))) {
+    say(`${line(packing)}  GFN1-xTB ${energyOf(packing).toFixed(2)} kJ/mol`);
+  }
 }
 
 /** Lattice energies of experimental crystals, without any search. */

@@ -20,6 +20,8 @@ export type ChargeModel = (typeof CHARGE_MODELS)[number];
 export interface MoleculeOptions {
   name?: string;
   charges: ChargeModel;
+  /** Charges from elsewhere, in the order of the atoms: they go before any model. */
+  givenCharges?: readonly number[];
   /** Which of the conformers found, lowest energy first, from 1. */
   conformer: number;
   /** Starts for the search of conformers. */
@@ -284,6 +286,16 @@ function geometryOf(source: Source, options: MoleculeOptions) {
 /** Rounded increments of a molecule of fifty atoms add up to nothing within this. */
 const CHARGE_TOLERANCE = 5e-3;
 
+function checked(charges: readonly number[], { elements, name }: Geometry): readonly number[] {
+  const total = charges.reduce((sum, charge) => sum + charge, 0);
+  if (charges.length !== elements.length || !(Math.abs(total) < CHARGE_TOLERANCE)) {
+    throw new InputError(
+      `${name}: ${charges.length} charges that add up to ${total.toFixed(3)} for ${elements.length} atoms of a neutral molecule`,
+    );
+  }
+  return charges;
+}
+
 /** Reads a SMILES string, or a file by its extension: .smi .mol .sdf .xyz .cjson. */
 export function readMolecule(input: string, options: MoleculeOptions): Molecule {
   register();
@@ -298,6 +310,7 @@ export function readMolecule(input: string, options: MoleculeOptions): Molecule 
     positionsAngstrom: positionsIn(molecule),
     origin,
   };
+  if (options.givenCharges) return buildMolecule(geometry, checked(options.givenCharges, geometry));
   if (options.charges === 'eeq') return buildMolecule(geometry);
   const charges = mmff94Charges(molecule);
   const total = charges.reduce((sum, charge) => sum + charge, 0);

@@ -43,10 +43,14 @@ function rankedTable({ file, comparisons, top }: PageContent): string {
       comparison.isFound ? [[comparison.best!.rank, comparison.name] as const] : [],
     ),
   );
-  const isRefined = file.packings.some((packing) => packing.refinedKjPerMol !== undefined);
+  const refinedEnergies = file.packings.flatMap((packing) => packing.refinedKjPerMol ?? []);
+  const isRefined = refinedEnergies.length > 0;
+  const refinedLowest = Math.min(...refinedEnergies);
   const rows = file.packings.map((packing, index) => {
     const match = matches.get(packing.rank);
-    const refined = packing.refinedKjPerMol?.toFixed(2) ?? '';
+    const own = packing.refinedKjPerMol;
+    const refined =
+      own === undefined ? '' : `${own.toFixed(1)} (+${(own - refinedLowest).toFixed(1)})`;
     return `<tr${match ? ' class="match"' : ''}><td>${packing.rank}</td>
 <td>${packing.energyKjPerMol.toFixed(2)}</td><td>${packing.aboveMinimumKjPerMol.toFixed(2)}</td>
 ${isRefined ? `<td>${refined}</td>` : ''}<td>${packing.densityGramPerCm3.toFixed(4)}</td>
@@ -56,7 +60,7 @@ ${isRefined ? `<td>${refined}</td>` : ''}<td>${packing.densityGramPerCm3.toFixed
 <td class="text">${index < top ? `<button data-show="${index}">view</button>` : ''} ${match ? escapeXml(match) : ''}</td></tr>`;
   });
   return `<div class="wide"><table><thead><tr><th>Rank</th><th>E, kJ/mol</th><th>ΔE</th>
-${isRefined ? '<th>GFN1-xTB ΔE</th>' : ''}<th>Density, g/cm³</th><th class="text">Symmetry</th><th>Z</th>
+${isRefined ? '<th>GFN1-xTB, kJ/mol</th>' : ''}<th>Density, g/cm³</th><th class="text">Symmetry</th><th>Z</th>
 <th>Cell, Å and °</th><th>Hits</th><th class="text">Searched in</th><th></th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`;
 }
@@ -75,7 +79,7 @@ function comparisonTable(comparisons: readonly Comparison[]): string {
 <td>${comparison.cellDeviationPercent?.map(percent).join(', ') ?? '–'}</td>
 <td>${percent(comparison.densityDeviationPercent)}</td>
 <td>${relaxed ? relaxed.energyKjPerMol.toFixed(2) : escapeXml(comparison.problem ?? '–')}</td>
-<td>${relaxed ? relaxed.aboveMinimumKjPerMol.toFixed(2) : '–'}</td>
+<td>${relaxed ? (relaxed.aboveMinimumKjPerMol + 1e-9).toFixed(2) : '–'}</td>
 <td>${relaxed?.rank ?? '–'}</td></tr>`;
   });
   return `<div class="wide"><table><thead><tr><th class="text">Experiment</th><th class="text">Group</th>

@@ -50,6 +50,11 @@ function landmarksOf(comparisons: readonly Comparison[], file: PackingsFile): La
   });
 }
 
+/** Two decimals, and no minus sign before nothing. */
+function twoDecimals(value: number): string {
+  return value.toFixed(2).replace(/^-0\.00$/, '0.00');
+}
+
 function ownMinimum({ relaxed }: Comparison): string {
   if (!relaxed) return '';
   const where = relaxed.rank === undefined ? 'not in the landscape' : `rank ${relaxed.rank}`;
@@ -58,7 +63,7 @@ function ownMinimum({ relaxed }: Comparison): string {
     : '';
   return (
     `. Relaxed in the same potential: ${relaxed.energyKjPerMol.toFixed(2)} kJ/mol, ` +
-    `${relaxed.aboveMinimumKjPerMol.toFixed(2)} above the minimum, ${relaxed.symmetrySymbol}, ${where}, ` +
+    `${twoDecimals(relaxed.aboveMinimumKjPerMol)} above the minimum, ${relaxed.symmetrySymbol}, ${where}, ` +
     `${relaxed.matched} of 15 molecules overlay the experiment with ${relaxed.rmsdAngstrom.toFixed(2)} Å${saddle}`
   );
 }
