@@ -9,7 +9,7 @@ import {
 } from './potential-tables.ts';
 import { add, scale, subtract, unit, type Vector3 } from './vector.ts';
 
-export function neighboursOf(molecule: Molecule): number[][] {
+function neighboursOf(molecule: Molecule): number[][] {
   const neighbours: number[][] = molecule.atoms.map(() => []);
   for (const [a, b] of molecule.bonds) {
     neighbours[a]!.push(b);
@@ -64,7 +64,7 @@ function typeOf(
   return element;
 }
 
-export function atomTypes(molecule: Molecule, name: PotentialName): string[] {
+function atomTypes(molecule: Molecule, name: PotentialName): string[] {
   const neighbours = neighboursOf(molecule);
   return molecule.atoms.map((_, atom) => typeOf(molecule, neighbours, atom, name));
 }

@@ -34,7 +34,7 @@ export function volumeOf(lattice: Matrix3): number {
 }
 
 /** 1 Dalton per cubic Angstrom in grams per cubic centimetre (CODATA 2018). */
-export const GRAM_PER_CM3 = 1.6605390666;
+const GRAM_PER_CM3 = 1.6605390666;
 
 export function densityOf(massDalton: number, volumeAngstrom3: number): number {
   return (massDalton / volumeAngstrom3) * GRAM_PER_CM3;

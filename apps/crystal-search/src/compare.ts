@@ -3,19 +3,16 @@ import type { Structure } from './cif.ts';
 import { CLUSTER_DEFAULTS, frameOf, packingOf, symmetryOf } from './cluster.ts';
 import { molecularMassDalton } from './atom-types.ts';
 import { rigidCrystalOf, type RigidCrystal } from './crystal.ts';
-import { experimentOf } from './experiment.ts';
+import { experimentOf, layOn } from './experiment.ts';
 import type { PackingsFile } from './files.ts';
-import { mappings } from './isomorphism.ts';
 import type { Molecule } from './molecule.ts';
 import { moleculesInCell } from './molecules-in-cell.ts';
 import { findSymmetry } from './moyo.ts';
 import { CLUSTER_SIZE, overlay, surroundings, type Surroundings } from './packing.ts';
 import { createRelaxer } from './relax.ts';
-import { superpose } from './superpose.ts';
-import type { Vector3 } from './vector.ts';
 
 /** Two crystals are the same when 15 molecules overlay better than this (as in the blind tests). */
-export const FOUND_RMSD_ANGSTROM = 0.8;
+const FOUND_RMSD_ANGSTROM = 0.8;
 
 export interface Match {
   rank: number;
@@ -66,17 +63,10 @@ export interface Comparison {
 }
 
 /** The experiment's molecules with their atoms in the order of the rigid molecule. */
-export function experimentalSurroundings(structure: Structure, molecule: Molecule): Surroundings {
-  const graph = { elements: molecule.atoms.map((atom) => atom.element), bonds: molecule.bonds };
-  const body = molecule.atoms.map((atom) => atom.positionAngstrom);
-  const molecules = moleculesInCell(structure).map((target) => {
-    const ordered = mappings(graph, target).map((mapping) =>
-      mapping.map((index): Vector3 => target.positionsAngstrom[index]!),
-    );
-    return ordered.reduce((a, b) =>
-      superpose(body, b).rmsdAngstrom < superpose(body, a).rmsdAngstrom ? b : a,
-    );
-  });
+function experimentalSurroundings(structure: Structure, molecule: Molecule): Surroundings {
+  const molecules = moleculesInCell(structure).map(
+    (target) => layOn(molecule, target).positionsAngstrom,
+  );
   return surroundings({ lattice: structure.lattice, molecules }, 0);
 }
 
@@ -190,8 +180,7 @@ export function compareWithExperiment(
   const symmetry = findSymmetry(structure, 0.02);
   const cell = parametersOf(structure.lattice);
   const standard = parametersOf(symmetry.standard.lattice);
-  const perMolecule =
-    (volumeOf(structure.lattice) * molecule.atoms.length) / structure.fractional.length;
+  const perMolecule = volumeOf(structure.lattice) / moleculesInCell(structure).length;
   const density = densityOf(molecularMassDalton(molecule), perMolecule);
   const best = bestMatch(standing);
   const isFound =

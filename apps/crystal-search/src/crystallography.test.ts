@@ -12,9 +12,7 @@ import { niggli } from './niggli.ts';
 import { orientationOf } from './search.ts';
 import { testMolecule } from './test-molecules.ts';
 import {
-  add,
   apply,
-  determinant,
   multiply,
   norm,
   subtract,
@@ -202,7 +200,7 @@ H2 0.1441 0.6441 -0.0380
   expect(findSymmetry(structure, 0.01).symbol).toBe('P -4 2_1 m');
 });
 
-test('a centred cell given as its primitive one is found with all its operations', () => {
+test('the symmetry finder recognises a crystal made by the operations of a group', () => {
   const crystal = rigidCrystalOf({
     id: '',
     spaceGroup: 9,
@@ -212,6 +210,4 @@ test('a centred cell given as its primitive one is found with all its operations
   });
   const cell = atomicCellOf(crystal, testMolecule('NC=O'));
   expect(findSymmetry(cell, 0.01).spaceGroup).toBe(9);
-  expect(determinant(cell.lattice)).toBeGreaterThan(0);
-  expect(add([1, 0, 0], [0, 1, 0])).toEqual([1, 1, 0]);
 });

@@ -17,7 +17,7 @@ function parametersOf(atomicNumbers: readonly number[]): EeqParameters[] {
   });
 }
 
-export function coordinationNumbers(
+function coordinationNumbers(
   parameters: readonly EeqParameters[],
   positionsAngstrom: readonly Vector3[],
 ): number[] {
@@ -35,7 +35,7 @@ export function coordinationNumbers(
 }
 
 /** Solves a small dense system by elimination with partial pivoting; `matrix` is overwritten. */
-export function solveLinear(matrix: number[][], right: number[]): number[] {
+function solveLinear(matrix: number[][], right: number[]): number[] {
   const size = right.length;
   const rows = matrix.map((row, index) => [...row, right[index]!]);
   for (let column = 0; column < size; column++) {

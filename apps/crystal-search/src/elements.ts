@@ -28,7 +28,7 @@ const ROWS: readonly Row[] = [
   ['I', 53, 126.904, 1.39, 1.98, '#940094'],
 ];
 
-export const ELEMENTS: readonly Element[] = ROWS.map(
+const ELEMENTS: readonly Element[] = ROWS.map(
   ([
     symbol,
     atomicNumber,

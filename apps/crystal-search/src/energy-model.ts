@@ -66,7 +66,7 @@ function symmetricUnit(i: number, j: number): Matrix3 {
 }
 
 /** An orthonormal basis of the symmetric strains that commute with every rotation. */
-export function invariantStrains(rotations: readonly Matrix3[]): Matrix3[] {
+function invariantStrains(rotations: readonly Matrix3[]): Matrix3[] {
   const basis: Matrix3[] = [];
   for (const [i, j] of [
     [0, 0],

@@ -1,11 +1,11 @@
 import type { Structure } from './cif.ts';
 import type { RigidCrystal } from './crystal.ts';
 import { InputError } from './errors.ts';
-import { mappings } from './isomorphism.ts';
+import { mappings, type MoleculeGraph } from './isomorphism.ts';
 import type { Molecule } from './molecule.ts';
 import { moleculesInCell, type CellMolecule } from './molecules-in-cell.ts';
 import { findSymmetry, type Operation } from './moyo.ts';
-import { superpose } from './superpose.ts';
+import { moved, superpose, type Superposition } from './superpose.ts';
 import {
   add,
   apply,
@@ -110,29 +110,87 @@ export interface Experiment {
   moleculeRmsdAngstrom: number;
 }
 
-/** The rigid molecule laid on the first molecule of a crystal that it can be laid on. */
-function placeMolecule(molecule: Molecule, target: CellMolecule) {
+/** The rigid molecule laid on one of an experiment. */
+export interface Laid {
+  /** The experiment's atoms in the order of the molecule; hydrogen it lacks is the molecule's. */
+  positionsAngstrom: Vector3[];
+  by: Superposition;
+  /** Of the atoms other than hydrogen, or of all in very small molecules. */
+  rmsdAngstrom: number;
+}
+
+function isHeavy(element: string): boolean {
+  return element !== 'H';
+}
+
+/** Without hydrogen, which many measured crystals lack; the second entry names the atoms kept. */
+function heavyPart({ elements, bonds }: MoleculeGraph): { graph: MoleculeGraph; kept: number[] } {
+  const kept = elements.flatMap((element, index) => (isHeavy(element) ? [index] : []));
+  const renamed = bonds
+    .map(([a, b]) => [kept.indexOf(a), kept.indexOf(b)] as const)
+    .filter(([a, b]) => a >= 0 && b >= 0);
+  return { graph: { elements: kept.map((index) => elements[index]!), bonds: renamed }, kept };
+}
+
+function completeLays(molecule: Molecule, target: CellMolecule): Laid[] {
   const graph = { elements: molecule.atoms.map((atom) => atom.element), bonds: molecule.bonds };
   const body = molecule.atoms.map((atom) => atom.positionAngstrom);
-  const heavy = graph.elements.flatMap((element, index) => (element === 'H' ? [] : [index]));
-  const used = heavy.length > 2 ? heavy : graph.elements.map((_, index) => index);
-  const fits = mappings(graph, target).map((mapping) => {
-    const to = mapping.map((index) => target.positionsAngstrom[index]!);
+  const { kept } = heavyPart(graph);
+  const used = kept.length > 2 ? kept : body.map((_, index) => index);
+  return mappings(graph, target).map((mapping) => {
+    const positionsAngstrom = mapping.map((index) => target.positionsAngstrom[index]!);
+    const own = used.map((index) => body[index]!);
+    const others = used.map((index) => positionsAngstrom[index]!);
     return {
-      all: superpose(body, to),
-      rmsd: superpose(
-        used.map((i) => body[i]!),
-        used.map((i) => to[i]!),
-      ).rmsdAngstrom,
+      positionsAngstrom,
+      by: superpose(body, positionsAngstrom),
+      rmsdAngstrom: superpose(own, others).rmsdAngstrom,
     };
   });
-  return fits.toSorted((a, b) => a.all.rmsdAngstrom - b.all.rmsdAngstrom)[0];
+}
+
+function heavyLays(molecule: Molecule, target: CellMolecule): Laid[] {
+  const own = heavyPart({
+    elements: molecule.atoms.map((atom) => atom.element),
+    bonds: molecule.bonds,
+  });
+  const other = heavyPart(target);
+  if (own.kept.length < 3) return [];
+  const body = molecule.atoms.map((atom) => atom.positionAngstrom);
+  return mappings(own.graph, other.graph).map((mapping) => {
+    const to = mapping.map((index) => target.positionsAngstrom[other.kept[index]!]!);
+    const by = superpose(
+      own.kept.map((index) => body[index]!),
+      to,
+    );
+    const positionsAngstrom = body.map((position) => moved(position, by));
+    own.kept.forEach((atom, index) => {
+      positionsAngstrom[atom] = to[index]!;
+    });
+    return { positionsAngstrom, by, rmsdAngstrom: by.rmsdAngstrom };
+  });
+}
+
+export function layOn(molecule: Molecule, target: CellMolecule): Laid {
+  const complete = completeLays(molecule, target);
+  const lays = complete.length > 0 ? complete : heavyLays(molecule, target);
+  const best = lays.toSorted((a, b) => a.by.rmsdAngstrom - b.by.rmsdAngstrom)[0];
+  if (!best) {
+    const elements = [...new Set(target.elements)].join(' ');
+    throw new InputError(
+      `a molecule of ${target.elements.length} atoms (${elements}) in the crystal is not ${molecule.name}`,
+    );
+  }
+  return best;
 }
 
 export function experimentOf(structure: Structure, molecule: Molecule): Experiment {
-  const molecules = moleculesInCell(structure);
-  const placed = placeMolecule(molecule, molecules[0]!);
-  if (!placed) throw new InputError(`${structure.name}: not made of the molecule ${molecule.name}`);
+  // Of a chiral molecule, one of the hand that the crystal is to be built from.
+  const lays = moleculesInCell(structure)
+    .map((target) => ({ target, laid: layOn(molecule, target) }))
+    .toSorted((a, b) => a.laid.rmsdAngstrom - b.laid.rmsdAngstrom);
+  const molecules = lays.map(({ target }) => target);
+  const placed = lays[0]!.laid;
   for (const tolerance of SYMMETRY_TOLERANCES_ANGSTROM) {
     const report = findSymmetry(structure, tolerance);
     const images = permutations(structure, molecules, report.operations);
@@ -142,13 +200,13 @@ export function experimentOf(structure: Structure, molecule: Molecule): Experime
       crystal: {
         lattice: structure.lattice,
         operations,
-        centre: apply(inverse(transpose(structure.lattice)), placed.all.toCentre),
-        orientation: quaternionOf(placed.all.rotation),
+        centre: apply(inverse(transpose(structure.lattice)), moved([0, 0, 0], placed.by)),
+        orientation: quaternionOf(placed.by.rotation),
       },
       spaceGroup: report.spaceGroup,
       symbol: report.symbol,
       moleculeCount: molecules.length,
-      moleculeRmsdAngstrom: placed.rmsd,
+      moleculeRmsdAngstrom: placed.rmsdAngstrom,
     };
   }
   throw new InputError(`${structure.name}: more than one molecule in the asymmetric unit`);

@@ -5,7 +5,7 @@ export interface MoleculeGraph {
 }
 
 /** More mappings than this (methyl groups make many) do not help to lay molecules on each other. */
-export const MAPPINGS_MAX = 2000;
+const MAPPINGS_MAX = 2000;
 
 function adjacency({ elements, bonds }: MoleculeGraph): Set<number>[] {
   const sets = elements.map(() => new Set<number>());

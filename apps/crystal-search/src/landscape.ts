@@ -35,7 +35,7 @@ interface Axis {
 }
 
 /** Limits and ticks at multiples of 1, 2 or 5 times a power of ten. */
-export function axisFor(values: readonly number[]): Axis {
+function axisFor(values: readonly number[]): Axis {
   const least = Math.min(...values);
   const most = Math.max(...values);
   const span = Math.max(most - least, 1e-3 * Math.max(Math.abs(most), 1));

@@ -55,6 +55,14 @@ test('the stages pass files on to each other, and parts of a search add up to th
     'rank-002.cif',
     'report.html',
   ]);
+  // The crystals as CIF files are the crystals of the landscape: their lattice energies agree.
+  const { status } = run('energy', 'molecule.json', 'report/rank-001.cif', '-o', 'again.json');
+  expect(status).toBe(0);
+  const [again] = JSON.parse(read('again.json')) as { atExperimentKjPerMol: number }[];
+  const { packings } = JSON.parse(read('packings.json')) as {
+    packings: { energyKjPerMol: number }[];
+  };
+  expect(again!.atExperimentKjPerMol).toBeCloseTo(packings[0]!.energyKjPerMol, 2);
   const page = read('report/report.html');
   expect(page).toContain('benzene &lt;1&gt;');
   // From file:// without a network: nothing is fetched.

@@ -51,7 +51,7 @@ export function bondsOf(elements: readonly string[], positions: readonly Vector3
 }
 
 /** The labels of connected pieces, one for each atom. */
-export function components(count: number, bonds: readonly (readonly [number, number])[]) {
+function components(count: number, bonds: readonly (readonly [number, number])[]) {
   const label = Array.from({ length: count }, (_, index) => index);
   for (let changed = true; changed;) {
     changed = false;
@@ -68,7 +68,7 @@ export function components(count: number, bonds: readonly (readonly [number, num
 const VOLUME_GRID_ANGSTROM = 0.2;
 
 /** Volume inside the van der Waals surface, counted on a grid. */
-export function molecularVolume(elements: readonly string[], positions: readonly Vector3[]) {
+function molecularVolume(elements: readonly string[], positions: readonly Vector3[]) {
   const radii = elements.map((element) => elementOf(element).vanDerWaalsRadiusAngstrom);
   const h = VOLUME_GRID_ANGSTROM;
   const axis = (k: 0 | 1 | 2) => {
@@ -79,7 +79,7 @@ export function molecularVolume(elements: readonly string[], positions: readonly
   const [xs, ys, zs] = [axis(0), axis(1), axis(2)];
   const isInside = (at: Vector3) => positions.some((p, i) => distance(p, at) < radii[i]!);
   const inside = xs.flatMap((x) => ys.map((y) => zs.filter((z) => isInside([x, y, z])).length));
-  return inside.reduce((sum, count) => sum + count, 0) * h ** 3;
+  return inside.reduce((sum, count) => sum + count, 0) * h * h * h;
 }
 
 function checkOneMolecule(geometry: Geometry, bonds: [number, number][]): void {

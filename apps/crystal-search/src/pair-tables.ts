@@ -74,7 +74,7 @@ function coulombCurve(splitPerAngstrom: number, cutoff: number): Curve {
 }
 
 /** 1 below `start`, 0 above `end`, with continuous second derivative. */
-export function taper(r: number, start: number, end: number): readonly [number, number] {
+function taper(r: number, start: number, end: number): readonly [number, number] {
   if (r <= start) return [1, 0];
   if (r >= end) return [0, 0];
   const t = (r - start) / (end - start);
@@ -84,14 +84,14 @@ export function taper(r: number, start: number, end: number): readonly [number, 
   ];
 }
 
-export function exp6Energy(pair: Exp6, r: number): readonly [value: number, derivative: number] {
+function exp6Energy(pair: Exp6, r: number): readonly [value: number, derivative: number] {
   const repulsion = pair.repulsionKjPerMol * Math.exp(-pair.decayPerAngstrom * r);
   const dispersion = pair.dispersionKjPerMolAngstrom6 / r ** 6;
   return [repulsion - dispersion, -pair.decayPerAngstrom * repulsion + (6 * dispersion) / r];
 }
 
 /** Where the repulsive force is largest: from there inwards the exp-6 form is not physical. */
-export function innerLimitAngstrom(pair: Exp6): number {
+function innerLimitAngstrom(pair: Exp6): number {
   let best = 0.6;
   let steepest = Infinity;
   for (let r = 0.6; r < 3; r += 0.005) {

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
-import { elementOf } from './elements.ts';
 import { pointGroup, symmetrise, symmetryOperations } from './point-group.ts';
 import { testMolecule } from './test-molecules.ts';
-import { apply, distance, norm, rotationOf, unit, cross, type Vector3 } from './vector.ts';
+import { apply, distance, rotationOf, unit, cross, type Vector3 } from './vector.ts';
 
 test.each([
   ['c1ccccc1', 'D6h'],
@@ -78,6 +77,4 @@ test('a nearly planar molecule is made planar, and each operation then maps it o
       expect(distance(apply(matrix, position), exact[permutation[index]!]!)).toBeLessThan(5e-3);
     });
   }
-  expect(norm(exact[0]!)).toBeGreaterThan(1);
-  expect(elementOf('C').atomicNumber).toBe(6);
 });

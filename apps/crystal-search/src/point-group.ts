@@ -22,7 +22,7 @@ export interface SymmetryOperation {
 }
 
 /** Geometries from force fields keep their symmetry to about this. */
-export const SYMMETRY_TOLERANCE_ANGSTROM = 0.05;
+const SYMMETRY_TOLERANCE_ANGSTROM = 0.05;
 
 function permutationOf(
   elements: readonly string[],

@@ -35,7 +35,7 @@ for line in sys.stdin:
 `;
 
 /** tblite samples the Brillouin zone at its centre only: short axes are repeated up to this. */
-export const AXIS_MIN_ANGSTROM = 8;
+const AXIS_MIN_ANGSTROM = 8;
 
 interface Job {
   numbers: number[];
@@ -44,7 +44,7 @@ interface Job {
 }
 
 /** A cell repeated until no axis is shorter than the limit. */
-export function supercell(cell: AtomicCell, axisMinAngstrom: number) {
+function supercell(cell: AtomicCell, axisMinAngstrom: number) {
   const repeats = parametersOf(cell.lattice)
     .slice(0, 3)
     .map((length) => Math.ceil(axisMinAngstrom / length - 1e-9));

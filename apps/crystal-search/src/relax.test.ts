@@ -152,3 +152,19 @@ test('an experiment that the landscape lacks is reported as not found, with its 
   expect(comparison.relaxed!.rank).toBeUndefined();
   expectWithin(comparison.relaxed!.symmetricKjPerMol, X23.urea, 20);
 });
+
+test('a measured crystal without its hydrogen, or with another molecule in it, is told apart', () => {
+  const molecule = testMolecule('c1ccccc1');
+  const whole = experiment('benzene');
+  const heavy = whole.elements.flatMap((element, index) => (element === 'H' ? [] : [index]));
+  const bare = {
+    ...whole,
+    fractional: heavy.map((index) => whole.fractional[index]!),
+    elements: heavy.map((index) => whole.elements[index]!),
+    atomicNumbers: heavy.map((index) => whole.atomicNumbers[index]!),
+  };
+  const relaxer = createRelaxer(molecule, RELAX_DEFAULTS);
+  const expected = relaxer(experimentOf(whole, molecule).crystal).energyKjPerMol;
+  expect(relaxer(experimentOf(bare, molecule).crystal).energyKjPerMol).toBeCloseTo(expected, 2);
+  expect(() => experimentOf(whole, testMolecule('NC(N)=O'))).toThrow(/is not/);
+});

@@ -117,27 +117,23 @@ function roundedCell(cell: CellParameters): CellParameters {
   return [a!, b!, c!, alpha!, beta!, gamma!];
 }
 
-export function roundedVector([x, y, z]: Vector3): Vector3 {
+function roundedVector([x, y, z]: Vector3): Vector3 {
   return [rounded(x), rounded(y), rounded(z)];
 }
 
-export function roundedQuaternion([w, x, y, z]: Quaternion): Quaternion {
+function roundedQuaternion([w, x, y, z]: Quaternion): Quaternion {
   return [rounded(w), rounded(x), rounded(y), rounded(z)];
 }
 
 /** The same crystal in the axes that cell parameters imply: strain turns the lattice vectors. */
-export function inStandardAxes(crystal: RigidCrystal): RigidCrystal {
+function inStandardAxes(crystal: RigidCrystal): RigidCrystal {
   const lattice = latticeOf(parametersOf(crystal.lattice));
   const back = multiply(transpose(lattice), inverse(transpose(crystal.lattice)));
   const turn = multiply(back, rotationOf(crystal.orientation));
   return { ...crystal, lattice, orientation: quaternionOf(turn) };
 }
 
-export function relaxedRecord(
-  molecule: Molecule,
-  start: CrystalRecord,
-  relaxed: Relaxed,
-): RelaxedRecord {
+function relaxedRecord(molecule: Molecule, start: CrystalRecord, relaxed: Relaxed): RelaxedRecord {
   const { minimum, outcome, energyKjPerMol } = relaxed;
   const crystal = inStandardAxes(relaxed.crystal);
   const perMolecule = volumeOf(crystal.lattice) / crystal.operations.length;

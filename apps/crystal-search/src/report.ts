@@ -20,7 +20,7 @@ export interface ReportOutput {
   summary: string;
 }
 
-export function cifOf(packing: Packing, molecule: Molecule): string {
+function cifOf(packing: Packing, molecule: Molecule): string {
   const tolerance = CLUSTER_DEFAULTS.symmetryToleranceAngstrom;
   const symmetry = symmetryOf(rigidCrystalOf(packing), molecule, tolerance);
   return writeCif(symmetry.standard, {
@@ -69,7 +69,7 @@ function ownMinimum({ relaxed }: Comparison): string {
 }
 
 /** One line for each experiment, as the blind tests report. */
-export function verdict(comparison: Comparison): string {
+function verdict(comparison: Comparison): string {
   const { best, name } = comparison;
   const own = ownMinimum(comparison);
   if (!best) return `${name}: not found, no packings${own}`;

@@ -26,7 +26,7 @@ import {
  */
 export const SPACE_GROUPS: readonly number[] = [1, 2, 4, 7, 9, 14, 15, 19, 29, 33, 61];
 /** R-3, for molecules with a threefold axis or rotation-reflection. */
-export const RHOMBOHEDRAL = 148;
+const RHOMBOHEDRAL = 148;
 
 export function defaultSpaceGroups(pointGroup: string): number[] {
   const isThreefold = /^(C3|D3|S6|T|O|I|C6|D6|C∞|D∞)/.test(pointGroup);
@@ -216,7 +216,7 @@ function fixed(value: number): number {
   return Number(value.toFixed(6));
 }
 
-export function searchGroup(
+function searchGroup(
   molecule: Molecule,
   spaceGroup: number,
   options: SearchOptions,
