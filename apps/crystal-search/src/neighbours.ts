@@ -118,7 +118,8 @@ function turned(model: EnergyModel, operation: number, h: Vector3): Vector3 {
   return [part(0), part(1), part(2)];
 }
 
-const keyOf = (h: Vector3) => `${h[0]},${h[1]},${h[2]}`;
+/** Indices are far below 512: one whole number names a wave. */
+const keyOf = (h: Vector3) => ((h[0] + 512) * 1024 + h[1] + 512) * 1024 + h[2] + 512;
 const opposite = (h: Vector3): Vector3 => [0 - h[0], 0 - h[1], 0 - h[2]];
 
 function isPositive(h: Vector3): boolean {
@@ -126,51 +127,55 @@ function isPositive(h: Vector3): boolean {
 }
 
 function termsOf(model: EnergyModel, h: Vector3): Term[] {
-  const terms = new Map<string, Term>();
+  const terms = new Map<number, Term>();
   for (let operation = 0; operation < model.operationCount; operation++) {
     const image = turned(model, operation, h);
     const positive = isPositive(image);
     const stored = positive ? image : opposite(image);
     let phase = 0;
     for (let k = 0; k < 3; k++) phase += h[k]! * model.translations[3 * operation + k]!;
-    const term = terms.get(keyOf(stored)) ?? { h: stored, coefficients: [0, 0, 0, 0] };
+    const key = keyOf(stored);
+    let term = terms.get(key);
+    if (!term) {
+      term = { h: stored, coefficients: [0, 0, 0, 0] };
+      terms.set(key, term);
+    }
     const at = positive ? 0 : 2;
     term.coefficients[at]! += Math.cos(2 * Math.PI * phase);
     term.coefficients[at + 1]! += Math.sin(2 * Math.PI * phase);
-    terms.set(keyOf(stored), term);
   }
   return [...terms.values()].filter((term) =>
     term.coefficients.some((value) => Math.abs(value) > 1e-9),
   );
 }
 
-function orbitOf(model: EnergyModel, h: Vector3): Map<string, Vector3> {
-  const orbit = new Map<string, Vector3>();
+/** Marks the waves that the operations make of one, and of its opposite; returns their number. */
+function markOrbit(model: EnergyModel, h: Vector3, seen: Set<number>): number {
+  const before = seen.size;
   for (let operation = 0; operation < model.operationCount; operation++) {
     const image = turned(model, operation, h);
-    orbit.set(keyOf(image), image);
-    orbit.set(keyOf(opposite(image)), opposite(image));
+    seen.add(keyOf(image));
+    seen.add(keyOf(opposite(image)));
   }
-  return orbit;
+  return seen.size - before;
 }
 
 export function findWaves(model: EnergyModel, columns: Matrix3): Waves {
   const limit = model.reciprocalCutoffPerAngstrom / (2 * Math.PI);
   const toWave = transpose(inverse(columns));
   const spans = spansOf(transpose(columns), limit);
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   const index: number[] = [];
   const multiplicity: number[] = [];
   const terms: Term[] = [];
   const firstTerm = [0];
   for (const h of wholePoints([0, 0, 0], spans)) {
     if (!isPositive(h) || seen.has(keyOf(h)) || norm(apply(toWave, h)) > limit) continue;
-    const orbit = orbitOf(model, h);
-    for (const key of orbit.keys()) seen.add(key);
+    const size = markOrbit(model, h, seen);
     const own = termsOf(model, h);
     if (own.length === 0) continue;
     index.push(...h);
-    multiplicity.push(orbit.size);
+    multiplicity.push(size);
     terms.push(...own);
     firstTerm.push(terms.length);
   }
