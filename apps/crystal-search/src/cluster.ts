@@ -89,7 +89,7 @@ export function symmetryOf(
   molecule: Molecule,
   toleranceAngstrom: number,
 ): SymmetryReport {
-  const cell = atomicCellOf({ ...crystal, lattice: crystal.lattice }, molecule);
+  const cell = atomicCellOf(crystal, molecule);
   let failure: unknown;
   for (const tolerance of [toleranceAngstrom, toleranceAngstrom / 4, 1e-3, 1e-4]) {
     try {

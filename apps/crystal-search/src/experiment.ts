@@ -91,7 +91,7 @@ function regularSubgroup(operations: Operation[], images: number[][]): Operation
   );
   const indices = operations.map((_, index) => index).filter((index) => index !== identity);
   for (const generators of generatorSets(indices)) {
-    const group = [...new Set(closure(generators, product, count).map((g) => g))];
+    const group = closure(generators, product, count);
     if (group.length !== count || !group.includes(identity)) continue;
     const targets = new Set(group.map((g) => images[g]![0]!));
     if (targets.size === count && !targets.has(-1)) {

@@ -131,7 +131,7 @@ test('clustering puts equal packings together whatever cell they come in, and ke
     iterations: 1,
   };
   const first = { ...record, id: '14-1', spaceGroup: 14, cell: [4, 9, 7, 90, 98, 90] as const };
-  // The same crystal from its other molecule, half a cell away.
+  // The same crystal from a molecule one cell further up.
   const second = {
     ...first,
     id: '14-2',
