@@ -26,6 +26,7 @@ export interface Match {
 export interface RelaxedExperiment {
   energyKjPerMol: number;
   aboveMinimumKjPerMol: number;
+  densityGramPerCm3: number;
   symmetrySymbol: string;
   cell: CellParameters;
   /** Its overlay with the experiment. */
@@ -125,6 +126,10 @@ function disturbed(crystal: RigidCrystal): RigidCrystal {
   };
 }
 
+function crystalDensity({ lattice, operations }: RigidCrystal, molecule: Molecule): number {
+  return densityOf(molecularMassDalton(molecule), volumeOf(lattice) / operations.length);
+}
+
 function relaxedExperiment(structure: Structure, standing: Standing) {
   const { molecule, file, around } = standing;
   const experiment = experimentOf(structure, molecule);
@@ -142,6 +147,7 @@ function relaxedExperiment(structure: Structure, standing: Standing) {
   const own: RelaxedExperiment = {
     energyKjPerMol: relaxed.energyKjPerMol,
     aboveMinimumKjPerMol: relaxed.energyKjPerMol - lowest,
+    densityGramPerCm3: crystalDensity(relaxed.crystal, molecule),
     symmetrySymbol: symmetry.symbol,
     cell: parametersOf(symmetry.standard.lattice),
     ...overlay(around, after, frameOf(molecule)),

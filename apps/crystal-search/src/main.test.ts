@@ -78,6 +78,10 @@ test.each([
   [['search', 'molecule.json'], /Give -o/],
   [['search', 'crystals.json', '-o', 'x.json'], /expected crystal-search\/molecule\/1/],
   [['search', 'molecule.json', '--per-group', '-3', '-o', 'x.json'], /per-group/],
+  [
+    ['run', 'O', '--experiment', benzene, '-o', 'wrong'],
+    /12 atoms \(C H\) in the crystal is not O/,
+  ],
   [['dance', '-o', 'x.json'], /no such stage/],
 ] as const)('%j fails with one line and code 2', (args, message) => {
   const { status, stderr } = run(...args);

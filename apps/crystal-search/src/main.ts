@@ -9,7 +9,7 @@ import { CHARGE_MODELS, MOLECULE_DEFAULTS, readMolecule } from './molecule-input
 import { POTENTIAL_NAMES } from './potential-tables.ts';
 import { refine } from './refine.ts';
 import { createRelaxer, RELAX_DEFAULTS, relaxRecord, type RelaxOptions } from './relax.ts';
-import { compareFile, writeReport } from './report.ts';
+import { checkExperiment, compareFile, writeReport } from './report.ts';
 import { defaultSpaceGroups, search } from './search.ts';
 
 const USAGE = `crystal-search STAGE ...: crystal structures of one rigid molecule
@@ -249,7 +249,8 @@ function need(paths: readonly string[], count: number, stage: string): readonly 
 function runAll(input: string, folder: string, values: Values): void {
   mkdirSync(folder, { recursive: true });
   const at = (name: string) => join(folder, name);
-  moleculeStage(input, at('molecule.json'), values);
+  const molecule = moleculeStage(input, at('molecule.json'), values);
+  for (const path of values.experiment ?? []) checkExperiment(path, molecule);
   searchStage(at('molecule.json'), at('crystals.json'), values);
   relaxStage([at('molecule.json'), at('crystals.json')], at('relaxed.json'), values);
   clusterStage([at('molecule.json'), at('relaxed.json')], at('packings.json'), values);

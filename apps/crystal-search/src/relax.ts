@@ -107,7 +107,7 @@ export function createRelaxer(molecule: Molecule, options: RelaxOptions): Relaxe
   };
 }
 
-/** Numbers in files: enough digits to go on from, the same text on every machine. */
+/** Numbers in files: enough digits to go on from. */
 export function rounded(value: number, digits = 6): number {
   return Number(value.toFixed(digits));
 }

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { readCif } from './cif.ts';
+import { readCif, type Structure } from './cif.ts';
 import { writeCif } from './cif-write.ts';
 import { CLUSTER_DEFAULTS, symmetryOf, type Packing } from './cluster.ts';
 import { compareWithExperiment, type Comparison } from './compare.ts';
 import { rigidCrystalOf } from './crystal.ts';
+import { layOn } from './experiment.ts';
 import type { PackingsFile } from './files.ts';
 import { landscapeSvg, type Landmark } from './landscape.ts';
 import type { Molecule } from './molecule.ts';
+import { moleculesInCell } from './molecules-in-cell.ts';
 import { reportPage } from './report-page.ts';
 
 export interface ReportOptions {
@@ -41,9 +43,8 @@ function landmarksOf(comparisons: readonly Comparison[], file: PackingsFile): La
     if (!comparison.relaxed) return [];
     return [
       {
-        densityGramPerCm3: comparison.densityGramPerCm3,
-        energyKjPerMol: comparison.relaxed.energyKjPerMol,
-        label: `${comparison.name} (not found)`,
+        ...comparison.relaxed,
+        label: `${comparison.name}, relaxed (not found as measured)`,
         shape: 'diamond',
       },
     ];
@@ -55,8 +56,8 @@ function twoDecimals(value: number): string {
   return value.toFixed(2).replace(/^-0\.00$/, '0.00');
 }
 
-function ownMinimum({ relaxed }: Comparison): string {
-  if (!relaxed) return '';
+function ownMinimum({ relaxed, problem }: Comparison): string {
+  if (!relaxed) return problem === undefined ? '' : `. Not relaxed: ${problem}`;
   const where = relaxed.rank === undefined ? 'not in the landscape' : `rank ${relaxed.rank}`;
   const saddle = relaxed.isSaddle
     ? `; its own symmetry is a saddle point at ${relaxed.symmetricKjPerMol.toFixed(2)} kJ/mol`
@@ -84,9 +85,18 @@ function verdict(comparison: Comparison): string {
   );
 }
 
-export function compareFile(path: string, molecule: Molecule, file: PackingsFile): Comparison {
+function readExperiment(path: string): Structure {
   const name = path.replace(/^.*\//, '').replace(/\.cif$/i, '');
-  return compareWithExperiment(readCif(readFileSync(path, 'utf8'), name), molecule, file);
+  return readCif(readFileSync(path, 'utf8'), name);
+}
+
+/** Throws when a file is not a crystal of the molecule: better known before a search than after. */
+export function checkExperiment(path: string, molecule: Molecule): void {
+  for (const target of moleculesInCell(readExperiment(path))) layOn(molecule, target);
+}
+
+export function compareFile(path: string, molecule: Molecule, file: PackingsFile): Comparison {
+  return compareWithExperiment(readExperiment(path), molecule, file);
 }
 
 export function writeReport(
