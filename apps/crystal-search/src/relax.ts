@@ -50,7 +50,7 @@ export interface RelaxedRecord extends CrystalRecord {
 }
 
 /** The largest volume for each molecule, in molecular volumes, that still counts as a crystal. */
-const DISPERSED_VOLUMES = 4;
+const DISPERSED_VOLUMES = 6;
 /** A rigid-body energy below this for each atom is the exp-6 or Coulomb collapse, not chemistry. */
 const COLLAPSED_KJ_PER_MOL_ATOM = -60;
 /** A cell smaller than this part of its molecular volumes holds molecules inside each other. */
