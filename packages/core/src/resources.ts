@@ -56,6 +56,17 @@ function combine(a: Resources, b: Resources, sign: 1 | -1): Resources {
 export const addResources = (a: Resources, b: Resources): Resources => combine(a, b, 1);
 export const subtractResources = (a: Resources, b: Resources): Resources => combine(a, b, -1);
 
+export const timesResources = (resources: Resources, count: number): Resources => ({
+  cpuMillis: resources.cpuMillis * count,
+  memoryBytes: resources.memoryBytes * count,
+  scratchBytes: resources.scratchBytes * count,
+  shmBytes: resources.shmBytes,
+  gpuCount: resources.gpuCount * count,
+  countable: Object.fromEntries(
+    Object.entries(resources.countable).map(([name, amount]) => [name, amount * count]),
+  ),
+});
+
 export interface Shortage {
   readonly resource: string;
   readonly requested: number;

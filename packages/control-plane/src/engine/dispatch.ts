@@ -1,5 +1,12 @@
 import type { QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
-import { formatQuantity, NO_RESOURCES, planDispatch } from '@majorana/core';
+import {
+  aheadPerSlot,
+  formatQuantity,
+  isAheadFair,
+  NO_RESOURCES,
+  planAhead,
+  planDispatch,
+} from '@majorana/core';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -40,7 +47,9 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
     const { priority, queue, resources } = job.spec;
-    const base = { jobId: job.jobId, queue, priority, submittedAtMs: job.submittedAtMs };
+    const { jobId, submittedAtMs } = job;
+    const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
+    const base = { jobId, queue, priority, submittedAtMs, aheadPerSlot: ahead };
     const rows = readyRows(state, job, nowMs);
     ready.set(job.jobId, rows);
     for (const [memoryBytes, tasks] of rows) {
@@ -145,8 +154,14 @@ export function dispatch(state: EngineState, nowMs: number): void {
     free,
     slots: hasStale ? 0 : state.limits.leasesPerTurnMax,
   }));
-  const { grants, refusals } = planDispatch(waiting.groups, agents, queueShares(state), nowMs);
-  for (const grant of grants) {
+  const shares = queueShares(state);
+  const plan = planDispatch(waiting.groups, agents, shares, nowMs);
+  const held = agents.reduce((sum, { agentId }) => sum + state.agents.get(agentId)!.leased.size, 0);
+  const ahead = isAheadFair(plan.rest, held, agents.length)
+    ? planAhead(plan, agents, shares, nowMs)
+    : [];
+  const { refusals } = plan;
+  for (const grant of [...plan.grants, ...ahead]) {
     for (let count = 0; count < grant.count; count += 1) {
       const job = state.jobs.get(grant.jobId)!;
       lease(
