@@ -6,6 +6,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     include: [
       'packages/*/src/**/*.test.ts',
+      'apps/*/src/**/*.test.ts',
       'tools/**/*.test.ts',
       'e2e/**/*.test.ts',
       'examples/**/*.test.ts',
