@@ -46,8 +46,10 @@ export interface SimulationReport {
 }
 
 const FAULTS_MS = 5 * MINUTE;
-/** Everything that was asked for is done this long after the last fault, or it never will be. */
-const QUIET_WITHIN_MS = 6 * 60 * MINUTE;
+/** Programs run for minutes and back-offs last seconds: where nothing moves for so long, it is stuck. */
+const STUCK_MS = 10 * MINUTE;
+/** Where something moves for ever, it goes in circles. */
+const QUIET_WITHIN_MS = 14 * 24 * 60 * MINUTE;
 const LINES_MAX = 40;
 /** The engine's whole memory is walked only now and then: it costs as much as twenty steps. */
 const MEMORY_CHECK_STEPS = 50;
@@ -156,7 +158,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       users.areDone &&
       database.openJobIds.size === 0 &&
       agents.every((agent) => agent.machine.isEmpty);
-    await time.run(FAULTS_MS + QUIET_WITHIN_MS, () => isWrong() || isQuiet());
+    for (let sequence = -1; !isWrong() && !isQuiet() && time.nowMs < QUIET_WITHIN_MS;) {
+      if (users.areDone && sequence === database.lastSequence) break;
+      sequence = database.lastSequence;
+      await time.run(time.nowMs + STUCK_MS, () => isWrong() || isQuiet());
+    }
     if (!isWrong()) {
       if (!users.areDone) oracle.fail('end', '', 'a user was never answered');
       oracle.checkEnd(agents.flatMap((agent) => agent.machine.keptIds));

@@ -201,7 +201,7 @@ function planJob(
     timeLimitMs: random.chance(0.15) ? Math.floor(random.spread(500, 30_000)) : 0,
     graceMs: random.pick([0, 500, 5000]),
     outputs: ['out'],
-    ...(random.chance(0.3) ? { parallelMax: random.int(1, 10) } : {}),
+    ...(random.chance(0.3) ? { parallelMax: random.int(1, 10 + Math.floor(taskCount / 50)) } : {}),
     ...(hasKey ? { idempotencyKey: `key ${number}` } : {}),
   };
   return {
