@@ -234,6 +234,7 @@ export class Engine {
     return this.#between(async (state, nowMs) => {
       const count = onCancelTask(state, jobId, position, nowMs);
       if (count === 0) {
+        const { lastSequence } = state;
         const row = {
           jobId,
           position,
@@ -241,9 +242,10 @@ export class Engine {
           to: 'cancelled',
           because: BY_USER,
         } as const;
-        return this.#bulk(state, () =>
-          this.#store.moveTasks({ ...row, nowMs, lastSequence: state.lastSequence, limit: 1 }),
+        const { movedCount } = await this.#bulk(state, () =>
+          this.#store.moveTasks({ ...row, nowMs, lastSequence, fromPosition: position, limit: 1 }),
         );
+        return movedCount;
       }
       await this.#write(state, nowMs);
       return count;
@@ -358,36 +360,39 @@ export class Engine {
     return explain(this.state, job, { position, task }, this.#clock.nowMs());
   }
 
-  /** Moves rows that memory does not hold, a part at a time, turns in between. */
-  async #moveRows(move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'limit'>): Promise<number> {
-    const { bulkRowsMax } = this.#limits;
+  /**
+   * Moves rows that memory does not hold, a part at a time, turns in between. Each part goes on
+   * behind the last: what has run again and failed again meanwhile is not moved twice.
+   */
+  async #moveRows(
+    move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'fromPosition' | 'limit'>,
+  ): Promise<number> {
+    const limit = this.#limits.bulkRowsMax;
     let total = 0;
+    let fromPosition = 0;
     for (;;) {
-      const count = await this.#between((state, nowMs) =>
-        this.#bulk(state, () =>
-          this.#store.moveTasks({
-            ...move,
-            nowMs,
-            lastSequence: state.lastSequence,
-            limit: bulkRowsMax,
-          }),
-        ),
-      );
-      total += count;
-      if (count < bulkRowsMax) return total;
+      const { movedCount, lastPosition } = await this.#between((state, nowMs) => {
+        const { lastSequence } = state;
+        const part = { ...move, nowMs, lastSequence, fromPosition, limit };
+        return this.#bulk(state, () => this.#store.moveTasks(part));
+      });
+      total += movedCount;
+      if (movedCount < limit) return total;
+      fromPosition = lastPosition + 1;
     }
   }
 
-  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<number> {
-    const { job, movedCount } = await act();
+  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<BulkResult> {
+    const result = await act();
+    const { job, movedCount } = result;
     state.lastSequence += movedCount;
-    if (movedCount === 0) return 0;
+    if (movedCount === 0) return result;
     if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
     else if (job.endedAtMs === null) await this.#reopen(state, job);
     // Only what is to be written is looked at for its end.
     if (terminalCount(job.counts) === job.taskCount && state.jobs.has(job.jobId)) state.putJob(job);
     this.#listener.onJobs([job.jobId]);
-    return movedCount;
+    return result;
   }
 
   /** Rows of a task-by-task array whose upstream tasks ended before anybody looked. */
