@@ -644,7 +644,11 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
 
       test('what matches nothing moves nothing and writes no sequence', async () => {
         const { job } = await addRows(['succeeded', 'queued']);
-        expect(await store.moveTasks(move(job.jobId, {}))).toEqual({ job, movedCount: 0, lastPosition: -1 });
+        expect(await store.moveTasks(move(job.jobId, {}))).toEqual({
+          job,
+          movedCount: 0,
+          lastPosition: -1,
+        });
         expect(await database.readTransitions(job.jobId)).toEqual([]);
       });
 
