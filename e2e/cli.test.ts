@@ -164,6 +164,50 @@ test('wait rides out a killed server, and even a product that comes back at anot
     stderr: expect.stringContaining('1/1 done') as string,
   });
   expect(await following.ended).toMatchObject({ code: 0, stdout: 'begun\nover\n' });
+  expect(waiting.written.stderr).toMatch(/no answer from .*; trying again for up to 5 min/);
+});
+
+test('wait takes more jobs than there are streams for', async () => {
+  const ids: string[] = [];
+  for (let at = 0; at < 9; at += 1)
+    ids.push(await product.ok('submit', '--cores', '0.1', '--memory', '50M', '--', 'true'));
+  expect(await product.json('wait', ...ids)).toMatchObject(
+    ids.map((id) => ({ id, state: 'succeeded' })),
+  );
+  expect((await product.run('wait', ...ids, 'job_999999')).code).toBe(3);
+});
+
+/** Undefined once the process is gone. */
+function peakKilobytes(pid: number | undefined): number | undefined {
+  try {
+    const found = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    return found === null ? undefined : Number(found[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+test('a million different parameters are streamed: memory does not hold the file', async () => {
+  const file = inData('million.csv');
+  const lines = Array.from({ length: 1_000_000 }, (_value, at) => `molecule ${at},${at / 8}`);
+  writeFileSync(file, `name,t\n${lines.join('\n')}\n`);
+  await product.ok('queues', 'set', 'million', '--pause');
+  const submitting = start('submit', '--queue', 'million', '--params', file, '--', 'x', '{name}');
+  let mostKilobytes = 0;
+  const watching = setInterval(() => {
+    mostKilobytes = peakKilobytes(submitting.child.pid) ?? mostKilobytes;
+  }, 50);
+  submitting.child.once('exit', () => clearInterval(watching));
+  const { code, stdout } = await submitting.ended;
+  expect(code).toBe(0);
+  expect(mostKilobytes).toBeGreaterThan(50_000);
+  expect(mostKilobytes).toBeLessThan(500_000);
+  const id = stdout.trim();
+  expect(await product.json('why', `${id}.999999`)).toMatchObject({
+    fields: { name: 'molecule 999999', t: '124999.875' },
+  });
+  expect(await product.ok('cancel', id)).toBe('1000000 tasks cancelled');
+  rmSync(file);
 });
 
 test('results come while the job runs, are fetched once, and mended when they differ', async () => {

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -563,6 +564,8 @@ static int unroot(char **args) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {{0}};
   prctl(PR_SET_KEEPCAPS, 1);
+  /* Without this access(2) forgets the capability, and initdb takes its own binary for missing. */
+  prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
   if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid)) {
     perror("unroot");
     return 1;

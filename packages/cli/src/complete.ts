@@ -101,7 +101,11 @@ async function allCandidates(
   return argument === undefined ? NONE : valuesOf(argument.name(), argument.argChoices, source);
 }
 
-/** What may stand where the last word is being typed. */
+/**
+ * What may stand where the last word is being typed. The ready-made library for commander
+ * (@bomb.sh/tab 0.0.22) takes candidates only at once: it cannot wait for the server's job ids, and
+ * offers commands behind `--` too.
+ */
 export async function complete(
   root: Command,
   words: readonly string[],

@@ -18,6 +18,7 @@ import { makeWorkflows } from './workflow/index.ts';
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
 const EXIT_DATABASE_TOO_NEW = 57;
 const KEEP_DAYS_DEFAULT = 30;
+const STOP_PATIENCE_MS = 5000;
 
 const clock: EngineClock = {
   nowMs: () => Date.now(),
@@ -77,7 +78,20 @@ async function run(config: Config): Promise<void> {
   const objects = new FolderObjects(path.join(config.data, 'objects'));
   const reads = new Reads(pool);
   const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
-  const context = { engine, gateway, events, store, reads, access, objects, pool, workflows };
+  let isServing = false;
+  const isReady = (): boolean => isServing && engine.isReady;
+  const context = {
+    isReady,
+    engine,
+    gateway,
+    events,
+    store,
+    reads,
+    access,
+    objects,
+    pool,
+    workflows,
+  };
   const app = await buildServer(context, metrics, log);
   // A standby listens too and answers 503 until it is the one engine.
   await app.listen({ host: '127.0.0.1', port: config.port });
@@ -85,13 +99,16 @@ async function run(config: Config): Promise<void> {
   let isStopping = false;
   process.once('SIGTERM', () => {
     isStopping = true;
+    const isStandby = !engine.isReady;
     retention.stop();
     workflows.loop.stop();
     engine.stop();
     gateway.stop();
-    // A standby waits for the lock without end; nothing of its own would be lost.
-    setTimeout(() => process.exit(0), 5000).unref();
-    void app.close().then(() => store[Symbol.asyncDispose]());
+    // A standby waits for the lock without end, and has nothing to lose.
+    const close = isStandby ? () => process.exit(0) : () => store[Symbol.asyncDispose]();
+    void app.close().then(close);
+    // Whatever still hangs has been answered, or is asked again.
+    setTimeout(() => process.exit(0), STOP_PATIENCE_MS).unref();
   });
   log.info('waiting to become the one engine');
   await engine.start().catch((error: Error) => {
@@ -99,9 +116,10 @@ async function run(config: Config): Promise<void> {
   });
   if (isStopping) return;
   await ensureToken(config.data, access);
+  await workflows.loop.start();
+  isServing = true;
   log.info({ port: config.port }, 'this is the one engine');
   retention.start();
-  await workflows.loop.start();
 }
 
 try {

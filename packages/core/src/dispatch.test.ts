@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { FreeAgent, WaitingGroup } from './dispatch.ts';
+import { aheadPerSlot, isAheadFair, planAhead } from './dispatch-ahead.ts';
 import { planDispatch, RESERVE_AFTER_MS } from './dispatch.ts';
 import { DEFAULT_RESOURCES } from './resources.ts';
 
@@ -19,6 +20,7 @@ const group = (edit: Partial<WaitingGroup>): WaitingGroup => ({
   waitingSinceMs: NOW,
   resources: cores(1),
   count: 1,
+  aheadPerSlot: 0,
   ...edit,
 });
 
@@ -108,4 +110,35 @@ test('without an agent, and in a paused queue, the refusal says so', () => {
   expect([...planDispatch([group({})], [agent(4)], paused, NOW).refusals]).toEqual([
     [1, 'queue_limit'],
   ]);
+});
+
+test('short tasks are leased ahead of room, as many as end within a fifth of a second', () => {
+  expect([undefined, 60_000, 2000, 50, 1].map(aheadPerSlot)).toEqual([0, 0, 1, 4, 16]);
+  const waiting = [group({ count: 100, aheadPerSlot: 4 })];
+  const plan = planDispatch(waiting, [agent(2)], [], NOW);
+  expect(granted(plan)).toEqual({ 1: 2 });
+  expect(planAhead(plan, [agent(2)], [], NOW)).toMatchObject([{ jobId: 1, count: 8 }]);
+});
+
+test('nothing is leased ahead while a longer task waits, nor beyond the limit of a queue', () => {
+  const short = group({ count: 100, aheadPerSlot: 4 });
+  const long = group({ jobId: 2, priority: -1 });
+  const mixed = planDispatch([short, long], [agent(2)], [], NOW);
+  expect(planAhead(mixed, [agent(2)], [], NOW)).toEqual([]);
+  const shares = [{ name: 'default', weight: 1, held: cores(0), slots: 5 }];
+  const limited = planDispatch([short], [agent(2)], shares, NOW);
+  expect(planAhead(limited, [agent(2)], shares, NOW)).toMatchObject([{ count: 3 }]);
+});
+
+test('what never fits an agent is not leased to it ahead either', () => {
+  const large = group({ count: 9, aheadPerSlot: 16, resources: cores(8) });
+  const plan = planDispatch([large], [agent(4)], [], NOW);
+  expect(planAhead(plan, [agent(4)], [], NOW)).toEqual([]);
+});
+
+test('with several agents the last tasks wait for whoever is free first', () => {
+  const rest = [group({ count: 3, aheadPerSlot: 1 })];
+  expect(isAheadFair(rest, 4, 2)).toBe(false);
+  expect(isAheadFair(rest, 2, 2)).toBe(true);
+  expect(isAheadFair(rest, 4, 1)).toBe(true);
 });

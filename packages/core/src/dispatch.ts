@@ -1,5 +1,12 @@
 import type { Resources } from './resources.ts';
-import { addResources, dominantShare, fits, NO_RESOURCES, subtractResources } from './resources.ts';
+import {
+  addResources,
+  dominantShare,
+  fits,
+  NO_RESOURCES,
+  subtractResources,
+  timesResources,
+} from './resources.ts';
 
 /** A group of waiting tasks of one job with one shape: an array is planned as one thing. */
 export interface WaitingGroup {
@@ -12,6 +19,8 @@ export interface WaitingGroup {
   readonly resources: Resources;
   /** How many may be leased now: what waits, less what the job's parallel limit holds back. */
   readonly count: number;
+  /** Leases beyond its room that an agent may hold for each one it has room for; 0: none. */
+  readonly aheadPerSlot: number;
 }
 
 export interface FreeAgent {
@@ -32,6 +41,7 @@ export interface QueueShare {
 
 export interface DispatchGrant {
   readonly jobId: number;
+  readonly queue: string;
   readonly agentId: string;
   readonly resources: Resources;
   readonly count: number;
@@ -42,6 +52,8 @@ export type Refusal = 'no_agent' | 'no_room' | 'queue_limit';
 
 export interface DispatchPlan {
   readonly grants: readonly DispatchGrant[];
+  /** What is left of each group. */
+  readonly rest: readonly WaitingGroup[];
   readonly refusals: ReadonlyMap<number, Refusal>;
 }
 
@@ -96,18 +108,9 @@ function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare
   });
 }
 
-const times = (resources: Resources, count: number): Resources => ({
-  cpuMillis: resources.cpuMillis * count,
-  memoryBytes: resources.memoryBytes * count,
-  scratchBytes: resources.scratchBytes * count,
-  shmBytes: resources.shmBytes,
-  gpuCount: resources.gpuCount * count,
-  countable: Object.fromEntries(
-    Object.entries(resources.countable).map(([name, amount]) => [name, amount * count]),
-  ),
-});
-
 function runLength(group: Resources, agent: OpenAgent, most: number): number {
+  // Free room may be more than all there is: that of leases ahead.
+  if (!fits(group, agent.capacity)) return 0;
   let count = 0;
   let { free } = agent;
   const limit = Math.min(most, agent.slots, GRANT_RUN_MAX);
@@ -144,7 +147,9 @@ export function planDispatch(
   const agents: OpenAgent[] = given.map((agent) => ({ ...agent }));
   const total = given.reduce((sum, agent) => addResources(sum, agent.capacity), NO_RESOURCES);
   let queues = openQueues(groups, shares);
+  const rest: WaitingGroup[] = [];
   const advance = (queue: OpenQueue): void => {
+    if (queue.open > 0) rest.push({ ...queue.groups[queue.next]!, count: queue.open });
     queue.next += 1;
     queue.open = queue.groups[queue.next]?.count ?? 0;
   };
@@ -171,8 +176,9 @@ export function planDispatch(
       refuse(queue, group);
       continue;
     }
-    const taken = times(group.resources, count);
-    grants.push({ jobId: group.jobId, agentId: agent.agentId, resources: group.resources, count });
+    const taken = timesResources(group.resources, count);
+    const { jobId, resources } = group;
+    grants.push({ jobId, queue: group.queue, agentId: agent.agentId, resources, count });
     agent.free = subtractResources(agent.free, taken);
     agent.slots -= count;
     queue.held = addResources(queue.held, taken);
@@ -180,5 +186,5 @@ export function planDispatch(
     queue.open -= count;
     if (queue.open === 0) advance(queue);
   }
-  return { grants, refusals };
+  return { grants, rest, refusals };
 }

@@ -1,4 +1,5 @@
 export * from './array-range.ts';
+export * from './dispatch-ahead.ts';
 export * from './dispatch.ts';
 export * from './ids.ts';
 export * from './placeholder.ts';

@@ -56,6 +56,17 @@ function combine(a: Resources, b: Resources, sign: 1 | -1): Resources {
 export const addResources = (a: Resources, b: Resources): Resources => combine(a, b, 1);
 export const subtractResources = (a: Resources, b: Resources): Resources => combine(a, b, -1);
 
+export const timesResources = (resources: Resources, count: number): Resources => ({
+  cpuMillis: resources.cpuMillis * count,
+  memoryBytes: resources.memoryBytes * count,
+  scratchBytes: resources.scratchBytes * count,
+  shmBytes: resources.shmBytes,
+  gpuCount: resources.gpuCount * count,
+  countable: Object.fromEntries(
+    Object.entries(resources.countable).map(([name, amount]) => [name, amount * count]),
+  ),
+});
+
 export interface Shortage {
   readonly resource: string;
   readonly requested: number;
@@ -113,9 +124,13 @@ export const NO_RESOURCES: Resources = {
   countable: {},
 };
 
-/** `500 m` cores are shown as 0.5, bytes as MiB or GiB; other resources as they are. */
+const plural = (amount: number, noun: string): string =>
+  `${amount} ${noun}${amount === 1 ? '' : 's'}`;
+
+/** For a person: 500 thousandths are 0.5 cores, bytes are MiB or GiB, the rest is as it is. */
 export function formatQuantity(resource: string, amount: number): string {
-  if (resource === 'cpuMillis') return `${amount / 1000} cores`;
+  if (resource === 'cpuMillis') return plural(amount / 1000, 'core');
+  if (resource === 'gpuCount') return plural(amount, 'GPU');
   if (!resource.endsWith('Bytes')) return `${amount} ${resource}`;
   const label = resource.slice(0, -'Bytes'.length);
   return amount >= GIBIBYTE

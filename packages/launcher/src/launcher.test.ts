@@ -226,3 +226,20 @@ test('the start is told down the pipe of the launcher, once the program has begu
   launcher.stdin.end();
   expect(told).toBe(`started\t${folder}\n`.repeat(2));
 });
+
+test('as nobody a program is found below a folder that only root may enter, by access(2) too', () => {
+  const folder = path.join(root, 'private');
+  mkdirSync(folder, { mode: 0o700 });
+  const file = path.join(folder, 'program');
+  writeFileSync(file, '', { mode: 0o755 });
+  const look = [
+    process.execPath,
+    '-e',
+    `fs.accessSync(${JSON.stringify(file)}, fs.constants.X_OK)`,
+  ];
+  const [program, ...args] =
+    process.getuid?.() === 0 ? [launcherPath(), 'unroot', '65534', '65534', '--', ...look] : look;
+  const { status, stderr } = spawnSync(program!, args, { cwd: '/' });
+  expect(stderr.toString()).toBe('');
+  expect(status).toBe(0);
+});

@@ -21,7 +21,8 @@ const kind = (name: string, meanMs: number): CallKind => ({
   slow: 'storeSlow',
   outlivesCaller: true,
 });
-const LOAD = kind('load', 20);
+/** A dead process does not become the writer: its session waits for the lock until it is closed. */
+const LOAD = { ...kind('load', 20), outlivesCaller: false };
 const COMMIT = kind('commit', 3);
 const MOVE = kind('move', 10);
 /** Through the writer's session, so after what was asked before. */

@@ -1,6 +1,6 @@
 import type { AttemptOutcome, Resources } from '@majorana/core';
 import { parseId } from '@majorana/core';
-import type { JobSpec, Lease, QueueSettings } from '@majorana/protocol';
+import type { AgentOrders, JobSpec, Lease, QueueSettings } from '@majorana/protocol';
 import type { Change } from '@majorana/store';
 import type { MemoryDatabase } from '@majorana/store/memory-store';
 import { PromiseOracle } from './promise-oracle.ts';
@@ -75,6 +75,11 @@ export class Oracle {
     }
     this.#records.check(change);
     this.#worlds.check(change, this.#where().nowMs);
+  }
+
+  onOrders(agentId: string, { leases, forgetAttemptIds }: AgentOrders): void {
+    for (const { attemptId } of leases) this.#worlds.checkLeased(agentId, attemptId);
+    for (const attemptId of forgetAttemptIds) this.#worlds.checkForgotten(attemptId);
   }
 
   onAccept(agentId: string, lease: Lease): void {

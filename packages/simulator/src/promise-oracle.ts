@@ -9,6 +9,8 @@ export interface CancelMark {
   readonly jobId: number;
   readonly position: number | undefined;
   readonly retriesAsked: number;
+  /** A retry was at work when the cancel came in: either may have the last word on each task. */
+  readonly isContested: boolean;
 }
 
 export interface QueueMark {
@@ -52,13 +54,13 @@ export class PromiseOracle {
 
   onCancelAsked(jobId: number, position: number | undefined): CancelMark {
     this.#cancelAsked.add(jobId);
-    return { jobId, position, retriesAsked: this.#retriesAsked.get(jobId) ?? 0 };
+    const isContested = [...(this.#retriesOpen.get(jobId) ?? [])].some((isOpen) => isOpen());
+    return { jobId, position, retriesAsked: this.#retriesAsked.get(jobId) ?? 0, isContested };
   }
 
   onCancelled(mark: CancelMark): void {
-    const { jobId, position, retriesAsked } = mark;
-    const open = [...(this.#retriesOpen.get(jobId) ?? [])].some((isOpen) => isOpen());
-    if (open || retriesAsked !== (this.#retriesAsked.get(jobId) ?? 0)) return;
+    const { jobId, position, retriesAsked, isContested } = mark;
+    if (isContested || retriesAsked !== (this.#retriesAsked.get(jobId) ?? 0)) return;
     const known = this.#cancelled.get(jobId);
     if (position === undefined || known === 'all') this.#cancelled.set(jobId, 'all');
     else this.#cancelled.set(jobId, (known ?? new Set<number>()).add(position));

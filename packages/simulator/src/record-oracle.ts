@@ -1,5 +1,5 @@
 import type { Resources, StateCounts, TaskState } from '@majorana/core';
-import { isHeld, ZERO_COUNTS } from '@majorana/core';
+import { AHEAD_PER_SLOT_MAX, isHeld, timesResources, ZERO_COUNTS } from '@majorana/core';
 import type {
   AttemptRecord,
   Change,
@@ -250,10 +250,14 @@ export class RecordOracle {
     const capacity = this.#capacities.get(attempt?.agentId ?? '');
     if (attempt === undefined || capacity === undefined) {
       this.#fail('records', about, `leased without an attempt on record, or to no agent`);
-    } else if (!this.#heldByAgent.isWithin(attempt.agentId, capacity)) {
+      // Leases ahead of room are the engine's right; that none of them runs is the world's to see.
+    } else if (!this.#heldByAgent.isWithin(attempt.agentId, withAhead(capacity))) {
       const used = JSON.stringify(this.#heldByAgent.of(attempt.agentId));
-      this.#fail('limits', about, `leases of ${attempt.agentId} ask for more than it has: ${used}`);
+      this.#fail('limits', about, `leases of ${attempt.agentId} ask for more than it may: ${used}`);
     }
     this.onLeased(job, position);
   }
 }
+
+const withAhead = (capacity: Resources): Resources =>
+  timesResources(capacity, 1 + AHEAD_PER_SLOT_MAX);

@@ -134,7 +134,9 @@ export class ServerProcess {
       throw new Error('invalid sync');
     }
     if (this.#gateway === undefined) throw new Error('the server is not ready');
-    return this.#gateway.exchange(checked.data);
+    const orders = await this.#gateway.exchange(checked.data);
+    this.#world.oracle.onOrders(checked.data.agentId, orders);
+    return orders;
   }
 
   #ready(): Engine {

@@ -46,8 +46,10 @@ export interface SimulationReport {
 }
 
 const FAULTS_MS = 5 * MINUTE;
-/** Everything that was asked for is done this long after the last fault, or it never will be. */
-const QUIET_WITHIN_MS = 6 * 60 * MINUTE;
+/** Programs run for minutes and back-offs last seconds: where nothing moves for so long, it is stuck. */
+const STUCK_MS = 10 * MINUTE;
+/** Where something moves for ever, it goes in circles. */
+const QUIET_WITHIN_MS = 14 * 24 * 60 * MINUTE;
 const LINES_MAX = 40;
 /** The engine's whole memory is walked only now and then: it costs as much as twenty steps. */
 const MEMORY_CHECK_STEPS = 50;
@@ -70,7 +72,8 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
   const agentCount = random.int(1, 6);
   const jobsAtLeast = random.int(1, 10);
   const spanMs = random.spread(5 * SECOND, 4 * MINUTE);
-  const durationMsMax = random.spread(2 * SECOND, 60 * SECOND);
+  // Some programs outlast the lease of an agent that is away.
+  const durationMsMax = random.spread(2 * SECOND, 200 * SECOND);
   const tasks = options.taskCount ?? taskCount;
   return {
     taskCount: tasks,
@@ -78,7 +81,7 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
     jobTasksMax: Math.ceil(tasks / jobsAtLeast),
     spanMs,
     programs: {
-      durationMsMin: durationMsMax / 200,
+      durationMsMin: durationMsMax / 400,
       durationMsMax,
       flakyPercent: random.spread(1, 40),
       brokenPercent: random.spread(1, 30),
@@ -89,8 +92,8 @@ function drawScale(random: Random, options: SimulationOptions): Scale {
 
 function drawCapacity(random: Random, isLargest: boolean): Resources {
   return {
-    cpuMillis: isLargest ? 8000 : random.pick([2000, 4000, 8000]),
-    memoryBytes: (isLargest ? 16 : random.pick([2, 4, 16])) * GIBIBYTE,
+    cpuMillis: isLargest ? 4000 : random.pick([1000, 2000, 4000]),
+    memoryBytes: (isLargest ? 8 : random.pick([2, 4, 8])) * GIBIBYTE,
     scratchBytes: 8 * GIBIBYTE,
     shmBytes: 0,
     gpuCount: isLargest ? 2 : random.int(0, 1),
@@ -155,7 +158,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       users.areDone &&
       database.openJobIds.size === 0 &&
       agents.every((agent) => agent.machine.isEmpty);
-    await time.run(FAULTS_MS + QUIET_WITHIN_MS, () => isWrong() || isQuiet());
+    for (let sequence = -1; !isWrong() && !isQuiet() && time.nowMs < QUIET_WITHIN_MS;) {
+      if (users.areDone && sequence === database.lastSequence) break;
+      sequence = database.lastSequence;
+      await time.run(time.nowMs + STUCK_MS, () => isWrong() || isQuiet());
+    }
     if (!isWrong()) {
       if (!users.areDone) oracle.fail('end', '', 'a user was never answered');
       oracle.checkEnd(agents.flatMap((agent) => agent.machine.keptIds));

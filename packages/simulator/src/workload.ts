@@ -6,6 +6,7 @@ import type { Random } from './random.ts';
 
 const MEBIBYTE = 2 ** 20;
 const GIBIBYTE = 2 ** 30;
+const LATER_MS_MAX = 400_000;
 
 export const QUEUES = ['default', 'night', 'lab'] as const;
 
@@ -92,7 +93,9 @@ function drawOperations(
   { spanMs, zeal }: WorkloadShape,
 ): PlannedOperation[] {
   const operations: PlannedOperation[] = [];
-  const delayMs = (): number => random.spread(1, spanMs / 2);
+  // Most soon, some when all faults are over.
+  const delayMs = (): number =>
+    random.chance(0.2) ? random.between(0, LATER_MS_MAX) : random.spread(1, spanMs / 2);
   const rounds = Math.floor(random.exponential(zeal));
   for (let round = 0; round < rounds; round += 1) {
     const draw = random.next();
@@ -198,7 +201,7 @@ function planJob(
     timeLimitMs: random.chance(0.15) ? Math.floor(random.spread(500, 30_000)) : 0,
     graceMs: random.pick([0, 500, 5000]),
     outputs: ['out'],
-    ...(random.chance(0.3) ? { parallelMax: random.int(1, 10) } : {}),
+    ...(random.chance(0.3) ? { parallelMax: random.int(1, 10 + Math.floor(taskCount / 50)) } : {}),
     ...(hasKey ? { idempotencyKey: `key ${number}` } : {}),
   };
   return {

@@ -61,13 +61,17 @@ export class WorldOracle {
   }
 
   onAccept(agentId: string, lease: Lease): void {
-    const place = this.#placeOf(lease.attemptId);
+    const place = this.checkLeased(agentId, lease.attemptId);
+    if (place !== undefined) this.#checkLeaseText(place, lease);
+  }
+
+  /** Where it is given out as where it arrives: what is not written yet may never be. */
+  checkLeased(agentId: string, attemptId: string): Place | undefined {
+    const place = this.#placeOf(attemptId);
     const record = place && this.#recordOf(place);
-    if (place === undefined || record?.agentId !== agentId) {
-      this.#fail('lease', lease.attemptId, `${agentId} has a lease that is not on record`);
-      return;
-    }
-    this.#checkLeaseText(place, lease);
+    if (record?.agentId === agentId) return place;
+    this.#fail('lease', attemptId, `${agentId} has a lease that is not on record`);
+    return undefined;
   }
 
   onStart(agentId: string, capacity: Resources, lease: Lease, startedMs: number): void {
@@ -124,6 +128,10 @@ export class WorldOracle {
 
   onForget(attemptId: string, isRunning: boolean): void {
     if (isRunning) this.#fail('forget', attemptId, 'forgotten while its program ran');
+    this.checkForgotten(attemptId);
+  }
+
+  checkForgotten(attemptId: string): void {
     const place = this.#placeOf(attemptId);
     const record = place && this.#recordOf(place);
     if (record === undefined || record.endedAtMs === null) {

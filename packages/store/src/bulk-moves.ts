@@ -9,9 +9,11 @@ const moveRows = `
     select position, state, attempt_number from task
     where job_id = $1 and state = any($2) and ($3::int is null or exit_code = $3)
       and ($4::text is null or reason = $4) and ($5::int is null or position = $5)
+      and position >= $11
     order by position limit $6),
   moved as (
-    update task set state = $7, reason = $8, since_ms = $9, not_before_ms = 0, retry_count = 0,
+    update task set state = $7, reason = $8, since_ms = $9, not_before_ms = 0,
+      retry_count = case when $7 = 'queued' then 0 else retry_count end,
       agent_id = null, is_cancelling = false
     from chosen where task.job_id = $1 and task.position = chosen.position),
   written as (
@@ -19,7 +21,7 @@ const moveRows = `
       attempt_number, reason)
     select $10 + row_number() over (order by position), $1, position, $9, state, $7,
       attempt_number, $8 from chosen)
-  select state as "from", $7 as "to", count(*) from chosen group by state`;
+  select state as "from", $7 as "to", count(*), max(position) as last from chosen group by state`;
 
 /** A task without a row is pending; its upstream task has ended, and nothing else will make the row. */
 const makeRows = `
@@ -39,12 +41,14 @@ const makeRows = `
       attempt_number, reason)
     select $7 + row_number() over (order by position), $1, position, $6, 'pending', state, 0,
       'the task it waited for ' || upstream_state from chosen)
-  select 'pending' as "from", state as "to", count(*) from chosen group by state`;
+  select 'pending' as "from", state as "to", count(*), max(position) as last
+  from chosen group by state`;
 
 interface Moved {
   readonly from: TaskState;
   readonly to: TaskState;
   readonly count: number;
+  readonly last: number;
 }
 
 function moveCounts(counts: StateCounts, moved: readonly Moved[]): StateCounts {
@@ -97,7 +101,8 @@ async function finish(
     [job.jobId, next.counts, next.rowCount, next.endedAtMs],
   );
   await client.query('update engine_state set last_sequence = $1', [step.last + movedCount]);
-  return { job: next, movedCount };
+  const lastPosition = Math.max(-1, ...step.moved.map(({ last }) => last));
+  return { job: next, movedCount, lastPosition };
 }
 
 export function moveTasks(client: PoolClient, move: BulkMove): Promise<BulkResult> {
@@ -114,6 +119,7 @@ export function moveTasks(client: PoolClient, move: BulkMove): Promise<BulkResul
       move.because,
       move.nowMs,
       move.lastSequence,
+      move.fromPosition,
     ]);
     return finish(client, job, { moved: rows, newRows: false, last: move.lastSequence });
   });

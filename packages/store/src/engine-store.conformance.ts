@@ -169,6 +169,7 @@ const move = (jobId: number, edit: Partial<BulkMove>): BulkMove => ({
   because: 'retried by a user',
   nowMs: NOW_MS + 5000,
   lastSequence: 0,
+  fromPosition: 0,
   limit: 1000,
   ...edit,
 });
@@ -555,7 +556,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
         const { job } = await addRows(['failed', 'succeeded', 'failed']);
         const result = await store.moveTasks(move(job.jobId, { lastSequence: 40 }));
         const counts = { ...ZERO_COUNTS, queued: 2, succeeded: 1 };
-        expect(result).toEqual({ job: { ...job, counts, endedAtMs: null }, movedCount: 2 });
+        expect(result).toMatchObject({ job: { ...job, counts, endedAtMs: null }, movedCount: 2 });
         expect(await store.loadJob(job.jobId)).toEqual(result.job);
         const [first, second, third] = await database.readTasks(job.jobId);
         expect(second).toMatchObject({ state: 'succeeded', sinceMs: NOW_MS });
@@ -616,6 +617,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
         ['one position', { position: 3 }, [3]],
         ['a limit, the lowest positions first', { limit: 2 }, [0, 1]],
         ['a limit within a filter', { exitCode: 75, limit: 1 }, [1]],
+        ['a first position', { fromPosition: 2, limit: 2 }, [2, 3]],
       ] as const)('moves only what %s allows', async (_name, filter, expected) => {
         const { job, tasks } = await addRows(Array.from({ length: 5 }, () => 'failed' as const));
         const codes = [3, 75, 9, 3, 75];
@@ -631,7 +633,8 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
               .toReversed(),
           }),
         );
-        const { movedCount } = await store.moveTasks(move(job.jobId, filter));
+        const { movedCount, lastPosition } = await store.moveTasks(move(job.jobId, filter));
+        expect(lastPosition).toBe(expected.at(-1) ?? -1);
         const moved = (await database.readTasks(job.jobId)).filter(
           (task) => task.state === 'queued',
         );
@@ -641,7 +644,11 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
 
       test('what matches nothing moves nothing and writes no sequence', async () => {
         const { job } = await addRows(['succeeded', 'queued']);
-        expect(await store.moveTasks(move(job.jobId, {}))).toEqual({ job, movedCount: 0 });
+        expect(await store.moveTasks(move(job.jobId, {}))).toEqual({
+          job,
+          movedCount: 0,
+          lastPosition: -1,
+        });
         expect(await database.readTransitions(job.jobId)).toEqual([]);
       });
 
@@ -660,6 +667,17 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           'running',
           'cancelled',
         ]);
+      });
+
+      test('a cancel forgets no retries', async () => {
+        const { job, tasks } = await addRows(['queued']);
+        await store.commit(change({ tasks: [{ ...tasks[0]!, retryCount: 2, attemptNumber: 3 }] }));
+        await store.moveTasks(move(job.jobId, { from: ['queued'], to: 'cancelled' }));
+        expect((await database.readTasks(job.jobId))[0]).toMatchObject({
+          state: 'cancelled',
+          retryCount: 2,
+          attemptNumber: 3,
+        });
       });
 
       test('tasks without a row are left alone', async () => {
@@ -734,7 +752,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
             expected,
           );
           const queued = Object.values(expected).filter((state) => state === 'queued').length;
-          expect(result).toEqual({
+          expect(result).toMatchObject({
             job: {
               ...job,
               rowCount: 4,
@@ -771,7 +789,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           lastSequence: 0,
         };
         const first = await store.moveElements(elements);
-        expect(await store.moveElements({ ...elements, lastSequence: 4 })).toEqual({
+        expect(await store.moveElements({ ...elements, lastSequence: 4 })).toMatchObject({
           job: first.job,
           movedCount: 0,
         });

@@ -119,6 +119,8 @@ export interface BulkMove {
   readonly nowMs: number;
   /** Their sequences begin after this. */
   readonly lastSequence: number;
+  /** Only at or above this position. */
+  readonly fromPosition: number;
   /** At most this many rows, the lowest positions first. */
   readonly limit: number;
 }
@@ -136,6 +138,8 @@ export interface BulkResult {
   /** The job as it is now, counts moved, open again if it had ended. */
   readonly job: JobRecord;
   readonly movedCount: number;
+  /** The highest position moved; -1 when nothing was. */
+  readonly lastPosition: number;
 }
 
 /** What the engine needs of a store. A rejected write may or may not have been applied. */

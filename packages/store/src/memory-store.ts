@@ -355,6 +355,7 @@ export class MemoryStore implements EngineStore {
     const rows = [...tasks.values()]
       .filter(
         (task) =>
+          task.position >= move.fromPosition &&
           move.from.includes(task.state) &&
           (move.exitCode === undefined || task.exitCode === move.exitCode) &&
           (move.reason === undefined || task.reason === move.reason) &&
@@ -368,7 +369,8 @@ export class MemoryStore implements EngineStore {
       reason: move.because,
       sinceMs: move.nowMs,
       notBeforeMs: 0,
-      retryCount: 0,
+      // A user's retry counts anew; a cancel leaves the history as it is.
+      retryCount: move.to === 'queued' ? 0 : task.retryCount,
       agentId: null,
       isCancelling: false,
     }));
@@ -473,6 +475,7 @@ export class MemoryStore implements EngineStore {
     if (moved.length > 0) {
       this.#database.apply({ ...NO_CHANGE, jobs: [present], tasks: moved, transitions });
     }
-    return { job: this.#job(job.jobId), movedCount: moved.length };
+    const lastPosition = moved.at(-1)?.position ?? -1;
+    return { job: this.#job(job.jobId), movedCount: moved.length, lastPosition };
   }
 }

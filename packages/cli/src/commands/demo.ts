@@ -1,67 +1,26 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Client } from '@majorana/client';
 import type { JobView } from '@majorana/protocol';
 import type { JsonOption } from '../command.ts';
 import { connect } from '../connect.ts';
+import { conformers } from '../demo/conformers.ts';
+import { crystals } from '../demo/crystals.ts';
+import type { Demo } from '../demo/demo.ts';
 import { watchJobs } from '../follow/watch.ts';
 import { answer, CliError, EXIT, note } from '../output.ts';
 import { fetchJobResults } from '../results.ts';
-import { uploadFile } from '../submit/upload.ts';
 import { startDetached, stopRunning } from './service.ts';
 
-const example = fileURLToPath(new URL('../../../../examples/conformers/', import.meta.url));
-/** 1.2 s of start-up per process: blocks of this size keep it below half of the work. */
-const SEEDS_PER_BLOCK = 16;
-const BLOCKS = 3;
+const DEMOS: readonly Demo[] = [conformers, crystals];
 
-async function searchRecords(client: Client): Promise<Record<string, string>[]> {
-  const folder = path.join(example, 'molecules');
-  const files = (await readdir(folder)).filter((name) => name.endsWith('.cjson')).toSorted();
-  const records: Record<string, string>[] = [];
-  for (const name of files) {
-    const object = await uploadFile(client, path.join(folder, name));
-    for (let block = 0; block < BLOCKS; block += 1) {
-      const first = block * SEEDS_PER_BLOCK;
-      records.push({ molecule: name, object, seeds: `${first}-${first + SEEDS_PER_BLOCK - 1}` });
-    }
-  }
-  return records;
-}
-
-async function submitSearch(client: Client): Promise<{ search: string; collate: string }> {
-  const records = await searchRecords(client);
-  const script = (name: string): string[] => [process.execPath, path.join(example, name)];
-  const search = await client.submit({
-    name: 'conformer search',
-    argv: [...script('search.ts'), '{molecule}', '--seeds', '{seeds}', '--out', 'conformers.json'],
-    array: { kind: 'records', records },
-    inputs: [{ path: '{molecule}', object: '{object}' }],
-    outputs: ['conformers.json'],
-    retry: { limit: 1 },
-  });
-  const jobId = Number(search.id.slice('job_'.length));
-  const blocks = records.map((_record, index) => `blocks/${index}/conformers.json`);
-  const collate = await client.submit({
-    name: 'collate',
-    argv: [
-      ...script('collate.ts'),
-      '--out-table',
-      'ranking.csv',
-      '--out-svg',
-      'landscape.svg',
-      '--out-json',
-      'ranking.json',
-      ...blocks,
-    ],
-    outputs: ['ranking.*', 'landscape.svg'],
-    after: [{ jobId, on: 'ok' }],
-    inputsFromJobs: [{ jobId, path: 'blocks' }],
-  });
-  return { search: search.id, collate: collate.id };
+function findDemo(name: string): Demo {
+  const demo = DEMOS.find((one) => one.name === name);
+  if (demo !== undefined) return demo;
+  const known = DEMOS.map((one) => one.name).join(' and ');
+  throw new CliError(`there is no demo ${name}; there are ${known}`);
 }
 
 async function checkSucceeded(client: Client, jobs: readonly JobView[]): Promise<void> {
@@ -81,8 +40,12 @@ function interruptSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** Starts the product in a folder of its own, runs the search, and leaves nothing but the results. */
-export async function runDemo(options: JsonOption & { readonly output: string }): Promise<void> {
+/** Starts the product in a folder of its own, runs a demo, and leaves nothing but the results. */
+export async function runDemo(
+  name: string,
+  options: JsonOption & { readonly output: string },
+): Promise<void> {
+  const demo = findDemo(name);
   const data = mkdtempSync(path.join(os.tmpdir(), 'majorana-demo-'));
   const folder = path.resolve(options.output);
   const signal = interruptSignal();
@@ -90,24 +53,20 @@ export async function runDemo(options: JsonOption & { readonly output: string })
     note('starting database, server and agent');
     await startDetached(data);
     const client = connect(data);
-    const { search, collate } = await submitSearch(client);
-    const jobs = await watchJobs(client, [search, collate], { signal });
+    const ids = await demo.submit(client);
+    const jobs = await watchJobs(client, ids, { signal });
     if (signal.aborted) {
-      await client.cancelJob(search);
+      for (const id of ids) await client.cancelJob(id);
       throw new CliError('the demo was interrupted', EXIT.detached);
     }
     await checkSucceeded(client, jobs);
-    await fetchJobResults(client, collate, { folder, hasLogs: true });
-    const [table, figure] = [path.join(folder, 'ranking.csv'), path.join(folder, 'landscape.svg')];
-    const ranking = JSON.parse(
-      await readFile(path.join(folder, 'ranking.json'), 'utf8'),
-    ) as unknown;
+    await fetchJobResults(client, ids.at(-1)!, { folder, hasLogs: true });
+    const { data: found, lines } = await demo.read(folder);
     const text = await readFile(path.join(folder, 'stdout.log'), 'utf8').catch(() => '');
-    answer(options, { folder, table, figure, ranking }, () =>
+    answer(options, { folder, ...found }, () =>
       [
         text,
-        `table:  ${table}`,
-        `figure: ${figure}`,
+        ...lines,
         'Your own work: npx majorana up --detach; npx majorana submit --array 0-9 -- echo "{index}"; npx majorana jobs',
       ].join('\n'),
     );

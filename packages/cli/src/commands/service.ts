@@ -176,7 +176,7 @@ async function status(options: JsonOption): Promise<void> {
     url: client.url,
     ...me,
     openJobs: sum((queue) => queue.openJobs),
-    runningTasks: sum(({ counts }) => counts.leased + counts.starting + counts.running),
+    runningTasks: sum(({ counts }) => counts.running),
     waitingTasks: sum(({ counts }) => counts.queued + counts.pending + counts.suspended),
     agents: agents.length,
     ...(process.env['MAJORANA_URL'] === undefined
@@ -195,13 +195,18 @@ async function status(options: JsonOption): Promise<void> {
 export function addServiceCommands(program: Command): void {
   addCommand(program, {
     usage: 'demo',
-    description: 'a real conformer search of twelve molecules on this machine, start to figure',
-    examples: ['majorana demo', 'majorana demo -o figures --json'],
+    description: 'real science on this machine, start to figure, in half a minute',
+    examples: ['majorana demo', 'majorana demo crystals', 'majorana demo -o figures --json'],
   })
-    .option('-o, --output <folder>', 'where the table and the figure go', 'majorana-demo')
-    .action(async (options: JsonOption & { output: string }) => {
+    .argument(
+      '[name]',
+      'conformers: a search over twelve molecules; crystals: the crystal structure of benzene',
+      'conformers',
+    )
+    .option('-o, --output <folder>', 'where tables and figures go', 'majorana-demo')
+    .action(async (name: string, options: JsonOption & { output: string }) => {
       const { runDemo } = await import('./demo.ts');
-      await runDemo(options);
+      await runDemo(name, options);
     });
   addCommand(program, {
     usage: 'up',

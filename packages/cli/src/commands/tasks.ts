@@ -12,6 +12,9 @@ import { readTarget } from '../ids.ts';
 import { answer, CliError, EXIT, note, plural, printJson } from '../output.ts';
 
 const POLL_MS = 500;
+/** How often progress is shown, in a terminal and elsewhere. */
+const TERMINAL_MS = 100;
+const PLAIN_MS = 5000;
 
 /** A task, or the only task of a job. */
 async function readTask(client: Client, text: string): Promise<Target & { kind: 'task' }> {
@@ -140,14 +143,16 @@ async function results(text: string, options: ResultsCliOptions): Promise<void> 
   const target = readTarget(text);
   const client = connectPatiently();
   const screen = new Screen(process.stderr);
-  let lastMs = 0;
+  let lastMs = Date.now();
   const fetchOptions = {
     folder: options.output,
     hasLogs: options.logs === true,
     onFile: (soFar: { written: number; kept: number; bytes: number }) => {
-      if (!screen.isTerminal || Date.now() - lastMs < 100) return;
+      if (Date.now() - lastMs < (screen.isTerminal ? TERMINAL_MS : PLAIN_MS)) return;
       lastMs = Date.now();
-      screen.draw([`${soFar.written + soFar.kept} files, ${megabytes(soFar.bytes)}`]);
+      const line = `${soFar.written + soFar.kept} files, ${megabytes(soFar.bytes)}`;
+      if (screen.isTerminal) screen.draw([line]);
+      else screen.write(line);
     },
   };
   const fetchResults = target.kind === 'job' ? fetchJobResults : fetchTaskResults;

@@ -18,7 +18,7 @@ export function totals(jobs: readonly JobView[]): Totals {
   return {
     taskCount: sum((job) => job.taskCount),
     done: sum((job) => job.counts.succeeded + job.counts.cancelled) + failed,
-    running: sum((job) => job.counts.running + job.counts.starting + job.counts.leased),
+    running: sum((job) => job.counts.running),
     failed,
   };
 }

@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { draftSchema, parseJobFile } from './job-file.ts';
 import { readOptions } from './spec-options.ts';
 
-const parse = (text: string): unknown => parseJobFile('/work/job.yaml', text);
+const parse = (text: string): unknown => parseJobFile('/home/ada/job.yaml', text);
 
 test('what is written comes through, local files relative to the job file', () => {
   const text = `
@@ -16,28 +16,28 @@ inputs:
 `;
   expect(parse(text)).toEqual({
     argv: ['cat', '{line}'],
-    array: { kind: 'each', file: '/work/runs.txt' },
-    inputs: [{ file: '/work/data/a.txt' }, { file: '/abs/b.txt', path: 'in/b.txt' }],
+    array: { kind: 'each', file: '/home/ada/runs.txt' },
+    inputs: [{ file: '/home/ada/data/a.txt' }, { file: '/abs/b.txt', path: 'in/b.txt' }],
   });
 });
 
 test.each([
-  ['argv: [true, 1]\n', '/work/job.yaml:1:8: argv.0: '],
+  ['argv: [true, 1]\n', '/home/ada/job.yaml:1:8: argv.0: '],
   [
     'argv: [a]\nresources:\n  memory: 4G\n',
-    '/work/job.yaml:3:3: resources.memory: "memory" is not known here',
+    '/home/ada/job.yaml:3:3: resources.memory: "memory" is not known here',
   ],
-  ['argv: [a]\nresources:\n  cpuMillis: fast\n', '/work/job.yaml:3:14: resources.cpuMillis: '],
+  ['argv: [a]\nresources:\n  cpuMillis: fast\n', '/home/ada/job.yaml:3:14: resources.cpuMillis: '],
   ['name: x\n', 'argv: '],
   [
     'argv: [a]\nenv:\n  N: 4\n',
-    '/work/job.yaml:3:6: env.N: Invalid input: expected string, received number; put it in quotes',
+    '/home/ada/job.yaml:3:6: env.N: Invalid input: expected string, received number; put it in quotes',
   ],
-  ['argv: [a\n', '/work/job.yaml:2:1: '],
-  ['argv: [a]\nargv: [b]\n', '/work/job.yaml:2:1: '],
-  ['argv: [a]\narray: { kind: lines }\n', '/work/job.yaml:2:16: array.kind: '],
-  ['argv: [a]\ninputs:\n  - path: x\n', '/work/job.yaml:3:5: inputs.0: an input has either'],
-  ['- a\n', '/work/job.yaml:1:1: '],
+  ['argv: [a\n', '/home/ada/job.yaml:2:1: '],
+  ['argv: [a]\nargv: [b]\n', '/home/ada/job.yaml:2:1: '],
+  ['argv: [a]\narray: { kind: lines }\n', '/home/ada/job.yaml:2:16: array.kind: '],
+  ['argv: [a]\ninputs:\n  - path: x\n', '/home/ada/job.yaml:3:5: inputs.0: an input has either'],
+  ['- a\n', '/home/ada/job.yaml:1:1: '],
 ])('a mistake is told by line and column: %j', (text, message) => {
   expect(() => parse(text)).toThrow(message);
 });

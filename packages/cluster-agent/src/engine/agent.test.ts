@@ -631,8 +631,9 @@ async function runWithKill(killAt: number): Promise<{ world: World; wasKilled: b
   isKilled = true;
   host.gate = () => Promise.resolve();
   host.isInstant = true;
-  await makeAgent(world).start();
+  const started = makeAgent(world).start();
   await clock.advance(MINUTE);
+  await started;
   return { world, wasKilled };
 }
 

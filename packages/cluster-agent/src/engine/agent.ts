@@ -4,6 +4,7 @@ import type { AttemptContext } from './held-attempt.ts';
 import { HeldAttempt } from './held-attempt.ts';
 import { LogAnswers } from './log-answers.ts';
 import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
+import { Room } from './room.ts';
 import { Slots } from './slots.ts';
 
 const SECOND = 1000;
@@ -22,6 +23,8 @@ const STAGINGS_MAX = 8;
 const STOP_PATIENCE_MS = 5 * SECOND;
 /** A long poll that says nothing new sooner than this is answered at once, over and over. */
 const SPIN_MS = 100;
+/** From the hand-over of an attempt to its program: the launcher takes 3 ms, a busy machine more. */
+const HANDOVER_MS = 1 * SECOND;
 /** As the protocol has it. */
 const EVENTS_PER_SYNC_MAX = 100_000;
 
@@ -65,6 +68,7 @@ export class Agent {
       log,
       staging: new Slots(STAGINGS_MAX),
       collecting: new Slots(COLLECTS_MAX),
+      room: new Room(options.capacity),
       isStopped: () => this.#isStopped,
       onNews,
       onForgotten: (attemptId) => this.#forgetting.delete(attemptId),
@@ -75,10 +79,24 @@ export class Agent {
   async start(): Promise<void> {
     const { host } = this.#options;
     host.onChange((attemptId) => this.#held.get(attemptId)?.wake());
-    for (const { lease } of await this.#remembered()) this.#hold(lease, false);
+    const remembered = await this.#remembered();
+    const attempts = remembered.map(({ lease }) => this.#hold(lease, false));
+    await this.#recall(attempts);
     if (this.#isStopped) return;
     this.#sweep();
     this.#loop = this.#syncLoop();
+  }
+
+  /**
+   * What runs takes its room before anything else is started. What the agent before this one handed
+   * over last may begin a moment later, and looks until then as if it never would.
+   */
+  async #recall(attempts: readonly HeldAttempt[]): Promise<void> {
+    const standings = await Promise.all(attempts.map((attempt) => attempt.recall()));
+    const accepted = attempts.filter((_attempt, index) => standings[index] === 'accepted');
+    if (accepted.length === 0) return;
+    await this.#pause(HANDOVER_MS, false);
+    await Promise.all(accepted.map((attempt) => attempt.recall()));
   }
 
   /** Ends no task. */
@@ -109,10 +127,10 @@ export class Agent {
     return [];
   }
 
-  #hold(lease: Lease, isFresh: boolean): void {
+  #hold(lease: Lease, isFresh: boolean): HeldAttempt {
     const attempt = new HeldAttempt(lease, isFresh, this.#context);
     this.#held.set(lease.attemptId, attempt);
-    attempt.wake();
+    return attempt;
   }
 
   #sweep(): void {
@@ -219,7 +237,7 @@ export class Agent {
     }
     for (const lease of orders.leases) {
       if (this.#held.has(lease.attemptId) || this.#forgetting.has(lease.attemptId)) continue;
-      this.#hold(lease, true);
+      this.#hold(lease, true).wake();
       isChanged = true;
     }
     for (const attemptId of orders.endAttemptIds) {

@@ -2,6 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
 import { LeaseRefusedError } from './ports.ts';
+import type { Occupant, Room } from './room.ts';
 import type { Slots } from './slots.ts';
 
 const SECOND = 1000;
@@ -22,6 +23,7 @@ export interface AttemptContext {
   readonly log: (message: string, details: object) => void;
   readonly staging: Slots;
   readonly collecting: Slots;
+  readonly room: Room;
   readonly isStopped: () => boolean;
   readonly onNews: () => void;
   readonly onForgotten: (attemptId: string) => void;
@@ -37,7 +39,7 @@ export interface AttemptContext {
  *
  * Rounds of one attempt never overlap. A refused step ends the round; a later one repeats it.
  */
-export class HeldAttempt {
+export class HeldAttempt implements Occupant {
   readonly attemptId: string;
   readonly #lease: Lease;
   readonly #context: AttemptContext;
@@ -66,6 +68,10 @@ export class HeldAttempt {
     }
   }
 
+  get resources(): Lease['resources'] {
+    return this.#lease.resources;
+  }
+
   /** What the server has not been told: only the latest, since each event implies those before. */
   news(): AttemptEvent | undefined {
     return this.#isTold ? undefined : this.#latest;
@@ -73,6 +79,18 @@ export class HeldAttempt {
 
   told(event: AttemptEvent): void {
     if (event === this.#latest) this.#isTold = true;
+  }
+
+  /** At the start of an agent: what may be running takes its room. */
+  async recall(): Promise<AttemptStanding['kind'] | 'unknown'> {
+    const { host, room } = this.#context;
+    const kind = await host.inspect(this.attemptId).then(
+      (standing) => standing.kind,
+      () => 'unknown' as const,
+    );
+    if (kind === 'running') room.occupy(this);
+    if (kind === 'unknown') room.presume(this);
+    return kind;
   }
 
   /** False when this was known. */
@@ -148,6 +166,7 @@ export class HeldAttempt {
 
   /** One step; answers where the attempt stands then, or nothing when there is nothing to do. */
   #step(standing: AttemptStanding): Promise<AttemptStanding | undefined> {
+    if (['exited', 'gone', 'collected'].includes(standing.kind)) this.#context.room.leave(this);
     switch (standing.kind) {
       case 'absent':
         return this.#isStarted
@@ -185,6 +204,7 @@ export class HeldAttempt {
   async #start(): Promise<AttemptStanding | undefined> {
     const { host } = this.#context;
     if (this.#isEnding) return this.#concludeCancelled();
+    if (!this.#context.room.enter(this)) return undefined;
     await host.start(this.attemptId);
     this.#isStarted = true;
     const standing = await host.inspect(this.attemptId);
@@ -194,6 +214,7 @@ export class HeldAttempt {
 
   async #guard(startedAtMs: number): Promise<undefined> {
     this.#isStarted = true;
+    this.#context.room.occupy(this);
     if (this.#latest?.kind !== 'running') {
       this.#report({ kind: 'running', attemptId: this.attemptId, atMs: startedAtMs });
     }

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
@@ -151,9 +152,28 @@ function move(pid: string, procs: string): void {
   }
 }
 
+const parentOf = (pid: string): string => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]!;
+};
+
+/** This agent, the supervisor that started it (a Node like this one), and all that these started. */
+export function isOwnProcess(pid: string): boolean {
+  const parent = String(process.ppid);
+  try {
+    const isSupervised = readlinkSync(`/proc/${parent}/exe`) === readlinkSync('/proc/self/exe');
+    const root = isSupervised ? parent : String(process.pid);
+    for (let at = pid; at !== '0'; at = parentOf(at)) if (at === root) return true;
+    return false;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Version 2 gives a controller to sub-groups only where no process stands beside them: those of a
- * delegated group move into a leaf first.
+ * group of the product's own move into a leaf first. Nobody else's process is moved: where the
+ * user's shell stands in the group, memory is sampled instead.
  */
 function passOn(folder: string): void {
   const control = path.join(folder, 'cgroup.subtree_control');
@@ -162,10 +182,13 @@ function passOn(folder: string): void {
     write(control, '+memory');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    const pids = readFileSync(path.join(folder, 'cgroup.procs'), 'utf8').split('\n');
+    const foreign = pids.find((pid) => pid !== '' && !isOwnProcess(pid));
+    if (foreign !== undefined)
+      throw new Error(`process ${foreign} of ${folder} is not ours to move`);
     const leaf = path.join(folder, LEAF);
     mkdirSync(leaf, { recursive: true });
-    const pids = readFileSync(path.join(folder, 'cgroup.procs'), 'utf8');
-    for (const pid of pids.split('\n').filter(Boolean)) move(pid, path.join(leaf, 'cgroup.procs'));
+    for (const pid of pids.filter(Boolean)) move(pid, path.join(leaf, 'cgroup.procs'));
     write(control, '+memory');
   }
 }

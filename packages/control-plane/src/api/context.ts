@@ -21,6 +21,8 @@ import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
 
 export interface ApiContext {
+  /** Whether this server is the one engine, and knows its tokens. */
+  readonly isReady: () => boolean;
   readonly engine: Engine;
   readonly gateway: AgentGateway;
   readonly events: EngineEvents;

@@ -26,7 +26,7 @@ const REQUESTS_PER_SECOND = 2000;
 function addHealth(app: Api, context: ApiContext, metrics: Metrics): void {
   app.get('/healthz', { schema: { hide: true } }, () => ({ status: 'ok' }));
   app.get('/readyz', { schema: { hide: true } }, (_request, reply) =>
-    reply.code(context.engine.isReady ? 200 : 503).send({ ready: context.engine.isReady }),
+    reply.code(context.isReady() ? 200 : 503).send({ ready: context.isReady() }),
   );
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

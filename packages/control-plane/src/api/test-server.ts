@@ -81,7 +81,19 @@ export class TestServer implements AsyncDisposable {
     const reads = new Reads(pool);
     const access = new AccessStore(pool);
     const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
-    const context = { engine, gateway, events, store, reads, access, objects, pool, workflows };
+    const isReady = (): boolean => engine.isReady;
+    const context = {
+      isReady,
+      engine,
+      gateway,
+      events,
+      store,
+      reads,
+      access,
+      objects,
+      pool,
+      workflows,
+    };
     const app = await buildServer(context, metrics, log);
     await engine.start();
     await workflows.loop.start();

@@ -1,5 +1,12 @@
 import type { QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
-import { formatQuantity, NO_RESOURCES, planDispatch } from '@majorana/core';
+import {
+  aheadPerSlot,
+  formatQuantity,
+  isAheadFair,
+  NO_RESOURCES,
+  planAhead,
+  planDispatch,
+} from '@majorana/core';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -18,7 +25,10 @@ function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<numbe
   const byMemory = new Map<number, TaskRecord[]>();
   let count = 0;
   for (const task of state.windows.get(job.jobId)?.values() ?? []) {
-    if (task.notBeforeMs > nowMs) continue;
+    if (task.notBeforeMs > nowMs) {
+      state.nextReadyMs = Math.min(state.nextReadyMs, task.notBeforeMs);
+      continue;
+    }
     const list = byMemory.get(task.memoryBytes);
     if (list === undefined) byMemory.set(task.memoryBytes, [task]);
     else list.push(task);
@@ -37,7 +47,9 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
     const { priority, queue, resources } = job.spec;
-    const base = { jobId: job.jobId, queue, priority, submittedAtMs: job.submittedAtMs };
+    const { jobId, submittedAtMs } = job;
+    const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
+    const base = { jobId, queue, priority, submittedAtMs, aheadPerSlot: ahead };
     const rows = readyRows(state, job, nowMs);
     ready.set(job.jobId, rows);
     for (const [memoryBytes, tasks] of rows) {
@@ -96,7 +108,7 @@ export function describeRequest(asked: Resources): string {
     formatQuantity('cpuMillis', asked.cpuMillis),
     formatQuantity('memoryBytes', asked.memoryBytes),
   ];
-  if (asked.gpuCount > 0) parts.push(`${asked.gpuCount} GPUs`);
+  if (asked.gpuCount > 0) parts.push(formatQuantity('gpuCount', asked.gpuCount));
   for (const [name, count] of Object.entries(asked.countable)) parts.push(`${count} ${name}`);
   return parts.join(', ');
 }
@@ -104,8 +116,9 @@ export function describeRequest(asked: Resources): string {
 function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: number): void {
   const attemptNumber = task.attemptNumber + 1;
   const refusal = state.waitReasons.get(task.jobId);
-  // Less than this is no wait but the time of one turn.
-  const hasWaited = nowMs - task.sinceMs >= 100;
+  // A back-off is no wait, and less than this no more than the time of one turn.
+  const queuedAtMs = Math.max(task.sinceMs, task.notBeforeMs);
+  const hasWaited = nowMs - queuedAtMs >= 100;
   step(state, task, {
     event: { kind: 'leased', agentId },
     nowMs,
@@ -116,7 +129,7 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
     position: task.position,
     attemptNumber,
     agentId,
-    queuedAtMs: Math.max(task.sinceMs, task.notBeforeMs),
+    queuedAtMs,
     leasedAtMs: nowMs,
     waitedFor: hasWaited ? waitedFor(refusal, state.askedBy(task)) : '',
     startedAtMs: null,
@@ -132,6 +145,7 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
 
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
+  state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) return;
   const agents = [...state.agents.values()].map(({ agentId, capacity, free, hasStale }) => ({
@@ -140,8 +154,14 @@ export function dispatch(state: EngineState, nowMs: number): void {
     free,
     slots: hasStale ? 0 : state.limits.leasesPerTurnMax,
   }));
-  const { grants, refusals } = planDispatch(waiting.groups, agents, queueShares(state), nowMs);
-  for (const grant of grants) {
+  const shares = queueShares(state);
+  const plan = planDispatch(waiting.groups, agents, shares, nowMs);
+  const held = agents.reduce((sum, { agentId }) => sum + state.agents.get(agentId)!.leased.size, 0);
+  const ahead = isAheadFair(plan.rest, held, agents.length)
+    ? planAhead(plan, agents, shares, nowMs)
+    : [];
+  const { refusals } = plan;
+  for (const grant of [...plan.grants, ...ahead]) {
     for (let count = 0; count < grant.count; count += 1) {
       const job = state.jobs.get(grant.jobId)!;
       lease(

@@ -114,6 +114,7 @@ export class Engine {
   #isTurning = false;
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
+  #cancelWake: () => void = () => undefined;
   #loadedAtMs = 0;
   #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
 
@@ -137,6 +138,7 @@ export class Engine {
   stop(): void {
     this.#isStopped = true;
     this.#cancelTick();
+    this.#cancelWake();
   }
 
   get isReady(): boolean {
@@ -232,6 +234,7 @@ export class Engine {
     return this.#between(async (state, nowMs) => {
       const count = onCancelTask(state, jobId, position, nowMs);
       if (count === 0) {
+        const { lastSequence } = state;
         const row = {
           jobId,
           position,
@@ -239,9 +242,10 @@ export class Engine {
           to: 'cancelled',
           because: BY_USER,
         } as const;
-        return this.#bulk(state, () =>
-          this.#store.moveTasks({ ...row, nowMs, lastSequence: state.lastSequence, limit: 1 }),
+        const { movedCount } = await this.#bulk(state, () =>
+          this.#store.moveTasks({ ...row, nowMs, lastSequence, fromPosition: position, limit: 1 }),
         );
+        return movedCount;
       }
       await this.#write(state, nowMs);
       return count;
@@ -356,36 +360,39 @@ export class Engine {
     return explain(this.state, job, { position, task }, this.#clock.nowMs());
   }
 
-  /** Moves rows that memory does not hold, a part at a time, turns in between. */
-  async #moveRows(move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'limit'>): Promise<number> {
-    const { bulkRowsMax } = this.#limits;
+  /**
+   * Moves rows that memory does not hold, a part at a time, turns in between. Each part goes on
+   * behind the last: what has run again and failed again meanwhile is not moved twice.
+   */
+  async #moveRows(
+    move: Omit<BulkMove, 'nowMs' | 'lastSequence' | 'fromPosition' | 'limit'>,
+  ): Promise<number> {
+    const limit = this.#limits.bulkRowsMax;
     let total = 0;
+    let fromPosition = 0;
     for (;;) {
-      const count = await this.#between((state, nowMs) =>
-        this.#bulk(state, () =>
-          this.#store.moveTasks({
-            ...move,
-            nowMs,
-            lastSequence: state.lastSequence,
-            limit: bulkRowsMax,
-          }),
-        ),
-      );
-      total += count;
-      if (count < bulkRowsMax) return total;
+      const { movedCount, lastPosition } = await this.#between((state, nowMs) => {
+        const { lastSequence } = state;
+        const part = { ...move, nowMs, lastSequence, fromPosition, limit };
+        return this.#bulk(state, () => this.#store.moveTasks(part));
+      });
+      total += movedCount;
+      if (movedCount < limit) return total;
+      fromPosition = lastPosition + 1;
     }
   }
 
-  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<number> {
-    const { job, movedCount } = await act();
+  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<BulkResult> {
+    const result = await act();
+    const { job, movedCount } = result;
     state.lastSequence += movedCount;
-    if (movedCount === 0) return 0;
+    if (movedCount === 0) return result;
     if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
     else if (job.endedAtMs === null) await this.#reopen(state, job);
     // Only what is to be written is looked at for its end.
     if (terminalCount(job.counts) === job.taskCount && state.jobs.has(job.jobId)) state.putJob(job);
     this.#listener.onJobs([job.jobId]);
-    return movedCount;
+    return result;
   }
 
   /** Rows of a task-by-task array whose upstream tasks ended before anybody looked. */
@@ -497,6 +504,7 @@ export class Engine {
       this.#listener.onJobs(change.jobs.map((job) => job.jobId));
       await this.#refill(state);
     }
+    this.#wakeAt(state.nextReadyMs, nowMs);
     const agents = state.takeAgentsToWake();
     if (agents.length > 0) this.#listener.onAgents(agents);
   }
@@ -516,6 +524,16 @@ export class Engine {
       await new Promise<void>((resolve) => this.#clock.after(RELOAD_DELAY_MS, resolve));
       await this.#load().catch(() => undefined);
     }
+  }
+
+  /** A back-off that ends before the next tick has a turn of its own. */
+  #wakeAt(atMs: number, nowMs: number): void {
+    this.#cancelWake();
+    this.#cancelWake = () => undefined;
+    if (atMs - nowMs >= TICK_MS) return;
+    this.#cancelWake = this.#clock.after(Math.max(1, atMs - nowMs), () => {
+      this.#do(() => undefined).catch(() => undefined);
+    });
   }
 
   #scheduleTick(): void {

@@ -150,10 +150,18 @@ function onAttemptEvent(
     return;
   }
   if (!onAttemptEnded(state, task, event, nowMs)) return;
+  if (event.startedAtMs !== undefined)
+    learnRunTime(state, task.jobId, event.atMs - event.startedAtMs);
   const { jobId, position, attemptNumber } = task;
   state.addArtifacts(
     event.artifacts.map((artifact) => ({ ...artifact, jobId, position, attemptNumber })),
   );
+}
+
+/** The latest weighs an eighth: a job whose tasks become longer is known within a dozen of them. */
+function learnRunTime(state: EngineState, jobId: number, runMs: number): void {
+  const before = state.meanRunMs.get(jobId) ?? runMs;
+  if (state.jobs.has(jobId)) state.meanRunMs.set(jobId, before + (runMs - before) / 8);
 }
 
 /** An agent's news. Answers with the attempts whose end is on record now. */

@@ -72,7 +72,11 @@ export class EngineState {
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
+  /** Mean run time of a job's latest tasks; known once one has ended under this engine. */
+  readonly meanRunMs = new Map<number, number>();
   lastSequence: number;
+  /** When the next back-off of a task in memory is over, as of the last round. */
+  nextReadyMs = Infinity;
   #unwritten = new Set<string>();
   #dirtyJobs = new Set<number>();
   #dirtyTasks = new Map<string, TaskRecord>();
@@ -323,6 +327,7 @@ export class EngineState {
     this.heldByJob.delete(job.jobId);
     this.rowsAhead.delete(job.jobId);
     this.waitReasons.delete(job.jobId);
+    this.meanRunMs.delete(job.jobId);
     if (job.spec.idempotencyKey !== undefined) {
       this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);
     }

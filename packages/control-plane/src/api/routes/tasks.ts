@@ -77,6 +77,8 @@ function addLogs(app: Api, context: ApiContext): void {
       const found = await findTask(context, request, request.params.id);
       const { follow, ...query } = request.query;
       const log = readLog(context, found, { ...query, isFollowing: follow === 'true' });
+      // A program may be silent for hours: the reader is told at once that it is heard.
+      if (follow === 'true') setImmediate(() => reply.raw.flushHeaders());
       return reply.type('application/octet-stream').send(Readable.from(log));
     },
   );

@@ -1,0 +1,111 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { bondOrders } from './bond-orders.ts';
+import { MOLECULE_DEFAULTS, readMolecule } from './molecule-input.ts';
+import type { Molecule } from './molecule.ts';
+import { testMolecule } from './test-molecules.ts';
+import { distance } from './vector.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'crystal-search-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function lengths(molecule: Molecule, pair: string): number[] {
+  return molecule.bonds
+    .filter(
+      ([a, b]) =>
+        [molecule.atoms[a]!.element, molecule.atoms[b]!.element].toSorted().join('') === pair,
+    )
+    .map(([a, b]) =>
+      distance(molecule.atoms[a]!.positionAngstrom, molecule.atoms[b]!.positionAngstrom),
+    );
+}
+
+// Gas phase, CRC Handbook of Chemistry and Physics, "Structure of free molecules".
+test.each([
+  ['O=C=O', 'CO', 1.163],
+  ['N#CC#N', 'CC', 1.389],
+  ['C#C', 'CC', 1.203],
+  ['CC#N', 'CN', 1.157],
+  ['C=C=C', 'CC', 1.308],
+  ['c1ccccc1', 'CC', 1.397],
+  ['NC(N)=O', 'CO', 1.221],
+  ['Clc1ccccc1', 'CCl', 1.737],
+])('bond lengths of %s are as measured: %s %d', (smiles, pair, expected) => {
+  for (const length of lengths(testMolecule(smiles), pair)) {
+    expect(Math.abs(length - expected), `${length}`).toBeLessThan(0.025);
+  }
+});
+
+test('urea and formamide are planar, as they are in their crystals', () => {
+  expect(testMolecule('NC(N)=O').pointGroup).toBe('C2v');
+  expect(testMolecule('NC=O').pointGroup).toBe('Cs');
+});
+
+function xyzOf(molecule: Molecule): string {
+  const lines = molecule.atoms.map(
+    ({ element, positionAngstrom: p }) =>
+      `${element} ${p[0].toFixed(8)} ${p[1].toFixed(8)} ${p[2].toFixed(8)}`,
+  );
+  return `${lines.length}\ntest\n${lines.join('\n')}\n`;
+}
+
+test('an XYZ file of a molecule gives the molecule of its SMILES: bonds and charges are found', () => {
+  for (const smiles of ['O=[N+]([O-])c1ccccc1', 'Nc1ccn[nH]1', 'CS(C)(=O)=O', 'O=C=O']) {
+    const molecule = testMolecule(smiles);
+    const path = join(folder, 'molecule.xyz');
+    writeFileSync(path, xyzOf(molecule));
+    const read = readMolecule(path, MOLECULE_DEFAULTS);
+    expect(read.pointGroup).toBe(molecule.pointGroup);
+    read.atoms.forEach((atom, index) =>
+      expect(atom.charge).toBeCloseTo(molecule.atoms[index]!.charge, 2),
+    );
+  }
+});
+
+test('a MOL file without hydrogen and depth is completed to a three-dimensional molecule', () => {
+  const path = join(folder, 'water.mol');
+  writeFileSync(
+    path,
+    [
+      'methanol',
+      '',
+      '',
+      '  2  1  0  0  0  0  0  0  0  0999 V2000',
+      '    0.0000    0.0000    0.0000 C   0  0',
+      '    1.4000    0.0000    0.0000 O   0  0',
+      '  1  2  1  0',
+      'M  END',
+      '',
+    ].join('\n'),
+  );
+  const molecule = readMolecule(path, MOLECULE_DEFAULTS);
+  expect(
+    molecule.atoms
+      .map((atom) => atom.element)
+      .toSorted()
+      .join(''),
+  ).toBe('CHHHHO');
+  expect(molecule.pointGroup).toBe('Cs');
+});
+
+test('two molecules in one input are refused by name', () => {
+  expect(() => readMolecule('O.O', MOLECULE_DEFAULTS)).toThrow(/only one|no starting|conformer/);
+});
+
+test('bond orders satisfy every valence, and an impossible molecule is refused', () => {
+  const ring: [number, number][] = [
+    [0, 1],
+    [1, 2],
+    [2, 3],
+    [3, 4],
+    [4, 5],
+    [5, 0],
+  ];
+  const hydrogens = ring.map((_, k): [number, number] => [k, k + 6]);
+  const graph = { elements: 'CCCCCCHHHHHH'.split(''), bonds: [...ring, ...hydrogens] };
+  const { orders } = bondOrders(graph);
+  expect(orders.slice(0, 6).filter((order) => order === 2)).toHaveLength(3);
+  expect(() => bondOrders({ elements: ['C', 'H'], bonds: [[0, 1]] })).toThrow(/valence/);
+});
