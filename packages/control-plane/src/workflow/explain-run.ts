@@ -1,7 +1,13 @@
 import type { KeyDifference } from '@majorana/core';
 import { differences, elementLabel, formatRunId, keyParts, nearest } from '@majorana/core';
 import type { StepExplanation } from '@majorana/protocol';
-import type { ElementRecord, InstanceRecord, ResultOrigin, StepResults } from '@majorana/store';
+import type {
+  ElementRecord,
+  InstanceRecord,
+  ResultOrigin,
+  RoundRecord,
+  StepResults,
+} from '@majorana/store';
 
 type ElementExplanation = StepExplanation['elements'][number];
 
@@ -40,23 +46,44 @@ function sentenceOf({ elementCount, reusedCount }: InstanceRecord): string {
   return `${elementCount - reusedCount} of ${elementCount} run: the others were there already`;
 }
 
+const withoutElements = (path: string, sentence: string): StepExplanation => ({
+  path,
+  elementCount: 0,
+  reusedCount: 0,
+  sentence,
+  elements: [],
+});
+
+/** Steps that were neither reused nor run: what their state says. */
+function others(round: RoundRecord, known: ReadonlySet<string>): StepExplanation[] {
+  return Object.entries(round.state.steps).flatMap(([path, state]) => {
+    if (known.has(path) || !('reason' in state)) return [];
+    return [withoutElements(path, `${state.status}: ${state.reason}`)];
+  });
+}
+
 /** Why each step of a round was reused or run: what of its key differs from the nearest earlier one. */
 export async function explainRound(
   results: StepResults,
-  at: { readonly runId: number; readonly round: number; readonly project: string },
+  round: RoundRecord,
+  project: string,
   only: { readonly path?: string | undefined; readonly limit: number },
 ): Promise<StepExplanation[]> {
-  const instances = await results.instances(at.runId, at.round);
+  const instances = await results.instances(round.runId, round.round);
   const explanations: StepExplanation[] = [];
   for (const instance of instances) {
     const { path, elementCount, reusedCount } = instance;
     if (only.path !== undefined && only.path !== path) continue;
     const elements: ElementExplanation[] = [];
     for (const element of await results.elements(instance.instanceId, only.limit)) {
-      elements.push(await explainElement(results, instance, at.project, element));
+      elements.push(await explainElement(results, instance, project, element));
     }
     const sentence = sentenceOf(instance);
     explanations.push({ path, elementCount, reusedCount, sentence, elements });
   }
-  return explanations;
+  const rest = others(round, new Set(instances.map(({ path }) => path)));
+  return [
+    ...explanations,
+    ...rest.filter(({ path }) => only.path === undefined || path === only.path),
+  ];
 }

@@ -359,6 +359,13 @@ test('a condition skips a step and what needs it; what may do without goes on', 
     'end succeeded',
   ]);
   expect(steps[1]!.reason).toBe('json of count/n.json is 7, not above 10');
+  const { body } = await server.call('GET', `/runs/${id}/explain`);
+  const told = (body as { steps: StepExplanation[] }).steps.map(
+    ({ path, sentence }) => `${path}: ${sentence}`,
+  );
+  expect(told).toContain('many: skipped: json of count/n.json is 7, not above 10');
+  expect(told).toContain('after_many: skipped: many was skipped');
+  expect(told).toContain('count: run: there was no result of this key');
 });
 
 /** Each iteration searches from what is known, until nothing new comes. */
@@ -583,4 +590,26 @@ test('a fan-out over nothing has succeeded, and its gather gets nothing', async 
     files: program === 'list' ? { 'lines.txt': '\n' } : { 'sum.txt': '' },
   }));
   expect(ran).toEqual(['list 0', 'gather']);
+});
+
+test('two users of a project share the result of a step', async () => {
+  const tokenFor = async (user: string): Promise<string> => {
+    const request = { user, role: 'member', project: 'shared' };
+    return ((await server.call('POST', '/tokens', request)).body as { token: string }).token;
+  };
+  const [anna, berta] = [await tokenFor('anna'), await tokenFor('berta')];
+  const run = async (token: string): Promise<string> => {
+    const { body } = await server.call('POST', '/runs', { definition: fanOut() }, token);
+    return (body as { id: string }).id;
+  };
+  const first = await run(anna);
+  expect(await play(first, fanProgram())).toHaveLength(7);
+  const second = await run(berta);
+  expect(await play(second, fanProgram())).toEqual([]);
+  expect((await detail(second)).user).toBe('berta');
+  const { body } = await server.call('GET', `/runs/${second}/explain?step=list`, undefined, berta);
+  expect((body as { steps: StepExplanation[] }).steps[0]!.elements[0]).toMatchObject({
+    isReused: true,
+    origin: `${first} list`,
+  });
 });

@@ -243,7 +243,8 @@ function addReads(app: Api, context: ApiContext): void {
     '/api/v1/runs/:id/explain',
     {
       schema: {
-        summary: 'Why each step was reused or run: key parts against the nearest earlier result',
+        summary:
+          'Why each step was reused, run or neither: key parts against the nearest earlier result',
         params: runParams,
         querystring: z.object({
           step: stepPath.optional(),
@@ -255,9 +256,10 @@ function addReads(app: Api, context: ApiContext): void {
     },
     async (request): Promise<{ steps: StepExplanation[] }> => {
       const run = await findRun(context, request, request.params.id);
-      const { step: path, limit, round } = request.query;
-      const at = { runId: run.runId, round: round ?? run.round, project: run.project };
-      return { steps: await explainRound(workflows.results, at, { path, limit }) };
+      const { step: path, limit } = request.query;
+      const round = roundOf(await workflows.runs.rounds(run.runId), request.query.round);
+      const only = { path, limit };
+      return { steps: await explainRound(workflows.results, round, run.project, only) };
     },
   );
   app.get(
