@@ -3,6 +3,8 @@ import { isNested } from '@majorana/core';
 import { inOrder, upstreamOf } from './picture.ts';
 
 const BOX = { height: 34, gapX: 48, gapY: 16, padding: 14, characterWidth: 7.4 } as const;
+/** Below the boxes, where arrows run that would cross some. */
+const LANE = 10;
 
 const FILLS: Readonly<Record<string, string>> = {
   succeeded: '#d9f2e0',
@@ -22,9 +24,15 @@ interface Node {
   x: number;
   y: number;
 }
+interface Edge {
+  readonly from: Node;
+  readonly to: Node;
+  /** How deep below the boxes it runs; undefined: straight to the next column. */
+  readonly laneY: number | undefined;
+}
 interface Layout {
   readonly nodes: ReadonlyMap<string, Node>;
-  readonly edges: readonly (readonly [Node, Node])[];
+  readonly edges: readonly Edge[];
   readonly width: number;
   readonly height: number;
 }
@@ -67,19 +75,28 @@ function layOut(body: WorkflowBody): Layout {
     height = Math.max(height, y - BOX.gapY);
     x += Math.max(...column.map((node) => node.width)) + BOX.gapX;
   }
-  const edges = [...nodes.keys()].flatMap((name) =>
-    upstreamOf(body, name).map((one) => [nodes.get(one)!, nodes.get(name)!] as const),
-  );
+  const edges: Edge[] = [];
+  for (const name of nodes.keys()) {
+    for (const one of upstreamOf(body, name)) {
+      const isNext = columnOf.get(name)! - columnOf.get(one)! === 1;
+      if (!isNext) height += LANE;
+      const laneY = isNext ? undefined : height;
+      edges.push({ from: nodes.get(one)!, to: nodes.get(name)!, laneY });
+    }
+  }
   return { nodes, edges, width: x - BOX.gapX, height };
 }
 
 const middle = (node: Node): number => node.y + BOX.height / 2;
 
-function drawEdge([from, to]: readonly [Node, Node]): string {
+function drawEdge({ from, to, laneY }: Edge): string {
   const [x1, y1, x2, y2] = [from.x + from.width, middle(from), to.x, middle(to)];
   const bend = (x2 - x1) / 2;
-  const way = `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`;
-  return `<path d="${way}" fill="none" stroke="#667" marker-end="url(#arrow)"/>`;
+  const straight = `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`;
+  const side = BOX.gapX / 4;
+  const around = `M${x1},${y1} h${side} V${laneY} H${x2 - 2 * side} V${y2} H${x2}`;
+  const way = laneY === undefined ? straight : around;
+  return `<path d="${way}" fill="none" stroke="#667" stroke-linejoin="round" marker-end="url(#arrow)"/>`;
 }
 
 function drawNode(node: Node, prefix: string, statuses: ReadonlyMap<string, string>): string {
