@@ -1,32 +1,17 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { FolderObjects } from '@majorana/objects';
-import { AccessStore, DatabaseTooNewError, PostgresStore, Reads, Retention } from '@majorana/store';
+import type { AccessStore } from '@majorana/store';
+import { DatabaseTooNewError } from '@majorana/store';
 import { pino } from 'pino';
-import { AgentGateway } from './api/agent-gateway.ts';
 import { hashToken } from './api/auth.ts';
 import { newToken } from './api/routes/operations.ts';
-import { buildServer } from './api/server.ts';
-import type { EngineClock } from './engine/engine.ts';
-import { Engine } from './engine/engine.ts';
-import { EngineEvents } from './events.ts';
-import { Metrics } from './metrics.ts';
-import { RetentionLoop } from './retention-loop.ts';
-import { makeWorkflows } from './workflow/index.ts';
+import { ControlPlane } from './control-plane.ts';
 
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
 const EXIT_DATABASE_TOO_NEW = 57;
 const KEEP_DAYS_DEFAULT = 30;
 const STOP_PATIENCE_MS = 5000;
-
-const clock: EngineClock = {
-  nowMs: () => Date.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 interface Config {
   readonly data: string;
@@ -66,60 +51,17 @@ async function ensureToken(data: string, access: AccessStore): Promise<void> {
 
 async function run(config: Config): Promise<void> {
   const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
-  const store = new PostgresStore(config.databaseUrl);
-  const metrics = new Metrics();
-  const events = new EngineEvents(log, metrics);
-  const engine = new Engine(store, clock, events);
-  const gateway = new AgentGateway(engine, clock);
-  events.wakeAgents = (agentIds) => gateway.wake(agentIds);
-  metrics.observe(engine);
-  const { pool } = store;
-  const access = new AccessStore(pool);
-  const objects = new FolderObjects(path.join(config.data, 'objects'));
-  const reads = new Reads(pool);
-  const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
-  let isServing = false;
-  const isReady = (): boolean => isServing && engine.isReady;
-  const context = {
-    isReady,
-    engine,
-    gateway,
-    events,
-    store,
-    reads,
-    access,
-    objects,
-    pool,
-    workflows,
-  };
-  const app = await buildServer(context, metrics, log);
-  // A standby listens too and answers 503 until it is the one engine.
+  const controlPlane = new ControlPlane({ ...config, log });
+  const app = await controlPlane.server();
   await app.listen({ host: '127.0.0.1', port: config.port });
-  const retention = new RetentionLoop(new Retention(pool), objects, { ...config, log });
-  let isStopping = false;
   process.once('SIGTERM', () => {
-    isStopping = true;
-    const isStandby = !engine.isReady;
-    retention.stop();
-    workflows.loop.stop();
-    engine.stop();
-    gateway.stop();
-    // A standby waits for the lock without end, and has nothing to lose.
-    const close = isStandby ? () => process.exit(0) : () => store[Symbol.asyncDispose]();
-    void app.close().then(close);
-    // Whatever still hangs has been answered, or is asked again.
+    // A standby has nothing to lose; whatever still hangs then has been answered, or is asked again.
+    void controlPlane.stop().then(({ wasStandby }) => wasStandby && process.exit(0));
     setTimeout(() => process.exit(0), STOP_PATIENCE_MS).unref();
   });
   log.info('waiting to become the one engine');
-  await engine.start().catch((error: Error) => {
-    if (!isStopping) throw error;
-  });
-  if (isStopping) return;
-  await ensureToken(config.data, access);
-  await workflows.loop.start();
-  isServing = true;
-  log.info({ port: config.port }, 'this is the one engine');
-  retention.start();
+  const isEngine = await controlPlane.start(() => ensureToken(config.data, controlPlane.access));
+  if (isEngine) log.info({ port: config.port }, 'this is the one engine');
 }
 
 try {

@@ -2,28 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { AgentOrders, AgentSync } from '@majorana/protocol';
-import { FolderObjects } from '@majorana/objects';
-import { AccessStore, PostgresStore, Reads, Retention } from '@majorana/store';
 import { TestPostgres } from '@majorana/testing';
 import { pino } from 'pino';
-import type { EngineClock } from '../engine/engine.ts';
-import { Engine } from '../engine/engine.ts';
-import { EngineEvents } from '../events.ts';
-import { Metrics } from '../metrics.ts';
-import type { Workflows } from '../workflow/index.ts';
-import { makeWorkflows } from '../workflow/index.ts';
-import { AgentGateway } from './agent-gateway.ts';
-import { hashToken } from './auth.ts';
+import { ControlPlane } from '../control-plane.ts';
 import type { Api } from './context.ts';
-import { buildServer } from './server.ts';
-
-const clock: EngineClock = {
-  nowMs: () => Date.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+import { hashToken } from './auth.ts';
 
 export interface Answer {
   readonly status: number;
@@ -35,80 +18,42 @@ export interface Answer {
 export class TestServer implements AsyncDisposable {
   readonly token = 'mjr_test';
   readonly app: Api;
-  readonly engine: Engine;
-  readonly objects: FolderObjects;
-  readonly retention: Retention;
   readonly postgres: TestPostgres;
-  readonly store: PostgresStore;
-  readonly workflows: Workflows;
   readonly #folder: string;
-  readonly #gateway: AgentGateway;
+  readonly #parts: ControlPlane;
 
-  private constructor(parts: {
-    app: Api;
-    engine: Engine;
-    objects: FolderObjects;
-    postgres: TestPostgres;
-    store: PostgresStore;
-    folder: string;
-    gateway: AgentGateway;
-    workflows: Workflows;
-  }) {
-    this.app = parts.app;
-    this.engine = parts.engine;
-    this.objects = parts.objects;
-    this.postgres = parts.postgres;
-    this.store = parts.store;
-    this.workflows = parts.workflows;
-    this.retention = new Retention(parts.store.pool);
-    this.#folder = parts.folder;
-    this.#gateway = parts.gateway;
+  private constructor(postgres: TestPostgres, folder: string, parts: ControlPlane, app: Api) {
+    this.postgres = postgres;
+    this.#folder = folder;
+    this.#parts = parts;
+    this.app = app;
   }
 
   static async start(): Promise<TestServer> {
     const postgres = await TestPostgres.start();
-    const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-server-'));
+    const data = await mkdtemp(path.join(os.tmpdir(), 'majorana-server-'));
     const log = pino({ level: 'silent' });
-    const store = new PostgresStore(postgres.url);
-    const metrics = new Metrics();
-    const events = new EngineEvents(log, metrics);
-    const engine = new Engine(store, clock, events);
-    const gateway = new AgentGateway(engine, clock);
-    events.wakeAgents = (agentIds) => gateway.wake(agentIds);
-    metrics.observe(engine);
-    const { pool } = store;
-    const objects = new FolderObjects(path.join(folder, 'objects'));
-    const reads = new Reads(pool);
-    const access = new AccessStore(pool);
-    const workflows = makeWorkflows({ engine, events, reads, objects, pool, log });
-    const isReady = (): boolean => engine.isReady;
-    const context = {
-      isReady,
-      engine,
-      gateway,
-      events,
-      store,
-      reads,
-      access,
-      objects,
-      pool,
-      workflows,
-    };
-    const app = await buildServer(context, metrics, log);
-    await engine.start();
-    await workflows.loop.start();
-    const server = new TestServer({
-      app,
-      engine,
-      objects,
-      postgres,
-      store,
-      folder,
-      gateway,
-      workflows,
-    });
-    await access.add(hashToken(server.token), { user: 'test', role: 'admin', project: null });
+    const parts = new ControlPlane({ databaseUrl: postgres.url, data, keepDays: 30, log });
+    const server = new TestServer(postgres, data, parts, await parts.server());
+    const access = { user: 'test', role: 'admin', project: null } as const;
+    await parts.start(async () => void (await parts.access.add(hashToken(server.token), access)));
     return server;
+  }
+
+  get engine(): ControlPlane['engine'] {
+    return this.#parts.engine;
+  }
+  get objects(): ControlPlane['objects'] {
+    return this.#parts.objects;
+  }
+  get retention(): ControlPlane['retention'] {
+    return this.#parts.retention;
+  }
+  get store(): ControlPlane['store'] {
+    return this.#parts.store;
+  }
+  get workflows(): ControlPlane['workflows'] {
+    return this.#parts.workflows;
   }
 
   async call(
@@ -135,7 +80,7 @@ export class TestServer implements AsyncDisposable {
 
   /** An agent's exchange; what is not given is empty. */
   sync(edit: Partial<AgentSync>): Promise<AgentOrders> {
-    return this.#gateway.exchange({
+    return this.#parts.gateway.exchange({
       agentId: 'a1',
       capacity: {
         cpuMillis: 4000,
@@ -154,11 +99,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.workflows.loop.stop();
-    this.engine.stop();
-    this.#gateway.stop();
-    await this.app.close();
-    await this.store[Symbol.asyncDispose]();
+    await this.#parts.stop();
     await this.postgres[Symbol.asyncDispose]();
     await rm(this.#folder, { recursive: true, force: true });
   }

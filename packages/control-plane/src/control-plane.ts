@@ -1,0 +1,120 @@
+import path from 'node:path';
+import { FolderObjects } from '@majorana/objects';
+import { AccessStore, PostgresStore, Reads, Retention } from '@majorana/store';
+import type { FastifyBaseLogger } from 'fastify';
+import { AgentGateway } from './api/agent-gateway.ts';
+import type { Api } from './api/context.ts';
+import { buildServer } from './api/server.ts';
+import type { EngineClock } from './engine/engine.ts';
+import { Engine } from './engine/engine.ts';
+import { EngineEvents } from './events.ts';
+import { Metrics } from './metrics.ts';
+import { RetentionLoop } from './retention-loop.ts';
+import type { Workflows } from './workflow/index.ts';
+import { makeWorkflows } from './workflow/index.ts';
+
+const clock: EngineClock = {
+  nowMs: () => Date.now(),
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+export interface ControlPlaneOptions {
+  readonly databaseUrl: string;
+  /** Where objects are kept. */
+  readonly data: string;
+  /** How long ended jobs are kept. */
+  readonly keepDays: number;
+  readonly log: FastifyBaseLogger;
+}
+
+/** The one place where the control plane's parts are put together; a process or a test runs it. */
+export class ControlPlane {
+  readonly store: PostgresStore;
+  readonly engine: Engine;
+  readonly gateway: AgentGateway;
+  readonly access: AccessStore;
+  readonly objects: FolderObjects;
+  readonly retention: Retention;
+  readonly workflows: Workflows;
+  readonly #options: ControlPlaneOptions;
+  readonly #events: EngineEvents;
+  readonly #metrics = new Metrics();
+  readonly #retentionLoop: RetentionLoop;
+  #app: Api | undefined;
+  #isServing = false;
+  #isStopping = false;
+
+  constructor(options: ControlPlaneOptions) {
+    const { databaseUrl, data, keepDays, log } = options;
+    this.#options = options;
+    this.#events = new EngineEvents(log, this.#metrics);
+    this.store = new PostgresStore(databaseUrl);
+    this.engine = new Engine(this.store, clock, this.#events);
+    this.gateway = new AgentGateway(this.engine, clock);
+    this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
+    this.#metrics.observe(this.engine);
+    this.access = new AccessStore(this.store.pool);
+    this.objects = new FolderObjects(path.join(data, 'objects'));
+    this.retention = new Retention(this.store.pool);
+    this.#retentionLoop = new RetentionLoop(this.retention, this.objects, { keepDays, log });
+    this.workflows = makeWorkflows({
+      engine: this.engine,
+      events: this.#events,
+      reads: new Reads(this.store.pool),
+      objects: this.objects,
+      pool: this.store.pool,
+      log,
+    });
+  }
+
+  /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
+  async server(): Promise<Api> {
+    const { engine, gateway, store, access, objects, workflows } = this;
+    this.#app ??= await buildServer(
+      {
+        isReady: () => this.#isServing && engine.isReady,
+        engine,
+        gateway,
+        events: this.#events,
+        store,
+        reads: new Reads(store.pool),
+        access,
+        objects,
+        pool: store.pool,
+        workflows,
+      },
+      this.#metrics,
+      this.#options.log,
+    );
+    return this.#app;
+  }
+
+  /** Waits, as a standby if need be, until this is the one engine; false when it was stopped first. */
+  async start(prepare: () => Promise<void>): Promise<boolean> {
+    await this.engine.start().catch((error: Error) => {
+      if (!this.#isStopping) throw error;
+    });
+    if (this.#isStopping) return false;
+    await prepare();
+    await this.workflows.loop.start();
+    this.#isServing = true;
+    this.#retentionLoop.start();
+    return true;
+  }
+
+  /** Ends no task. Answers whether this was a standby, which waits for the lock without end. */
+  async stop(): Promise<{ readonly wasStandby: boolean }> {
+    const wasStandby = !this.engine.isReady;
+    this.#isStopping = true;
+    this.#retentionLoop.stop();
+    this.workflows.loop.stop();
+    this.engine.stop();
+    this.gateway.stop();
+    await this.#app?.close();
+    if (!wasStandby) await this.store[Symbol.asyncDispose]();
+    return { wasStandby };
+  }
+}
