@@ -252,6 +252,23 @@ test('a cancel of what runs is an order until its agent has ended it', async () 
   expect(await counts(id)).toEqual({ cancelled: 1 });
 });
 
+test('a task whose inputs are gone for good fails with the reason, and holds nobody else back', async () => {
+  const source = await submit({});
+  await runAll();
+  await server.call('PUT', '/queues/held', { isPaused: true });
+  const jobId = Number(source.slice(4));
+  const orphan = await submit({ queue: 'held', inputsFromJobs: [{ jobId, path: 'in' }] });
+  const other = await submit({ queue: 'held' });
+  await server.store.pool.query('update job set is_expired = true where job_id = $1', [jobId]);
+  await server.call('PUT', '/queues/held', {});
+  await runAll();
+  expect(await counts(other)).toEqual({ succeeded: 1 });
+  expect(await counts(orphan)).toEqual({ failed: 1 });
+  expect((await get<TaskDetail>(`/tasks/${orphan}.0`)).explanation.sentence).toBe(
+    `could not start: there is no ${source} to take inputs from`,
+  );
+});
+
 test('a paused queue starts nothing, and a waiting task says so', async () => {
   const settings = { isPaused: true, weight: 2, parallelMax: 5 };
   const { body } = await server.call('PUT', '/queues/night', settings);

@@ -27,6 +27,7 @@ import {
   attemptIdOf,
   endOrders,
   onAgentSync,
+  onAttemptEnded,
   onCancelJob,
   onCancelTask,
   onQueue,
@@ -308,8 +309,26 @@ export class Engine {
     const { state } = this;
     const endAttemptIds = endOrders(state, agentId);
     const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
-    const leases = await Promise.all(tasks.map((task) => this.#makeLease(state, task)));
+    const made = await Promise.all(
+      tasks.map((task) => this.#makeLease(state, task).catch((error: Error) => ({ task, error }))),
+    );
+    const leases: Lease[] = [];
+    for (const one of made) {
+      if (!('error' in one)) leases.push(one);
+      else if (one.error instanceof NotFoundError) await this.#refuseLease(one.task, one.error);
+      else throw one.error;
+    }
     return { leases, endAttemptIds };
+  }
+
+  /** What can never be leased ends here: it must not keep the agent's other leases back. */
+  #refuseLease(task: TaskRecord, error: Error): Promise<void> {
+    const outcome = { kind: 'start_error', reason: `could not start: ${error.message}` } as const;
+    return this.#do((state, nowMs) => {
+      const present = state.tasks.get(taskKey(task.jobId, task.position));
+      if (present?.attemptNumber !== task.attemptNumber || !isHeld(present.state)) return;
+      onAttemptEnded(state, present, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
+    });
   }
 
   async #makeLease(state: EngineState, task: TaskRecord): Promise<Lease> {
