@@ -7,4 +7,5 @@ export * from './placeholder.ts';
 export * from './resources.ts';
 export * from './retry.ts';
 export * from './task-state.ts';
+export { hashText } from './text-hash.ts';
 export * from './workflow/index.ts';
