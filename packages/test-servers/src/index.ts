@@ -5,3 +5,5 @@ export * from './kwok.ts';
 export * from './programs.ts';
 export * from './kubeconfig.ts';
 export * from './service-account.ts';
+export * from './fault-proxy.ts';
+export * from './nats.ts';
