@@ -7,3 +7,7 @@ export * from './kubeconfig.ts';
 export * from './service-account.ts';
 export * from './fault-proxy.ts';
 export * from './nats.ts';
+export * from './kubelet/busybox.ts';
+export * from './kubelet/kubelet-configuration.ts';
+export * from './kubelet/kubelet.ts';
+export * from './kubelet/oci-image.ts';
