@@ -25,6 +25,8 @@ export interface Lease {
   /** From TERM to KILL. */
   readonly graceMs: number;
   readonly taskCount: number;
+  /** What its runner shows the runner API; only for agents that ask for it. */
+  readonly runnerToken?: string;
 }
 
 export interface StagedObject {
@@ -112,5 +114,7 @@ export const agentSyncSchema = z.strictObject({
   logChunks: z.array(logChunkSchema).max(1000).default([]),
   /** How long the server may hold the answer when it has nothing to say. */
   waitMs: z.number().int().min(0).max(60_000),
+  /** Its leases are run by runners, each of which needs a token of its own. */
+  needsRunnerTokens: z.boolean().optional(),
 });
 export type AgentSync = z.output<typeof agentSyncSchema>;

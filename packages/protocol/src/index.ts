@@ -1,4 +1,6 @@
 export * from './agent-messages.ts';
 export * from './api.ts';
 export * from './job-spec.ts';
+export * from './runner-messages.ts';
+export * from './task-variables.ts';
 export * from './workflow.ts';
