@@ -1,6 +1,7 @@
 export * from './array-range.ts';
 export * from './dispatch-ahead.ts';
 export * from './dispatch.ts';
+export * from './id-digest.ts';
 export * from './ids.ts';
 export * from './placeholder.ts';
 export * from './resources.ts';

@@ -55,6 +55,8 @@ export interface AgentOrders {
   readonly endAttemptIds: readonly string[];
   /** Ended attempts that are on record: the agent may forget them. */
   readonly forgetAttemptIds: readonly string[];
+  /** The digest did not match: the next sync should name all that is held. */
+  readonly wantsHeldAttemptIds: boolean;
   readonly logRequests: readonly LogRequest[];
 }
 
@@ -105,16 +107,28 @@ export const logChunkSchema = z.strictObject({
 });
 export type LogChunk = z.output<typeof logChunkSchema>;
 
-export const agentSyncSchema = z.strictObject({
-  agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
-  capacity: resourcesSchema,
-  /** Attempts on this machine that have not been acknowledged as ended. */
-  heldAttemptIds: z.array(attemptId).max(100_000),
-  events: z.array(attemptEventSchema).max(100_000),
-  logChunks: z.array(logChunkSchema).max(1000).default([]),
-  /** How long the server may hold the answer when it has nothing to say. */
-  waitMs: z.number().int().min(0).max(60_000),
-  /** Its leases are run by runners, each of which needs a token of its own. */
-  needsRunnerTokens: z.boolean().optional(),
-});
+export const agentSyncSchema = z
+  .strictObject({
+    agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+    capacity: resourcesSchema,
+    /** All attempts that have not been acknowledged as ended: at first, and when it is asked for. */
+    heldAttemptIds: z.array(attemptId).max(100_000).optional(),
+    /** Else: what has been added since the last answer, and an `IdDigest` of all but those that end here. */
+    held: z
+      .strictObject({
+        addedAttemptIds: z.array(attemptId).max(100_000),
+        digest: z.string().max(64),
+      })
+      .optional(),
+    events: z.array(attemptEventSchema).max(100_000),
+    logChunks: z.array(logChunkSchema).max(1000).default([]),
+    /** How long the server may hold the answer when it has nothing to say. */
+    waitMs: z.number().int().min(0).max(60_000),
+    /** Its leases are run by runners, each of which needs a token of its own. */
+    needsRunnerTokens: z.boolean().optional(),
+  })
+  .refine((sync) => (sync.heldAttemptIds === undefined) !== (sync.held === undefined), {
+    message: 'either heldAttemptIds or held',
+    path: ['held'],
+  });
 export type AgentSync = z.output<typeof agentSyncSchema>;

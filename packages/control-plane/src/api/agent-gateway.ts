@@ -1,5 +1,6 @@
 import type { AgentOrders, AgentSync, Lease, LogRequest } from '@majorana/protocol';
 import type { Engine, EngineClock } from '../engine/engine.ts';
+import type { NewsTaken } from '../engine/reactor.ts';
 import { HeldAnswers } from './held-answers.ts';
 import { LogDesk } from './log-desk.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
@@ -29,22 +30,24 @@ export class AgentGateway {
     for (const { requestId, dataBase64 } of sync.logChunks) {
       this.#logs.answer(sync.agentId, requestId, Buffer.from(dataBase64, 'base64'));
     }
-    const forgetAttemptIds = await this.#engine.takeNews(sync);
-    let orders = await this.#ordersFor(sync, forgetAttemptIds);
+    const news = await this.#engine.takeNews(sync);
+    let orders = await this.#ordersFor(sync, news);
     if (isQuiet(orders) && sync.waitMs > 0) {
       await this.#held.wait(sync.agentId, sync.waitMs);
-      orders = await this.#ordersFor(sync, []);
+      orders = await this.#ordersFor(sync, NO_NEWS);
     }
     return orders;
   }
 
-  async #ordersFor(sync: AgentSync, forgetAttemptIds: readonly string[]): Promise<AgentOrders> {
+  async #ordersFor(sync: AgentSync, news: NewsTaken): Promise<AgentOrders> {
+    const { endedAttemptIds: forgetAttemptIds, wantsHeldAttemptIds } = news;
     const { leases, endAttemptIds } = await this.#engine.ordersFor(sync.agentId);
     const logRequests = this.#logs.requestsFor(sync.agentId);
     return {
       leases: sync.needsRunnerTokens === true ? await this.#withTokens(leases) : leases,
       endAttemptIds,
       forgetAttemptIds,
+      wantsHeldAttemptIds,
       logRequests,
     };
   }
@@ -78,9 +81,12 @@ export class AgentGateway {
   }
 }
 
+const NO_NEWS: NewsTaken = { endedAttemptIds: [], wantsHeldAttemptIds: false };
+
 const isQuiet = (orders: AgentOrders): boolean =>
+  !orders.wantsHeldAttemptIds &&
   orders.leases.length +
     orders.endAttemptIds.length +
     orders.forgetAttemptIds.length +
     orders.logRequests.length ===
-  0;
+    0;

@@ -148,11 +148,11 @@ export function dispatch(state: EngineState, nowMs: number): void {
   state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) return;
-  const agents = [...state.agents.values()].map(({ agentId, capacity, free, hasStale }) => ({
+  const agents = [...state.agents.values()].map(({ agentId, capacity, free, stale }) => ({
     agentId,
     capacity,
     free,
-    slots: hasStale ? 0 : state.limits.leasesPerTurnMax,
+    slots: stale.size > 0 ? 0 : state.limits.leasesPerTurnMax,
   }));
   const shares = queueShares(state);
   const plan = planDispatch(waiting.groups, agents, shares, nowMs);

@@ -23,8 +23,8 @@ import { taskIndexOf } from './indexes.ts';
 import { makeLease } from './lease.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
+import type { NewsTaken } from './reactor.ts';
 import {
-  attemptIdOf,
   endOrders,
   heldTask,
   isBeingWritten,
@@ -301,8 +301,8 @@ export class Engine {
     return this.#do((state) => onQueue(state, { name, ...settings }));
   }
 
-  /** Takes in an agent's news; answers, when it is written, with the attempts it may forget. */
-  takeNews(sync: AgentSync): Promise<string[]> {
+  /** Takes in an agent's news; answers when it is written. */
+  takeNews(sync: AgentSync): Promise<NewsTaken> {
     return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs));
   }
 
@@ -372,7 +372,7 @@ export class Engine {
   ): { readonly agentId: string; readonly attemptId: string } | undefined {
     const task = this.state.tasks.get(taskKey(jobId, position));
     if (task === undefined || task.agentId === null || !isHeld(task.state)) return undefined;
-    return { agentId: task.agentId, attemptId: attemptIdOf(this.state, task) };
+    return { agentId: task.agentId, attemptId: this.state.attemptIdOf(task) };
   }
 
   /** The task of an attempt, while the attempt is its latest and held, by what is on record. */
