@@ -157,7 +157,7 @@ func collect(ctx context.Context, a *api, t *task, folder string, end message) m
 	}
 	var fenced fencedError
 	if errors.As(err, &fenced) {
-		return message{Kind: "fenced", AttemptID: end.AttemptID, Reason: fenced.why, Exit: end.Exit}
+		return message{Kind: "fenced", AttemptID: end.AttemptID, Reason: fenced.why}
 	}
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("the pod was ended before they were")

@@ -15,6 +15,8 @@ import (
 // The last of a log may take this long to the container's own output.
 const copyPatience = 2 * time.Second
 
+const fencedMeanwhile = "the attempt is not the task's any more"
+
 // Before the KILL, to write the message in.
 const messageMargin = 2 * time.Second
 
@@ -160,7 +162,7 @@ func (r *runner) unstarted(err error) message {
 	}
 	switch r.orders.why() {
 	case endByFence:
-		return r.message("fenced", "the attempt is not the task's any more")
+		return r.message("fenced", fencedMeanwhile)
 	case endByCancel:
 		return r.message("not_started", "cancelled before it started")
 	case endByTerm:
@@ -191,6 +193,9 @@ func (r *runner) execute(t *task) message {
 	record := newGuard(t, r.config.folder, r.orders.toProgram, r.usage).run(stdout, stderr)
 	stdout.Close()
 	stderr.Close()
+	if record.EndedBy == endByFence {
+		return r.message("fenced", fencedMeanwhile)
+	}
 	end := r.message("ended", "")
 	end.Exit = &record
 	// Whatever ends the pod from here on, how the program ended is known.

@@ -59,7 +59,7 @@ export class ControlPlane {
     this.engine = new Engine(this.store, clock, this.#events);
     this.runnerTokens = new RunnerTokens(() => readSecret(this.store.pool, 'runner'));
     this.gateway = new AgentGateway(this.engine, clock, this.runnerTokens);
-    this.#events.onTasks = (tasks) => this.links.onTasks(tasks);
+    this.#events.tellRunners = (change) => this.links.onCommit(change);
     this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);

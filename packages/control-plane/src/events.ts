@@ -1,4 +1,4 @@
-import type { Change, TaskRecord } from '@majorana/store';
+import type { Change } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import type { EngineListener } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
@@ -14,7 +14,7 @@ export class EngineEvents implements EngineListener {
   /** Set once the gateway is there. */
   wakeAgents: (agentIds: readonly string[]) => void = () => undefined;
   /** Set once the runners' links are there. */
-  onTasks: (tasks: readonly TaskRecord[]) => void = () => undefined;
+  tellRunners: (change: Change) => void = () => undefined;
   /** Set once the workflows are there. */
   onJobChanges: (jobIds: readonly number[]) => void = () => undefined;
 
@@ -24,7 +24,7 @@ export class EngineEvents implements EngineListener {
   }
 
   onCommit(change: Change, tookMs: number): void {
-    this.onTasks(change.tasks);
+    this.tellRunners(change);
     this.#metrics.commitSeconds.observe(tookMs / 1000);
     for (const { toState } of change.transitions) this.#metrics.transitions.inc({ to: toState });
     for (const attempt of change.attempts) {

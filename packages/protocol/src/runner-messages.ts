@@ -85,7 +85,7 @@ export const exitRecordSchema = z.object({
   exitCode: z.number().int().min(0).max(255).optional(),
   signal: z.number().int().min(1).max(64).optional(),
   error: z.string().optional(),
-  endedBy: z.enum(['cancel', 'term', 'fence', 'time_limit', 'memory']).optional(),
+  endedBy: z.enum(['cancel', 'term', 'time_limit', 'memory']).optional(),
   isOutOfMemory: z.boolean(),
   peakMemoryBytes: bytes,
   cpuTimeMs: timeMs,

@@ -1,6 +1,5 @@
-import { isHeld } from '@majorana/core';
 import type { LogRequest, RunnerLink, RunnerOrders } from '@majorana/protocol';
-import type { TaskRecord } from '@majorana/store';
+import type { Change, TaskRecord } from '@majorana/store';
 import type { EngineClock } from '../engine/engine.ts';
 import { HeldAnswers } from './held-answers.ts';
 import { LogDesk } from './log-desk.ts';
@@ -68,11 +67,10 @@ export class RunnerLinks {
     return answer;
   }
 
-  /** Told of every change on record: an attempt that was cancelled or is over hears of it at once. */
-  onTasks(tasks: readonly TaskRecord[]): void {
-    for (const task of tasks) {
-      if (task.isCancelling || !isHeld(task.state)) this.#held.wake(keyOf(task));
-    }
+  /** Told of every change on record: an attempt that is over or was cancelled hears of it at once. */
+  onCommit({ attempts, tasks }: Pick<Change, 'attempts' | 'tasks'>): void {
+    for (const attempt of attempts) if (attempt.endedAtMs !== null) this.#held.wake(keyOf(attempt));
+    for (const task of tasks) if (task.isCancelling) this.#held.wake(keyOf(task));
   }
 
   stop(): void {
