@@ -83,10 +83,9 @@ async function liveChunk(
   const attempt = context.engine.heldAttempt(job.jobId, position);
   if (attempt === undefined) return undefined;
   const { agentId, attemptId } = attempt;
-  return context.gateway.readLog(agentId, {
-    attemptId,
-    stream: query.stream,
-    offset,
-    bytesMax: CHUNK_BYTES,
-  });
+  const request = { attemptId, stream: query.stream, offset, bytesMax: CHUNK_BYTES };
+  // Whoever is there: a runner speaks for itself, a local task's agent for it.
+  const task = context.engine.heldTask(attemptId);
+  if (task !== undefined && context.links.has(task)) return context.links.readLog(task, request);
+  return context.gateway.readLog(agentId, request);
 }

@@ -27,6 +27,8 @@ import type { EngineLimits } from './limits.ts';
 import type { NewsTaken } from './reactor.ts';
 import {
   endOrders,
+  heldTask,
+  isBeingWritten,
   onAgentSync,
   onAttemptEnded,
   onCancelJob,
@@ -380,6 +382,20 @@ export class Engine {
     const task = this.state.tasks.get(taskKey(jobId, position));
     if (task === undefined || task.agentId === null || !isHeld(task.state)) return undefined;
     return { agentId: task.agentId, attemptId: this.state.attemptIdOf(task) };
+  }
+
+  /** The task of an attempt, while the attempt is its latest and held, by what is on record. */
+  heldTask(attemptId: string): TaskRecord | undefined {
+    const task = heldTask(this.state, attemptId);
+    if (task === undefined && isBeingWritten(this.state, attemptId)) {
+      throw new UnavailableError('a change of this attempt is being stored; ask again');
+    }
+    return task;
+  }
+
+  /** The lease of a held task, made anew. */
+  leaseOf(task: TaskRecord): Promise<Lease> {
+    return this.#ask(() => this.#makeLease(this.state, task));
   }
 
   explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {
