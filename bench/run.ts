@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
+import { kubernetesFigures } from './kubernetes.ts';
 import { millionFigures } from './million.ts';
 import { productFigures } from './product.ts';
 
@@ -10,6 +11,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   product: productFigures,
   engine: engineFigures,
   million: millionFigures,
+  kubernetes: kubernetesFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 
