@@ -3,6 +3,7 @@ import os from 'node:os';
 import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
 import { millionFigures } from './million.ts';
+import { placementFigures } from './placement.ts';
 import { productFigures } from './product.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
@@ -10,6 +11,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   product: productFigures,
   engine: engineFigures,
   million: millionFigures,
+  placement: placementFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 
