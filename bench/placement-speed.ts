@@ -47,16 +47,27 @@ function milliseconds(act: () => unknown, each = 1): { median: string; best: str
   return { median: text(sorted[RUNS >> 1]!), best: text(sorted[0]!) };
 }
 
-function roundFigure(shapes: number): Figure {
+/** Every third has a selector, every fifth a toleration, every seventh an image of twenty. */
+const constrained = (list: readonly PlacementGroup[]): PlacementGroup[] =>
+  list.map((group, number) => ({
+    ...group,
+    ...(number % 3 === 0 ? { nodeSelector: { zone: `zone-${(number / 3) % 3}` } } : {}),
+    ...(number % 5 === 0 ? { tolerations: [{ key: 'spot', operator: 'Exists' as const }] } : {}),
+    ...(number % 7 === 0 ? { image: `image-${number % 20}` } : {}),
+  }));
+
+function roundFigure(what: string, waiting: readonly PlacementGroup[]): Figure {
   const index = new NodeIndex(nodes());
-  const waiting = groups(shapes);
   const { assignments } = planPlacement(index, waiting, RULES);
   const placed = assignments.reduce((sum, { count }) => sum + count, 0);
+  const begun = process.cpuUsage();
   const { median, best } = milliseconds(() => planPlacement(index, waiting, RULES));
+  const { user, system } = process.cpuUsage(begun);
+  const perRound = Math.round((user + system) / 1000 / (RUNS + 1));
   return {
-    name: `a round: 100,000 waiting tasks of ${shapes} shapes, 3,000 nodes`,
-    value: `${median} ms`,
-    beside: `goal: under 100 ms; best of ${RUNS} runs ${best} ms; ${placed} placed, the others refused`,
+    name: `a round: 100,000 waiting tasks, ${what}, 3,000 nodes`,
+    value: `${perRound} ms of processor time`,
+    beside: `goal: under 100 ms; by the clock ${median} ms, the best of ${RUNS} runs ${best} ms; ${placed} placed, the others refused`,
   };
 }
 
@@ -89,6 +100,7 @@ function changeFigures(): Figure[] {
 }
 
 export const speedFigures = (): Figure[] => [
-  ...[50, 1000, TASKS].map(roundFigure),
+  ...[50, 1000, TASKS].map((shapes) => roundFigure(`${shapes} shapes`, groups(shapes))),
+  roundFigure(`${TASKS} shapes, half of them constrained`, constrained(groups(TASKS))),
   ...changeFigures(),
 ];

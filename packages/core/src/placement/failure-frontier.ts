@@ -39,6 +39,17 @@ export class FailureFrontier {
     return false;
   }
 
+  /** The same for one pod that asks for cores and memory alone. */
+  coversPlain(cpuMillis: number, memoryBytes: number, endsAtMs: number): boolean {
+    for (let at = 0; at < this.#failures.length; at += 1) {
+      if (cpuMillis < this.#first[at]! || memoryBytes < this.#second[at]!) continue;
+      const { demand, endsAtMs: failedEndsAtMs } = this.#failures[at]!;
+      const isAlike = demand.amounts.length === 3 && demand.amounts[2]! <= 1;
+      if (isAlike && endsAtMs >= failedEndsAtMs) return true;
+    }
+    return false;
+  }
+
   add(demand: Demand, endsAtMs: number): void {
     const kept = this.#failures.filter(
       (old) => !(old.endsAtMs >= endsAtMs && isAtLeast(old.demand, demand)),
