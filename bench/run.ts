@@ -4,6 +4,7 @@ import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
 import { kubernetesFigures } from './kubernetes.ts';
 import { millionFigures } from './million.ts';
+import { placementFigures } from './placement.ts';
 import { productFigures } from './product.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
@@ -12,6 +13,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   engine: engineFigures,
   million: millionFigures,
   kubernetes: kubernetesFigures,
+  placement: placementFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 
