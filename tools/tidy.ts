@@ -74,7 +74,8 @@ export const checkUnreferenced: Check = () => {
     .map(({ path: file }) => `${file} is used by nothing`);
 };
 
-const withoutCode = (markdown: string): string => markdown.replaceAll(/^```[\s\S]*?^```/gm, '');
+const withoutCode = (markdown: string): string =>
+  markdown.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '');
 
 export const checkMarkdown: Check = () =>
   readFiles('**/*.md').flatMap(({ path: file, text }) => {
