@@ -10,6 +10,8 @@ import (
 // kubelet turns its file over at 10 MB; one that is further behind than this leaves out the middle.
 const copyBehindMax = 16 << 20
 
+const copyWaitMax = time.Second
+
 // Copies what a program writes to its file through to the container's output: a slow reader of that
 // holds up neither program nor runner.
 type logCopy struct {
@@ -36,16 +38,23 @@ func (c *logCopy) loop() {
 	defer close(c.done)
 	defer c.file.Close()
 	buffer := make([]byte, 64<<10)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	wait := tick
 	for isLast := false; !isLast; {
 		select {
-		case <-ticker.C:
+		case <-time.After(wait):
 		case <-c.stop:
 			isLast = true
 		}
+		before := c.offset
 		if !c.advance(buffer) {
 			return
+		}
+		// A program that says nothing is looked at less: there are many of them on a node.
+		if wait *= 2; wait > copyWaitMax {
+			wait = copyWaitMax
+		}
+		if c.offset > before {
+			wait = tick
 		}
 	}
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
-	"strconv"
+	"sort"
 	"strings"
 	"unicode"
 )
@@ -32,7 +32,7 @@ func parseGlobs(patterns []string) (globs, error) {
 			return all, err
 		}
 		for _, one := range expanded {
-			*list = append(*list, splitSegments(one))
+			*list = append(*list, parsePath(one))
 		}
 	}
 	return all, nil
@@ -78,9 +78,15 @@ func matchPath(pattern, segments []string) bool {
 	return matchSegment([]rune(pattern[0]), []rune(segments[0])) && matchPath(pattern[1:], segments[1:])
 }
 
-// At each slash that is not within brackets.
-func splitSegments(pattern string) []string {
-	return splitTop(pattern, '/')
+// At each slash that is not within brackets. `a/**` also means the file `a`, but `a*/**` does not mean
+// the file `ab`: picomatch makes this difference by the star.
+func parsePath(pattern string) []string {
+	segments := splitTop(pattern, '/')
+	last := len(segments) - 1
+	if last > 0 && segments[last] == "**" && segments[last-1] != "**" && strings.HasSuffix(segments[last-1], "*") {
+		segments = append(segments[:last], "*", "**")
+	}
+	return segments
 }
 
 // Splits where a separator stands outside of brackets and is not escaped.
@@ -159,23 +165,30 @@ func braceChoices(body string) []string {
 	if choices := splitTop(body, ','); len(choices) > 1 {
 		return choices
 	}
-	first, last, found := strings.Cut(body, "..")
-	if !found {
+	// A range is a class of characters: `{1..3}` is `[1-3]`, and `{1..10}` is no more than it says then.
+	ends := strings.Split(body, "..")
+	if len(ends) < 2 {
 		return nil
 	}
-	from, errFrom := strconv.Atoi(first)
-	to, errTo := strconv.Atoi(last)
-	if errFrom != nil || errTo != nil {
-		if len(first) == 1 && len(last) == 1 {
-			return []string{"[" + first + "-" + last + "]"}
+	sort.Strings(ends)
+	class := strings.Join(ends, "-")
+	if !isClass([]rune(class)) {
+		return []string{strings.Join(ends, "..")}
+	}
+	return []string{"[" + class + "]"}
+}
+
+// Whether each range of a class goes up.
+func isClass(body []rune) bool {
+	for at := 0; at+2 < len(body); at++ {
+		if body[at+1] == '-' {
+			if body[at] > body[at+2] {
+				return false
+			}
+			at += 2
 		}
-		return nil
 	}
-	var choices []string
-	for value := from; value <= to && len(choices) <= alternativesMax; value++ {
-		choices = append(choices, strconv.Itoa(value))
-	}
-	return choices
+	return true
 }
 
 func matchSegment(pattern, text []rune) bool {
@@ -253,13 +266,27 @@ func (g group) isChoice(text []rune) bool {
 	return false
 }
 
+// `!(a|b)` matches what does not begin with `a` or `b`: so picomatch reads it unless it is the very end
+// of a pattern, which never comes, as `/**` is put behind.
+func (g group) matchNegated(text []rune) bool {
+	for length := 0; length <= len(text); length++ {
+		if g.isChoice(text[:length]) {
+			return false
+		}
+	}
+	return matchSegment(append([]rune{'*'}, g.rest...), text)
+}
+
 func (g group) match(text []rune) bool {
+	if g.kind == '!' {
+		return g.matchNegated(text)
+	}
 	if (g.kind == '?' || g.kind == '*') && matchSegment(g.rest, text) {
 		return true
 	}
 	for length := 0; length <= len(text); length++ {
 		head, tail := text[:length], text[length:]
-		if g.isChoice(head) == (g.kind == '!') {
+		if !g.isChoice(head) {
 			continue
 		}
 		if matchSegment(g.rest, tail) {

@@ -69,6 +69,9 @@ func (l *link) loop(ctx context.Context) {
 		if errors.As(err, &fenced) {
 			l.end(endByFence)
 		}
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			if waits.pause(ctx, err) != nil {
 				return

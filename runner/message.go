@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"strconv"
-	"unicode/utf8"
+	"strings"
+	"unicode"
 )
 
 // The kubelet keeps this much of it, and cuts the rest off without a word.
@@ -38,29 +40,35 @@ type message struct {
 
 func (m message) encode() []byte {
 	m.Version = 1
-	text, err := json.Marshal(m)
-	if err != nil {
+	m.Reason, m.Unstored = oneLine(m.Reason), oneLine(m.Unstored)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(m); err != nil {
 		panic(err) // Nothing in it can fail to be written.
 	}
-	return text
+	return text.Bytes()
 }
 
-func (m message) fits() bool { return len(m.encode()) < messageBytesMax }
+// With room for why something was not stored, which is known later.
+func (m message) fits() bool { return len(m.encode()) < messageBytesMax-1000 }
 
 // In place: in a pod the file is mounted alone, and cannot be renamed to.
 func (m message) write(path string) error {
-	m.Reason, m.Unstored = shortened(m.Reason), shortened(m.Unstored)
 	return os.WriteFile(path, m.encode(), 0o644)
 }
 
-func shortened(text string) string {
-	const bytesMax = 1000
-	if len(text) <= bytesMax {
-		return text
-	}
-	text = text[:bytesMax]
-	for !utf8.ValidString(text) {
-		text = text[:len(text)-1]
+// Short, and of nothing that JSON writes with more than two bytes for one.
+func oneLine(text string) string {
+	const bytesMax = 400
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > bytesMax {
+		text = strings.ToValidUTF8(text[:bytesMax], "")
 	}
 	return text
 }

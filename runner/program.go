@@ -20,14 +20,6 @@ func words(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-func oneLine(text string) string {
-	text = strings.ReplaceAll(text, "\n", " ")
-	if len(text) > 400 {
-		text = strings.ToValidUTF8(text[:400], "")
-	}
-	return text
-}
-
 type startError struct{ what, why, name string }
 
 func (e startError) Error() string {

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 )
 
-const uploadsAtOnce = 4
+// Most results are small, and a store answers for each after some hundredths of a second.
+const uploadsAtOnce = 16
 
 type upload struct {
 	object
@@ -71,37 +71,34 @@ func uploadOnce(ctx context.Context, a *api, pending map[string]upload) error {
 	if err := a.exchange(ctx, http.MethodPost, "/uploads", question, &answer, answerWait); err != nil {
 		return err
 	}
-	var lock sync.Mutex
 	var failure error
-	var workers sync.WaitGroup
+	ends := make(chan uploadEnd, len(answer.Uploads))
 	slots := make(chan struct{}, uploadsAtOnce)
 	for _, target := range answer.Uploads {
 		one, isPending := pending[target.Object]
-		if !isPending {
-			continue
-		}
-		if target.IsStored {
-			lock.Lock()
-			delete(pending, target.Object)
-			lock.Unlock()
+		if !isPending || target.IsStored {
+			ends <- uploadEnd{target.Object, nil}
 			continue
 		}
 		slots <- struct{}{}
-		workers.Add(1)
 		go func(url string, headers map[string]string) {
-			defer func() { <-slots; workers.Done() }()
-			err := put(ctx, a, one, url, headers)
-			lock.Lock()
-			defer lock.Unlock()
-			if err == nil {
-				delete(pending, one.Object)
-			} else if isWorse(err, failure) {
-				failure = err
-			}
+			ends <- uploadEnd{one.Object, put(ctx, a, one, url, headers)}
+			<-slots
 		}(target.URL, target.Headers)
 	}
-	workers.Wait()
+	for range answer.Uploads {
+		if end := <-ends; end.err == nil {
+			delete(pending, end.object)
+		} else if isWorse(end.err, failure) {
+			failure = end.err
+		}
+	}
 	return failure
+}
+
+type uploadEnd struct {
+	object string
+	err    error
 }
 
 // A refusal says more than a failure beside it.

@@ -71,6 +71,42 @@ const LOCKED = {
 /** Smaller than anything a task asks, so it never decides what fits. */
 const INSTALL_REQUESTS = { cpu: '10m', memory: '16Mi' };
 
+/** Copies the runner beside the image of the task, which has none. */
+const installer = (options: PodOptions): object => ({
+  name: 'runner',
+  image: options.runnerImage,
+  args: ['install', '/majorana'],
+  resources: { requests: INSTALL_REQUESTS, limits: INSTALL_REQUESTS },
+  securityContext: { ...LOCKED, readOnlyRootFilesystem: true },
+  volumeMounts: [{ name: 'majorana', mountPath: '/majorana' }],
+});
+
+function taskContainer(lease: Lease, container: Container, options: PodOptions): object {
+  const names = { gpu: options.gpuResource };
+  const requests = writeResources(withRequestFloor(lease.resources), names);
+  return {
+    name: TASK_CONTAINER,
+    image: container.image,
+    command: ['/majorana/majorana-runner', 'run', '--folder', '/majorana/attempt'],
+    env: [
+      { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
+      { name: 'MAJORANA_ATTEMPT_ID', value: lease.attemptId },
+      { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
+    ],
+    resources: { requests, limits: requests },
+    securityContext: { ...LOCKED, readOnlyRootFilesystem: container.isRootReadOnly },
+    volumeMounts: [
+      { name: 'majorana', mountPath: '/majorana' },
+      { name: 'shm', mountPath: '/dev/shm' },
+      ...container.mounts.map(({ mountPath, isReadOnly }, at) => ({
+        name: `mount-${at}`,
+        mountPath,
+        readOnly: isReadOnly,
+      })),
+    ],
+  };
+}
+
 /**
  * The pod of an attempt on a node. It carries no payload, only where its runner gets it: objects
  * in etcd are to stay below 4 kB.
@@ -78,8 +114,6 @@ const INSTALL_REQUESTS = { cpu: '10m', memory: '16Mi' };
 export function makePod(lease: Lease, nodeName: string, options: PodOptions): object {
   const { container, attemptId, resources, graceMs, timeLimitMs } = lease;
   if (container === undefined) throw new Error(`${attemptId} names no image`);
-  const requests = writeResources(withRequestFloor(resources), { gpu: options.gpuResource });
-  const mounts = container.mounts.map((mount, at) => ({ ...mount, name: `mount-${at}` }));
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -115,41 +149,10 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
       volumes: [
         { name: 'majorana', emptyDir: {} },
         { name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: String(resources.shmBytes) } },
-        ...mounts.map((mount) => volumeOf(mount, mount.name)),
+        ...container.mounts.map((mount, at) => volumeOf(mount, `mount-${at}`)),
       ],
-      initContainers: [
-        {
-          name: 'runner',
-          image: options.runnerImage,
-          args: ['install', '/majorana'],
-          resources: { requests: INSTALL_REQUESTS, limits: INSTALL_REQUESTS },
-          securityContext: { ...LOCKED, readOnlyRootFilesystem: true },
-          volumeMounts: [{ name: 'majorana', mountPath: '/majorana' }],
-        },
-      ],
-      containers: [
-        {
-          name: TASK_CONTAINER,
-          image: container.image,
-          command: ['/majorana/majorana-runner', 'run', '--folder', '/majorana/attempt'],
-          env: [
-            { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
-            { name: 'MAJORANA_ATTEMPT_ID', value: attemptId },
-            { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
-          ],
-          resources: { requests, limits: requests },
-          securityContext: { ...LOCKED, readOnlyRootFilesystem: container.isRootReadOnly },
-          volumeMounts: [
-            { name: 'majorana', mountPath: '/majorana' },
-            { name: 'shm', mountPath: '/dev/shm' },
-            ...mounts.map(({ name, mountPath, isReadOnly }) => ({
-              name,
-              mountPath,
-              readOnly: isReadOnly,
-            })),
-          ],
-        },
-      ],
+      initContainers: [installer(options)],
+      containers: [taskContainer(lease, container, options)],
     },
   };
 }

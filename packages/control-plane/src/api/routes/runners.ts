@@ -12,6 +12,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { bearerToken, RUNNER_PREFIX } from '../auth.ts';
 import type { Api, ApiContext } from '../context.ts';
+import { findHeldTask } from '../held-task.ts';
 import { ProblemError } from '../problem.ts';
 import { presignGet, runnerTask, uploadTarget } from '../runner-task.ts';
 import { bodyOf } from './streams.ts';
@@ -36,7 +37,7 @@ async function checkToken(context: ApiContext, request: FastifyRequest): Promise
 }
 
 function heldTask(context: ApiContext, attemptId: string): TaskRecord {
-  const task = context.engine.heldTask(attemptId);
+  const task = findHeldTask(context.engine, attemptId);
   if (task !== undefined) return task;
   throw new ProblemError(
     410,
