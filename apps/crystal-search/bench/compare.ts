@@ -40,8 +40,14 @@ function run(molecule: (typeof MOLECULES)[number], seed: string, options: string
     const { status, stderr } = spawnSync(
       path.join(app, 'bin', 'crystal-search'),
       [
-        ...['run', molecule.smiles, '--name', molecule.name, '-o', folder, '--seed', seed],
-        ...['--per-group', String(molecule.perGroup), ...experiments, ...options],
+        'run',
+        molecule.smiles,
+        `--name=${molecule.name}`,
+        `--seed=${seed}`,
+        `--per-group=${molecule.perGroup}`,
+        `--out=${folder}`,
+        ...experiments,
+        ...options,
       ],
       { encoding: 'utf8' },
     );

@@ -73,6 +73,16 @@ function scattered(molecule: OclMolecule, seed: number): OclMolecule {
 /** Minimising with numerical derivatives is slow, and linear molecules have few conformers. */
 const LINEAR_STARTS_MAX = 6;
 
+function add(found: Conformer[], conformer: Conformer | undefined): void {
+  if (!conformer) return;
+  const isKnown = found.some(
+    (other) =>
+      Math.abs(other.energyKcalPerMol - conformer.energyKcalPerMol) < ENERGY_TOLERANCE_KCAL,
+  );
+  if (!isKnown) found.push(conformer);
+}
+
+/** One conformer from each seed of the generator. */
 export function conformers(molecule: OclMolecule, starts: number): Conformer[] {
   const found: Conformer[] = [];
   const startsMax = hasLinearCentre(molecule) ? Math.min(starts, LINEAR_STARTS_MAX) : starts;
@@ -81,13 +91,21 @@ export function conformers(molecule: OclMolecule, starts: number): Conformer[] {
       molecule.getCompactCopy(),
     );
     const base = generated && isSound(generated) ? generated : spread(molecule, seed);
-    const conformer = minimised(seed % 2 ? base : scattered(base, seed));
-    if (!conformer) continue;
-    const isKnown = found.some(
-      (other) =>
-        Math.abs(other.energyKcalPerMol - conformer.energyKcalPerMol) < ENERGY_TOLERANCE_KCAL,
-    );
-    if (!isKnown) found.push(conformer);
+    add(found, minimised(seed % 2 ? base : scattered(base, seed)));
+  }
+  return found.toSorted((a, b) => a.energyKcalPerMol - b.energyKcalPerMol);
+}
+
+/** The same, and the conformers of the likely torsions of its rotatable bonds. */
+export function allConformers(molecule: OclMolecule, starts: number): Conformer[] {
+  const found = conformers(molecule, starts);
+  const generator = new ConformerGenerator(1);
+  generator.initializeConformers(molecule.getCompactCopy());
+  for (let count = 0; count < starts; count++) {
+    const next = generator.getNextConformerAsMolecule(undefined);
+    if (!next) break;
+    add(found, minimised(next.getCompactCopy()));
+    add(found, minimised(scattered(next, count + 1)));
   }
   return found.toSorted((a, b) => a.energyKcalPerMol - b.energyKcalPerMol);
 }

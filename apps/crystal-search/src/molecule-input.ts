@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { Molecule as OclMolecule, Resources } from 'openchemlib';
 import { bondOrders } from './bond-orders.ts';
-import { conformers, diverse, KJ_PER_KCAL, minimised, type Conformer } from './conformers.ts';
+import {
+  allConformers,
+  conformers,
+  diverse,
+  KJ_PER_KCAL,
+  minimised,
+  type Conformer,
+} from './conformers.ts';
 import { elementOf } from './elements.ts';
 import { InputError } from './errors.ts';
 import { forceField, mmff94Charges, positionsIn, setPosition } from './mmff94-charges.ts';
@@ -175,11 +182,6 @@ interface Given {
   aboveLowestKjPerMol: number;
 }
 
-function searched(source: Source, starts: number): Conformer[] {
-  forceField(source.molecule.getCompactCopy());
-  return conformers(source.molecule, starts);
-}
-
 function given({ molecule, energyKcalPerMol }: Conformer, all: readonly Conformer[]): Given {
   const above = (energyKcalPerMol - all[0]!.energyKcalPerMol) * KJ_PER_KCAL;
   const number = all.findIndex((conformer) => conformer.molecule === molecule) + 1;
@@ -193,7 +195,8 @@ function given({ molecule, energyKcalPerMol }: Conformer, all: readonly Conforme
 }
 
 function chosenConformer(source: Source, options: MoleculeOptions): Given {
-  const all = searched(source, options.starts);
+  forceField(source.molecule.getCompactCopy());
+  const all = conformers(source.molecule, options.starts);
   const chosen = all[options.conformer - 1];
   if (!chosen) {
     throw new InputError(
@@ -271,7 +274,8 @@ export function readConformers(
 ): Molecule[] {
   register();
   const source = readSource(input, options.name);
-  const all = searched(source, options.starts);
+  forceField(source.molecule.getCompactCopy());
+  const all = allConformers(source.molecule, options.starts);
   const chosen = diverse(all, countMax, windowKjPerMol);
   if (chosen.length === 0) {
     throw new InputError(`${source.name}: no conformer found in ${options.starts} starts`);

@@ -62,6 +62,8 @@ export const USD_PER_CORE_HOUR = 0.0513;
 export const PRICE_SOURCE =
   'AWS c7a on demand in us-east-1, one core of it, from the price table of Karpenter';
 
+const ORDER = ['molecule', 'search', 'relax', 'cluster', 'refine-one'];
+
 export function costOf(timings: readonly TimingFile[], usdPerCoreHour: number): Cost {
   const stages = new Map<string, StageCost>();
   for (const { stage, structures, cpuSeconds, wallSeconds } of timings) {
@@ -81,7 +83,9 @@ export function costOf(timings: readonly TimingFile[], usdPerCoreHour: number): 
   const cpuSeconds = [...stages.values()].reduce((sum, stage) => sum + stage.cpuSeconds, 0);
   const coreHours = cpuSeconds / 3600;
   return {
-    stages: [...stages.values()],
+    stages: [...stages.values()].toSorted(
+      (a, b) => ORDER.indexOf(a.stage) - ORDER.indexOf(b.stage),
+    ),
     cpuSeconds,
     coreHours,
     usdPerCoreHour,
