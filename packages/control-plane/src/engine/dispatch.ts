@@ -46,10 +46,15 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
-    const { priority, queue, resources } = job.spec;
-    const { jobId, submittedAtMs } = job;
+    const { priority, queue, resources, place } = job.spec;
+    const { jobId } = job;
+    // A run stands in line since its beginning: its steps do not go back behind younger jobs.
+    const { sinceMs: submittedAtMs, remainingMs } = place ?? {
+      sinceMs: job.submittedAtMs,
+      remainingMs: 0,
+    };
     const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
-    const base = { jobId, queue, priority, submittedAtMs, aheadPerSlot: ahead };
+    const base = { jobId, queue, priority, submittedAtMs, remainingMs, aheadPerSlot: ahead };
     const rows = readyRows(state, job, nowMs);
     ready.set(job.jobId, rows);
     for (const [memoryBytes, tasks] of rows) {

@@ -97,16 +97,15 @@ async function layIn(
 }
 
 export const newInstance = (
-  round: { readonly runId: number; readonly round: number; readonly project: string },
+  { runId, round }: { readonly runId: number; readonly round: number },
   path: string,
   { step }: { readonly step: TaskStep },
-  template: Template,
-): NewInstance & { readonly project: string } => ({
-  runId: round.runId,
-  round: round.round,
-  project: round.project,
+  prepared: { readonly template: Template; readonly reusedCount: number },
+): NewInstance => ({
+  runId,
+  round,
   path,
   stepName: path.replaceAll(/\[\d+\]/g, ''),
-  template,
   isFanOut: step.each !== undefined,
+  ...prepared,
 });

@@ -241,6 +241,8 @@ test('a key changes with each of its parts, and with nothing else', () => {
     { inputs: [{ path: 'p', object: '3' }] },
     { elementInputs: [] },
     { onlyFor: 'run_1 a' },
+    { image: 'sha256:1' },
+    { image: 'sha256:2' },
   ];
   const keys = others.map((edit) => keyOf({ ...template, ...edit }));
   expect(new Set([same, ...keys]).size).toBe(keys.length + 1);
