@@ -4,12 +4,14 @@ import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
 import { millionFigures } from './million.ts';
 import { productFigures } from './product.ts';
+import { workflowFigures } from './workflow.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
 const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   product: productFigures,
   engine: engineFigures,
   million: millionFigures,
+  workflow: workflowFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 

@@ -152,6 +152,7 @@ export type SubmittedJobSpec = z.output<typeof jobSpecSchema>;
 const place = z.strictObject({
   sinceMs: z.number().describe('the beginning of its run'),
   remainingMs: z.number().describe('the longest way from it to the end of the run'),
+  predictedMs: z.number().optional().describe('of one task, when the workflow says it'),
 });
 export const storedJobSpecSchema = spec.extend({
   array: storedArraySchema,

@@ -69,6 +69,8 @@ export interface DrivingResults {
   outputs(instance: InstanceRecord, project: string): Promise<OutputFile[]>;
 }
 
+type FailedRow = ElementRecord & { readonly reason: string | null; readonly count: number };
+
 export interface OutputFile extends StepFile {
   readonly sizeBytes: number;
 }
@@ -286,21 +288,21 @@ export class StepResults implements DrivingResults {
     project: string,
   ): Promise<{ failedCount: number; failed: FailedElement[] }> {
     const { instanceId, jobId } = instance;
-    const { rows } = await inTransaction(this.#pool, (client) =>
-      inBulk(client, instance, () =>
-        client.query<ElementRecord & { reason: string | null; count: number }>(
-          `select e.position, e.fields, e.job_position as "jobPosition", t.reason,
-             count(*) over () as count
-           from workflow_element e
-             left join task t on t.job_id = $3 and t.position = e.job_position
-             left join step_result r on r.project = $2 and r.key = e.key
-           where e.instance_id = $1 and e.job_position is not null and r.key is null
-             and t.state is distinct from 'succeeded'
-           order by e.position limit ${NAMED_MAX}`,
-          [instanceId, project, jobId],
-        ),
-      ),
-    );
+    const sql = `select e.position, e.fields, e.job_position as "jobPosition", t.reason,
+        count(*) over () as count
+      from workflow_element e
+        left join task t on t.job_id = $3 and t.position = e.job_position
+        left join step_result r on r.project = $2 and r.key = e.key
+      where e.instance_id = $1 and e.job_position is not null and r.key is null
+        and t.state is distinct from 'succeeded'
+      order by e.position limit ${NAMED_MAX}`;
+    const values = [instanceId, project, jobId];
+    const isBulk = instance.elementCount >= BULK_ELEMENTS;
+    const rows = isBulk
+      ? await inTransaction(this.#pool, (client) =>
+          inBulk(client, instance, async () => (await client.query<FailedRow>(sql, values)).rows),
+        )
+      : await this.#rows<FailedRow>(sql, values);
     const failed = rows.map(({ position, fields, jobPosition, reason }) => ({
       position,
       label: instance.isFanOut ? elementLabel(fields) : '',

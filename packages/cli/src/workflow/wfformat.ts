@@ -114,6 +114,7 @@ function replay(document: z.output<typeof wfFormatSchema>, scale: ReplayScale): 
       ...files.map((id) => `${fileName(id)}=${Math.round((sizes.get(id) ?? 0) * scale.size)}`),
     ],
     outputs: files.map(fileName),
+    predictedMs: seconds * scale.time * 1000,
   });
   const steps: Record<string, StepWritten> = {};
   const add = (name: string, step: StepWritten): void => {

@@ -53,7 +53,8 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
       sinceMs: job.submittedAtMs,
       remainingMs: 0,
     };
-    const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
+    // A job of one task has no earlier one to go by: its workflow may say what to expect.
+    const ahead = aheadPerSlot(state.meanRunMs.get(jobId) ?? place?.predictedMs);
     const base = { jobId, queue, priority, submittedAtMs, remainingMs, aheadPerSlot: ahead };
     const rows = readyRows(state, job, nowMs);
     ready.set(job.jobId, rows);

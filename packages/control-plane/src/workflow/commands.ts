@@ -146,6 +146,7 @@ export class Commands {
     const place = {
       sinceMs: this.#at.round.startedAtMs,
       remainingMs: remainingMs(located),
+      predictedMs: located.step.predictedMs,
     };
     const spec = await jobOf(results, this.#at.run, { instance, settings, place });
     const { jobId } = await engine.submit(spec);

@@ -140,6 +140,7 @@ export class RunProgress {
       this.#status = 'cancelling';
       this.#openCounts.clear();
       this.#waiters.clear();
+      this.#toLook = [];
       this.#enterRoot();
       return;
     }
