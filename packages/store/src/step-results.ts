@@ -8,7 +8,7 @@ import { inTransaction } from './transaction.ts';
 /** Rows in one statement. */
 const ROWS = 5000;
 /** Failed elements that are named; the job has them all. */
-const NAMED_MAX = 20;
+export const NAMED_MAX = 20;
 
 export interface InstanceRecord {
   readonly instanceId: number;
