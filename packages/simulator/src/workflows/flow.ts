@@ -3,17 +3,18 @@ import type { StepWritten, WorkflowInput } from '@majorana/protocol';
 import { workflowSchema } from '@majorana/protocol';
 import type { Random } from '../random.ts';
 
-/** Lost attempts cost no retry; all else succeeds. */
-const task = (argv: readonly string[], edit: Partial<StepWritten> = {}): StepWritten => ({
-  argv: ['flow', ...argv],
-  outputs: ['out'],
-  ...edit,
-});
 const from = (...names: string[]): StepWritten['inputs'] =>
   names.map((name) => ({ path: name, from: `${name}/out` }));
 
 /** A chain with branches, a fan-out whose width a step decides, rounds, and a gather of it all. */
-export function drawFlow(random: Random): WorkflowDefinition {
+export function drawFlow(random: Random, tag: string): WorkflowDefinition {
+  // Runs that shared results would run what happens to be first: each has keys of its own.
+  const task = (argv: readonly string[], edit: Partial<StepWritten> = {}): StepWritten => ({
+    argv: ['flow', ...argv],
+    env: { TAG: tag },
+    outputs: ['out'],
+    ...edit,
+  });
   const steps: Record<string, StepWritten> = {};
   const chainLength = random.int(1, 6);
   for (let at = 0; at < chainLength; at += 1) {

@@ -88,10 +88,10 @@ function build(seed: number, rates: FaultRates, onTrace?: (line: TraceLine) => v
     return new AgentProcess(world, new Machine(world, name, capacity, programs), network);
   });
   const flows = random.stream('flows');
-  const runIds = Array.from({ length: flows.int(1, RUNS_MAX) }, () => {
+  const runIds = Array.from({ length: flows.int(1, RUNS_MAX) }, (_, at) => {
     const run = { project: 'default', user: 'somebody', idempotencyKey: undefined };
     const inputs = { values: {}, files: {} };
-    return store.create({ ...run, inputs, definition: drawFlow(flows) }, 0);
+    return store.create({ ...run, inputs, definition: drawFlow(flows, `${at}`) }, 0);
   });
   server.boot();
   for (const agent of agents) agent.boot();
@@ -175,8 +175,28 @@ export async function simulateWorkflows(
   };
 }
 
-export function tellWorkflows({ seed, violation, lastLines }: WorkflowReport): string {
-  if (violation === undefined) return `workflow seed ${seed}: no violation`;
+function tell({ seed, violation, lastLines }: WorkflowReport): string {
   const lines = lastLines.map((line) => `  ${formatLine(line)}`).join('\n');
-  return `workflow seed ${seed}: ${violation.rule} ${violation.about}: ${violation.text}\n${lines}`;
+  return `workflow seed ${seed}: ${violation!.rule} ${violation!.about}: ${violation!.text}\n${lines}`;
+}
+
+/** A seed's runs under faults against the same ones undisturbed; undefined: all is as it must be. */
+export async function wrongWithRuns(
+  seed: number,
+  options: { readonly onTrace?: (line: TraceLine) => void } = {},
+): Promise<string | undefined> {
+  const disturbed = await simulateWorkflows(seed, options);
+  if (disturbed.violation !== undefined) return tell(disturbed);
+  const calm = await simulateWorkflows(seed, { isCalm: true });
+  if (calm.violation !== undefined) return `without faults: ${tell(calm)}`;
+  const { statuses, outputs, taskCount } = disturbed;
+  if (statuses.some((status) => status !== 'succeeded')) {
+    return `workflow seed ${seed}: its runs ended as ${statuses.join(', ')}`;
+  }
+  const other = outputs.findIndex((text, at) => text !== calm.outputs[at]);
+  if (other >= 0) {
+    return `workflow seed ${seed}: run ${other + 1} has\n${outputs[other]}\nand undisturbed\n${calm.outputs[other]}`;
+  }
+  if (taskCount === calm.taskCount) return undefined;
+  return `workflow seed ${seed}: ${taskCount} tasks, and undisturbed ${calm.taskCount}`;
 }
