@@ -75,6 +75,8 @@ const taskOnly = {
   timeLimitMs: job.timeLimitMs,
   graceMs: job.graceMs,
   parallelMax: job.parallelMax,
+  container: job.container,
+  cluster: job.cluster,
 };
 const repeatSchema = z.strictObject({
   until: conditionSchema,

@@ -38,6 +38,7 @@ export async function prepareStep(
     env: Object.fromEntries(Object.entries(step.env).map(([name, text]) => [name, bind(text)])),
     outputs: step.outputs.map(bind),
     tools: step.tools,
+    image: step.container?.image,
     ...(await layIn(sources, located, bind)),
     onlyFor: step.isRepeatable ? null : `run_${only.runId} ${only.path}`,
   };

@@ -15,6 +15,8 @@ export interface RunSettings {
   readonly timeLimitMs: number;
   readonly graceMs: number;
   readonly parallelMax?: number | undefined;
+  readonly container?: JobSpec['container'];
+  readonly cluster?: string | undefined;
 }
 
 /** The elements without a result, as records; their index is that of the whole fan-out. */
@@ -60,7 +62,8 @@ export async function jobOf(
     idempotencyKey: `workflow ${instance.instanceId} ${instance.createdAtMs}`,
   });
   if (!checked.success) throw new RefusedError(`as a job it is refused: ${whyOf(checked.error)}`);
-  const { queue, resources, retry, timeLimitMs, graceMs, parallelMax } = settings;
+  const { queue, resources, retry, timeLimitMs, graceMs } = settings;
+  const { parallelMax, container, cluster } = settings;
   return {
     ...checked.data,
     place,
@@ -70,6 +73,8 @@ export async function jobOf(
     timeLimitMs,
     graceMs,
     ...(parallelMax === undefined ? {} : { parallelMax }),
+    ...(container === undefined ? {} : { container }),
+    ...(cluster === undefined ? {} : { cluster }),
     array: await arrayOf(results, instance),
   };
 }

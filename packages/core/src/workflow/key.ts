@@ -11,7 +11,7 @@ export interface Template {
   readonly inputs: readonly { readonly path: string; readonly object: string }[];
   /** Files by an element's fields: both may hold placeholders. */
   readonly elementInputs: readonly { readonly path: string; readonly object: string }[];
-  /** Digest of the image it runs in; absent: a program of the machine. */
+  /** The image it runs in, by digest if it is to be exact; absent: a program of the machine. */
   readonly image?: string | undefined;
   /** Of a step that is not repeatable: the one run and iteration that may find its result again. */
   readonly onlyFor: string | null;
