@@ -58,6 +58,8 @@ export class RunDriver {
   /** Commands that are being done, or wait for a lane or for their next try. */
   #doing = new Set<string>();
   #ready: { readonly command: Command; readonly aheadMs: number }[] = [];
+  /** Steps whose job is being made. */
+  #submitting = new Set<string>();
   #pathByJob = new Map<number, string>();
 
   constructor(runId: number, ports: DriverPorts) {
@@ -112,6 +114,7 @@ export class RunDriver {
     this.#loaded = undefined;
     this.#doing = new Set();
     this.#ready = [];
+    this.#submitting = new Set();
     for (const jobId of this.#pathByJob.keys()) this.#forgetJob(jobId);
     for (const letter of this.#letters.splice(0)) letter.reject?.(error);
   }
@@ -190,8 +193,11 @@ export class RunDriver {
 
   #submitReady(): void {
     this.#ready.sort((a, b) => b.aheadMs - a.aheadMs);
-    const room = OPEN_JOBS_MAX - this.#pathByJob.size;
-    for (const { command } of this.#ready.splice(0, Math.max(0, room))) this.#do(command);
+    const room = OPEN_JOBS_MAX - this.#pathByJob.size - this.#submitting.size;
+    for (const { command } of this.#ready.splice(0, Math.max(0, room))) {
+      this.#submitting.add(command.path);
+      this.#do(command);
+    }
   }
 
   #do(command: Command): void {
@@ -205,6 +211,7 @@ export class RunDriver {
       if (learned === 'again') return;
       doing.delete(name);
       if (learned === undefined) return;
+      if (command.kind === 'submit') this.#submitting.delete(command.path);
       if ('jobId' in command) this.#forgetJob(command.jobId);
       this.#letters.push(learned);
       void this.wake();

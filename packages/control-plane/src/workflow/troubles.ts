@@ -31,10 +31,6 @@ export type Verdict =
 export class Troubles {
   readonly #byPath = new Map<string, Trouble>();
 
-  get size(): number {
-    return this.#byPath.size;
-  }
-
   of(path: string): string | undefined {
     return this.#byPath.get(path)?.text;
   }
