@@ -72,6 +72,7 @@ export class ControlPlane {
       reads: new Reads(this.store.pool),
       objects: this.objects,
       pool: this.store.pool,
+      clock,
       log,
     });
   }

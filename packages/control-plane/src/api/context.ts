@@ -11,7 +11,7 @@ import type {
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Pool } from 'pg';
-import { parseId } from '@majorana/core';
+import { formatRunId, parseId } from '@majorana/core';
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { positionOfIndex } from '../engine/indexes.ts';
@@ -80,6 +80,19 @@ export async function findJob(
     throw new ProblemError(404, 'not_found', `there is no ${text}`);
   }
   return job;
+}
+
+/**
+ * A step takes the results of its job when that ends, once: what is retried later would run for
+ * nothing. While the job is open the run waits for it anyhow.
+ */
+export async function mustNotBeOfRun(context: ApiContext, job: JobRecord): Promise<void> {
+  if (job.endedAtMs === null) return;
+  const found = await context.workflows.runs.runOfJob(job.jobId);
+  if (found === undefined) return;
+  const run = formatRunId(found.runId);
+  const what = `job_${job.jobId} was the step ${found.path} of ${run}, which has taken its results: "majorana workflow resume ${run}" runs again what failed`;
+  throw new ProblemError(409, 'job_of_run', what);
 }
 
 export interface FoundTask {

@@ -16,6 +16,7 @@ import { z } from 'zod';
 import { explainRound } from '../../workflow/explain-run.ts';
 import type { RunSettings } from '../../workflow/step-job.ts';
 import { RefusedError, Sources } from '../../workflow/sources.ts';
+import type { TroubleOf } from '../../workflow/views.ts';
 import { roundView, runView } from '../../workflow/views.ts';
 import { checkFits } from '../check-spec.ts';
 import type { Api, ApiContext } from '../context.ts';
@@ -180,7 +181,11 @@ function addRuns(app: Api, context: ApiContext): void {
     async (request) => {
       const run = await findRun(context, request, request.params.id);
       const rounds = await workflows.runs.rounds(run.runId);
-      return { ...runView(run), rounds: rounds.map(roundView) };
+      const troubleOf: TroubleOf = (path) => workflows.loop.troubleOf(run.runId, path);
+      const views = rounds.map((round) =>
+        roundView(round, round.round === run.round ? troubleOf : () => undefined),
+      );
+      return { ...runView(run), rounds: views };
     },
   );
 }
