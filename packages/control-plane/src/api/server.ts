@@ -12,6 +12,7 @@ import { guard } from './auth.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
+import { addDatasetRoutes } from './routes/datasets.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -90,5 +91,6 @@ export async function buildServer(
   addStreamRoutes(app, context);
   addOperationRoutes(app, context);
   addWorkflowRoutes(app, context);
+  addDatasetRoutes(app, context);
   return app;
 }
