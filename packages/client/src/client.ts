@@ -13,6 +13,7 @@ import type {
   JobDetail,
   JobSpecInput,
   JobView,
+  LineageGraph,
   LogStream,
   ParameterSetView,
   QueueSettings,
@@ -313,6 +314,20 @@ export class Client {
     const path = version === undefined ? '' : `/versions/${version}`;
     const url = `${at('datasets', name)}${path}${query({ ...rest })}`;
     return this.#http.json(url, { method: 'DELETE', ...options });
+  }
+
+  /** What a file came from, or what was made from it. */
+  lineage(
+    of: string,
+    which: {
+      readonly direction?: 'up' | 'down' | undefined;
+      readonly depth?: number | undefined;
+      readonly width?: number | undefined;
+      readonly project?: string | undefined;
+    } = {},
+    options?: CallOptions,
+  ): Promise<LineageGraph> {
+    return this.#http.json(`/lineage${query({ of, ...which })}`, options);
   }
 
   queues(options?: CallOptions): Promise<{ queues: QueueView[] }> {

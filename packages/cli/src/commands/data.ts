@@ -227,6 +227,20 @@ async function remove(
   answer(options, report, () => `removed ${text}: ${removalText(report)}`);
 }
 
+interface LineageOptions extends ProjectOption {
+  readonly down?: boolean;
+  readonly depth: number;
+  readonly width: number;
+}
+
+async function lineage(of: string, options: LineageOptions): Promise<void> {
+  const { down, depth, width, project } = options;
+  const direction = down === true ? 'down' : 'up';
+  const graph = await connect().lineage(of, { direction, depth, width, project });
+  const { lineageText } = await import('../data/lineage-text.ts');
+  answer(options, graph, () => lineageText(graph));
+}
+
 const PROJECT = ['--project <project>', 'project; default: that of the token, or default'] as const;
 
 function addWrites(data: Command): void {
@@ -290,10 +304,28 @@ function addReads(data: Command): void {
     .action(diff);
 }
 
+function addLineage(data: Command): void {
+  addCommand(data, {
+    usage: 'lineage <what>',
+    description: 'what a file was made by and from, back to what was uploaded; or what came of it',
+    examples: [
+      'majorana data lineage job_1.2:energies.csv',
+      'majorana data lineage run_1/rank/ranking.csv --json',
+      'majorana data lineage water@1/a.xyz --down --depth 4',
+    ],
+  })
+    .option('--down', 'what was made from it')
+    .option('--depth <number>', 'steps to go', numberIn(1, 1000), 20)
+    .option('--width <number>', 'files of one task or dataset', numberIn(1, 1000), 20)
+    .option(...PROJECT)
+    .action(lineage);
+}
+
 export function addDataCommands(program: Command): void {
   const data = program
     .command('data')
     .description('datasets: named, versioned files; and where each file came from');
   addWrites(data);
   addReads(data);
+  addLineage(data);
 }

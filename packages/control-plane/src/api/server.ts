@@ -14,6 +14,7 @@ import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addDatasetRoutes } from './routes/datasets.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -92,5 +93,6 @@ export async function buildServer(
   addOperationRoutes(app, context);
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);
+  addLineageRoutes(app, context);
   return app;
 }

@@ -44,7 +44,7 @@ interface Named {
   readonly project: string | undefined;
 }
 
-async function findDataset(
+export async function findDataset(
   context: ApiContext,
   request: FastifyRequest,
   { name, project: named }: Named,
@@ -55,7 +55,7 @@ async function findDataset(
   throw new ProblemError(404, 'not_found', `there is no dataset ${name} in project ${project}`);
 }
 
-async function findVersion(
+export async function findVersion(
   context: ApiContext,
   dataset: DatasetRecord,
   wanted: number | undefined,
