@@ -1,3 +1,5 @@
+export const VERSION = '0.1.0';
+
 /** Exit codes, the same for every command; `docs/reference/errors.md` has the table. */
 export const EXIT = {
   ok: 0,

@@ -10,6 +10,7 @@ import { addTaskCommands } from './commands/tasks.ts';
 import { addTokenCommands } from './commands/tokens.ts';
 import { addWaitCommands } from './commands/wait.ts';
 import { addWorkflowCommands } from './commands/workflows.ts';
+import { VERSION } from './output.ts';
 
 function inheritSettings(command: Command): void {
   for (const child of command.commands) {
@@ -26,7 +27,7 @@ export function buildProgram({ isQuiet = false } = {}): Command {
   const program = new Command('majorana')
     .configureOutput(isQuiet ? { writeErr: () => undefined } : {})
     .description('Runs 1 to 1,000,000 calculations to completion, on this machine and beyond.')
-    .version('0.1.0')
+    .version(VERSION)
     .showHelpAfterError('(add --help for the options)')
     .exitOverride()
     .addHelpText(

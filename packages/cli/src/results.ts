@@ -89,7 +89,9 @@ async function download(client: Client, artifact: Stored, target: string): Promi
 /** Files by their names below a folder; what is there already with the same content is left alone. */
 export async function fetchFiles(
   client: Client,
-  files: AsyncIterable<Stored & { readonly path: string }>,
+  files:
+    | AsyncIterable<Stored & { readonly path: string }>
+    | Iterable<Stored & { readonly path: string }>,
   folder: string,
 ): Promise<Omit<ResultsReport, 'refused'>> {
   const report = { written: 0, kept: 0, bytes: 0 };

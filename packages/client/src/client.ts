@@ -9,6 +9,7 @@ import type {
   DatasetPut,
   DatasetPutAnswer,
   DatasetRemoval,
+  ExecutionPage,
   FailureGroup,
   JobDetail,
   JobSpecInput,
@@ -23,6 +24,7 @@ import type {
   Role,
   RunDetail,
   RunFile,
+  RunInstance,
   RunRequest,
   RunView,
   StepExplanation,
@@ -193,12 +195,12 @@ export class Client {
     const isRepeatable = true;
     return this.#http.json('/objects', { method: 'POST', headers, body, isRepeatable, ...options });
   }
-  /** Which of at most 1000 objects are not there. */
-  async missingObjects(objects: readonly string[], options?: CallOptions): Promise<string[]> {
+  /** Those of at most 1000 objects that are there. */
+  async statObjects(objects: readonly string[], options?: CallOptions): Promise<StoredObject[]> {
     const call = { ...options, isRepeatable: true };
-    const answer = this.#http.sendJson<{ objects: string[] }>(
+    const answer = this.#http.sendJson<{ objects: StoredObject[] }>(
       'POST',
-      '/objects/missing',
+      '/objects/stat',
       { objects },
       call,
     );
@@ -247,6 +249,18 @@ export class Client {
     options?: CallOptions,
   ): Promise<{ files: RunFile[] }> {
     return this.#http.json(`${at('runs', id)}/files${query({ ...which })}`, options);
+  }
+
+  /** Steps of a run that were run or reused, and what their elements share. */
+  runInstances(id: string, options?: CallOptions): Promise<{ instances: RunInstance[] }> {
+    return this.#http.json(`${at('runs', id)}/instances`, options);
+  }
+  executions(
+    id: string,
+    page: { readonly cursor?: string | undefined; readonly limit?: number } = {},
+    options?: CallOptions,
+  ): Promise<ExecutionPage> {
+    return this.#http.json(`${at('runs', id)}/executions${query({ ...page })}`, options);
   }
 
   datasets(filter: DatasetPageFilter = {}, options?: CallOptions): Promise<DatasetPage> {

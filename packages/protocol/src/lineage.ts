@@ -71,3 +71,43 @@ export const lineageSchema = z.object({
   isCut: z.boolean().describe('the depth or the number of nodes ended it'),
 });
 export type LineageGraph = z.output<typeof lineageSchema>;
+
+const fileNameAndObject = z.object({ path: z.string(), object: z.string() });
+/** What the executions of one step of a run have in common. */
+export const runInstanceSchema = z.object({
+  path: z.string(),
+  stepName: z.string().describe('the path without iterations'),
+  argv: z.array(z.string()).describe('placeholders of elements unfilled'),
+  tools: texts,
+  inputs: z.array(fileNameAndObject).describe('files that all its elements have'),
+  elementCount: count,
+  reusedCount: count,
+});
+export type RunInstance = z.output<typeof runInstanceSchema>;
+export const runInstancesSchema = z.object({ instances: z.array(runInstanceSchema) });
+
+export const executionSchema = z.object({
+  path: z.string().describe('of the step'),
+  position: count,
+  key: z.string(),
+  isReused: z.boolean(),
+  isSuccess: z.boolean(),
+  argv: z.array(z.string()),
+  env: texts,
+  parameters: texts,
+  inputs: z.array(fileNameAndObject).describe('its own, beside those of its step'),
+  outputs: z.array(fileNameAndObject.extend({ sizeBytes: count })),
+  attemptId: z.string().nullable().describe('null: its job is not kept, or it never began'),
+  agentId: z.string().nullable(),
+  startedAtMs: timeMs.nullable(),
+  endedAtMs: timeMs.nullable(),
+  reason: z.string().nullable(),
+  peakMemoryBytes: count.nullable(),
+  cpuTimeMs: count.nullable(),
+});
+export type Execution = z.output<typeof executionSchema>;
+export const executionPageSchema = z.object({
+  executions: z.array(executionSchema),
+  next: z.string().nullable().describe('value of `cursor` for the next page'),
+});
+export type ExecutionPage = z.output<typeof executionPageSchema>;

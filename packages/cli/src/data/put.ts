@@ -71,7 +71,9 @@ async function uploadMissing(
   onFile: (sizeBytes: number) => void,
 ): Promise<void> {
   const byObject = new Map(batch.map((one) => [one.object, one]));
-  const missing = await client.missingObjects([...byObject.keys()]);
+  const there = await client.statObjects([...byObject.keys()]);
+  const known = new Set(there.map(({ object }) => object));
+  const missing = [...byObject.keys()].filter((object) => !known.has(object));
   await forEachConcurrently(missing, UPLOADS_AT_ONCE, async (object) => {
     const { file, sizeBytes } = byObject.get(object)!;
     if ((await uploadFile(client, file)) !== object)

@@ -13,6 +13,7 @@ import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addDatasetRoutes } from './routes/datasets.ts';
+import { addExecutionRoutes } from './routes/executions.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
@@ -94,5 +95,6 @@ export async function buildServer(
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);
   addLineageRoutes(app, context);
+  addExecutionRoutes(app, context);
   return app;
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
+import type { StoredObject } from '@majorana/objects';
 import {
   objectIdSchema,
   objectListSchema,
@@ -55,17 +56,22 @@ function addUploads(app: Api, context: ApiContext): void {
     async (request, reply) => reply.code(201).send(await objects.putStream(bodyOf(request.body))),
   );
   app.post(
-    '/api/v1/objects/missing',
+    '/api/v1/objects/stat',
     {
       schema: {
-        summary: 'Which of these objects are not there; the others are spared by the next sweep',
+        summary:
+          'Those of these objects that are there, with their sizes; the next sweep spares them',
         body: objectListSchema,
-        response: { 200: objectListSchema },
+        response: { 200: z.object({ objects: z.array(storedObjectSchema) }) },
       },
     },
     async (request) => {
-      const there = await Promise.all(request.body.objects.map((one) => objects.touch(one)));
-      return { objects: request.body.objects.filter((_, at) => there[at] === false) };
+      const look = async (object: string): Promise<StoredObject[]> => {
+        if (!(await objects.touch(object))) return [];
+        const { sizeBytes } = await objects.stat(object);
+        return [{ object, sizeBytes }];
+      };
+      return { objects: (await Promise.all(request.body.objects.map(look))).flat() };
     },
   );
   app.get(
