@@ -3,7 +3,11 @@ import type { Execution, RunDetail, RunInstance, RunInputs } from '@majorana/pro
 /** RO-Crate 1.1 with Provenance Run Crate 0.5 (https://w3id.org/ro/wfrun/provenance/0.5). */
 const CONTEXT = [
   'https://w3id.org/ro/crate/1.1/context',
-  'https://w3id.org/ro/terms/workflow-run/context',
+  // The terms used of https://w3id.org/ro/terms/workflow-run: a reader needs no second context.
+  {
+    environment: 'https://w3id.org/ro/terms/workflow-run#environment',
+    sha256: 'https://w3id.org/ro/terms/workflow-run#sha256',
+  },
 ];
 const PROFILES = [
   ['https://w3id.org/ro/wfrun/process/0.5', 'Process Run Crate', '0.5'],
