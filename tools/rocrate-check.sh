@@ -10,9 +10,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/majorana
 venv=$cache/rocrate-$validator-$reader
 [ -e "$venv/ready" ] || {
   python3 -m venv "$venv"
-  "$venv/bin/pip" install -q "roc-validator==$validator"
-  "$venv/bin/pip" download -q --no-deps "rocrate==$reader" -d "$venv/wheel"
-  "$venv/bin/python" -m zipfile -e "$venv"/wheel/*.whl "$venv/wheel"
+  "$venv/bin/pip" install -q "roc-validator==$validator" "rocrate==$reader"
   touch "$venv/ready"
 }
 MAJORANA_DATA=$(mktemp -d)
@@ -50,7 +48,7 @@ $majorana workflow run flow.yaml --input words=dataset:words@1 --quiet
 $majorana workflow export run_1 -o whole
 $majorana workflow export run_2 -o metadata --no-data
 $majorana workflow export run_2 -o run.crate.zip
-context=$(find "$venv/wheel" -name ro-crate.jsonld)
+context=$(find "$venv" -path "*/rocrate/data/ro-crate.jsonld")
 "$venv/bin/python" "$check" "$context" whole metadata run.crate.zip
 # A judge that lets everything by would be none.
 sed 's/"ControlAction"/"Action"/' whole/ro-crate-metadata.json > broken.json

@@ -6,7 +6,8 @@ const JOBS = 200;
 const LATE_JOBS = 10_000;
 const CATCH_UP_LOCK = 7_245_020;
 /** Of an object that a million tasks made (an empty file, say) only so many are looked at. */
-export const MAKERS_MAX = 100;
+const LOOKED_AT_MAX = 1000;
+const MAKERS_MAX = 100;
 
 /** Outputs such as *.txt also match what was laid in: to keep a file again is not to make it. */
 const IS_NO_INPUT = `not exists (select from object_reader r
@@ -110,9 +111,9 @@ export class Lineage {
       `select made.* from unnest($1::text[]) as wanted cross join lateral (
          select object, job_id as "jobId", position, attempt_number as "attemptNumber", role, path,
            size_bytes as "sizeBytes", count(*) over ()::int as "makerCount"
-         from (select a.* from artifact a join job using (job_id)
-           where a.object = wanted and job.project = $2 and not is_expired
-           limit ${MAKERS_MAX}) found
+         from (select a.* from (select * from artifact where artifact.object = wanted limit ${LOOKED_AT_MAX}) a
+             join job using (job_id)
+           where job.project = $2 and not is_expired limit ${MAKERS_MAX}) found
          where ${IS_NO_INPUT}
          order by job_id, position, attempt_number limit 1) made`,
       [objects, project],
