@@ -22,6 +22,7 @@ export const lineageTaskSchema = z.object({
   name: z.string(),
   taskCount: count.describe('1, or that of the job'),
   argv: z.array(z.string()).describe('program and arguments'),
+  image: z.string().nullable().describe('of its container; null: it had none'),
   env: texts,
   parameters: texts.describe('what placeholders were filled with'),
   tools: texts.describe('versions that the step of a workflow declares'),

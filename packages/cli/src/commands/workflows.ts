@@ -68,7 +68,7 @@ async function start(file: string, options: RunOptions): Promise<void> {
   const { readInputs, sendFiles } = await import('../workflow/run-inputs.ts');
   const workflow = await readWorkflow(file);
   const client = connect();
-  const inputs = await readInputs(client, workflow, options);
+  const inputs = await readInputs(client, workflow, options.input, options.project);
   const definition = await sendFiles(client, workflow);
   const { project, idempotencyKey = randomUUID() } = options;
   const { id } = await client.createRun({
@@ -99,7 +99,7 @@ async function resume(text: string, options: ResumeOptions): Promise<void> {
     const { readInputs, sendFiles } = await import('../workflow/run-inputs.ts');
     const workflow = await readWorkflow(options.file);
     const last = (await client.run(id)).rounds.at(-1)!.inputs;
-    const given = await readInputs(client, workflow, options);
+    const given = await readInputs(client, workflow, options.input);
     const kept = <T>(all: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(all).filter(([name]) => name in workflow.inputs));
     change.inputs = {

@@ -29,6 +29,7 @@ function taskLines(task: LineageTask): string[] {
   return [
     `${task.id} ${task.name}${many}${step}`,
     `  ${task.argv.map(quoted).join(' ')}`,
+    ...(task.image === null ? [] : [`  image ${task.image}`]),
     ...where.map((line) => `  ${line}`),
     ...facts.flatMap(([name, record]) =>
       Object.keys(record).length === 0 ? [] : [`  ${name}: ${pairs(record)}`],

@@ -32,11 +32,11 @@ async function filesOf(name: string, pattern: string): Promise<string[]> {
 export async function readInputs(
   client: Client,
   workflow: WrittenWorkflow,
-  options: { readonly input: readonly string[]; readonly project?: string },
+  pairs: readonly string[],
+  project = workflow.project,
 ): Promise<RunInputs> {
-  const project = options.project ?? workflow.project;
   const inputs: RunInputs = { values: {}, files: {} };
-  for (const [name, value] of Object.entries(parsePairs('--input', options.input))) {
+  for (const [name, value] of Object.entries(parsePairs('--input', pairs))) {
     const declared = Object.hasOwn(workflow.inputs, name) ? workflow.inputs[name] : undefined;
     if (declared === undefined) {
       const known = Object.keys(workflow.inputs).join(', ') || 'none';

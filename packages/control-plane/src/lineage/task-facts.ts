@@ -47,6 +47,7 @@ export async function jobFacts(sources: LineageSources, job: JobRecord): Promise
     name: job.spec.name,
     taskCount: job.taskCount,
     argv: [...job.spec.argv],
+    image: job.spec.container?.image ?? null,
     env: { ...job.spec.env },
     parameters: {},
     tools: { ...step?.tools },
