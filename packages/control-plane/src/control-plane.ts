@@ -1,9 +1,19 @@
 import path from 'node:path';
 import { FolderObjects } from '@majorana/objects';
-import { AccessStore, Datasets, Lineage, PostgresStore, Reads, Retention } from '@majorana/store';
+import {
+  AccessStore,
+  Datasets,
+  Lineage,
+  PostgresStore,
+  readSecret,
+  Reads,
+  Retention,
+} from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api } from './api/context.ts';
+import { RunnerLinks } from './api/runner-links.ts';
+import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
 import type { EngineClock } from './engine/engine.ts';
 import { Engine } from './engine/engine.ts';
@@ -35,6 +45,8 @@ export class ControlPlane {
   readonly store: PostgresStore;
   readonly engine: Engine;
   readonly gateway: AgentGateway;
+  readonly links = new RunnerLinks(clock);
+  readonly runnerTokens: RunnerTokens;
   readonly access: AccessStore;
   readonly objects: FolderObjects;
   readonly retention: Retention;
@@ -53,7 +65,9 @@ export class ControlPlane {
     this.#events = new EngineEvents(log, this.#metrics);
     this.store = new PostgresStore(databaseUrl);
     this.engine = new Engine(this.store, clock, this.#events);
-    this.gateway = new AgentGateway(this.engine, clock);
+    this.runnerTokens = new RunnerTokens(() => readSecret(this.store.pool, 'runner'));
+    this.gateway = new AgentGateway(this.engine, clock, this.runnerTokens);
+    this.#events.tellRunners = (change) => this.links.onCommit(change);
     this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);
@@ -72,12 +86,14 @@ export class ControlPlane {
 
   /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
   async server(): Promise<Api> {
-    const { engine, gateway, store, access, objects, workflows } = this;
+    const { engine, gateway, links, runnerTokens, store, access, objects, workflows } = this;
     this.#app ??= await buildServer(
       {
         isReady: () => this.#isServing && engine.isReady,
         engine,
         gateway,
+        links,
+        runnerTokens,
         events: this.#events,
         store,
         reads: new Reads(store.pool),
@@ -115,6 +131,7 @@ export class ControlPlane {
     this.workflows.loop.stop();
     this.engine.stop();
     this.gateway.stop();
+    this.links.stop();
     await this.#app?.close();
     if (!wasStandby) await this.store[Symbol.asyncDispose]();
     return { wasStandby };

@@ -13,6 +13,8 @@ export class EngineEvents implements EngineListener {
   readonly #waiting = new Map<number, Set<() => void>>();
   /** Set once the gateway is there. */
   wakeAgents: (agentIds: readonly string[]) => void = () => undefined;
+  /** Set once the runners' links are there. */
+  tellRunners: (change: Change) => void = () => undefined;
   /** Set once the workflows are there. */
   onJobChanges: (jobIds: readonly number[]) => void = () => undefined;
 
@@ -22,6 +24,7 @@ export class EngineEvents implements EngineListener {
   }
 
   onCommit(change: Change, tookMs: number): void {
+    this.tellRunners(change);
     this.#metrics.commitSeconds.observe(tookMs / 1000);
     for (const { toState } of change.transitions) this.#metrics.transitions.inc({ to: toState });
     for (const attempt of change.attempts) {

@@ -27,6 +27,8 @@ export interface Lease {
   /** From TERM to KILL. */
   readonly graceMs: number;
   readonly taskCount: number;
+  /** What its runner shows the runner API; only for agents that ask for it. */
+  readonly runnerToken?: string;
 }
 
 export interface StagedObject {
@@ -165,6 +167,8 @@ export const agentSyncSchema = z
       .optional(),
     /** How long the server may hold the answer when it has nothing to say. */
     waitMs: z.number().int().min(0).max(60_000),
+    /** Its leases are run by runners, each of which needs a token of its own. */
+    needsRunnerTokens: z.boolean().optional(),
   })
   .refine((sync) => (sync.heldAttemptIds === undefined) !== (sync.held === undefined), {
     message: 'either heldAttemptIds or held',

@@ -4,4 +4,6 @@ export * from './container.ts';
 export * from './dataset.ts';
 export * from './job-spec.ts';
 export * from './lineage.ts';
+export * from './runner-messages.ts';
+export * from './task-variables.ts';
 export * from './workflow.ts';

@@ -8,5 +8,6 @@ export * from './parameter-sets.ts';
 export * from './postgres-store.ts';
 export * from './reads.ts';
 export * from './retention.ts';
+export * from './secrets.ts';
 export * from './step-results.ts';
 export * from './workflow-runs.ts';

@@ -1,9 +1,9 @@
 /** How a program ended, as the native shim wrote it. */
 export interface ExitRecord {
-  readonly exitCode?: number;
-  readonly signal?: number;
-  readonly error?: string;
-  readonly endedBy?: string;
+  readonly exitCode?: number | undefined;
+  readonly signal?: number | undefined;
+  readonly error?: string | undefined;
+  readonly endedBy?: string | undefined;
   /** The kernel killed a process of the attempt's group for its memory. */
   readonly isOutOfMemory: boolean;
   readonly peakMemoryBytes: number;

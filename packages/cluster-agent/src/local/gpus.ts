@@ -9,18 +9,6 @@ export function detectGpuCount(): number {
   }
 }
 
-/** A task without GPUs is shown none, so that it does not take one of its neighbours'. */
-export function gpuVariables(indices: readonly number[]): Record<string, string> {
-  const list = indices.join(',');
-  return {
-    CUDA_VISIBLE_DEVICES: list,
-    ROCR_VISIBLE_DEVICES: list,
-    // The container runtime reads "" as unset; `void` is its word for none.
-    NVIDIA_VISIBLE_DEVICES: list === '' ? 'void' : list,
-    MAJORANA_GPU_INDICES: list,
-  };
-}
-
 /** Which attempt has which GPU. An index is free again when the attempt's program has ended. */
 export class GpuPool {
   readonly #count: number;

@@ -1,103 +1,83 @@
-import type { AgentOrders, AgentSync, LogRequest } from '@majorana/protocol';
+import type { AgentOrders, AgentSync, Lease, LogRequest } from '@majorana/protocol';
 import type { Engine, EngineClock } from '../engine/engine.ts';
 import type { NewsTaken } from '../engine/reactor.ts';
-
-/** An agent that does not answer for a log within this time is taken for absent. */
-const LOG_DEADLINE_MS = 15_000;
-
-interface PendingLog {
-  readonly agentId: string;
-  readonly request: LogRequest;
-  readonly resolve: (data: Buffer | undefined) => void;
-}
+import { HeldAnswers } from './held-answers.ts';
+import { LogDesk } from './log-desk.ts';
+import type { RunnerTokens } from './runner-tokens.ts';
 
 /**
  * What agents talk to. An exchange with nothing to say is held open until there is, or until the
- * agent's wait is over. Log requests travel with the orders and are in memory only: whoever asked
- * is on the line, or asks again.
+ * agent's wait is over. Log requests travel with the orders.
  */
 export class AgentGateway {
   readonly #engine: Engine;
-  readonly #clock: EngineClock;
-  readonly #wakers = new Map<string, () => void>();
-  readonly #logs = new Map<string, PendingLog>();
-  /** Requests of an earlier server must not be answered to this one. */
-  readonly #startedAtMs: number;
-  #logCount = 0;
+  readonly #tokens: Pick<RunnerTokens, 'make'> | undefined;
+  readonly #held: HeldAnswers;
+  readonly #logs: LogDesk;
+  /** Agents whose tasks have runners, which speak for their logs themselves. */
+  readonly #withRunners = new Set<string>();
 
-  constructor(engine: Engine, clock: EngineClock) {
+  constructor(engine: Engine, clock: EngineClock, tokens?: Pick<RunnerTokens, 'make'>) {
     this.#engine = engine;
-    this.#clock = clock;
-    this.#startedAtMs = clock.nowMs();
+    this.#tokens = tokens;
+    this.#held = new HeldAnswers(clock);
+    this.#logs = new LogDesk(clock);
   }
 
   async exchange(sync: AgentSync): Promise<AgentOrders> {
+    if (sync.needsRunnerTokens === true) this.#withRunners.add(sync.agentId);
+    else this.#withRunners.delete(sync.agentId);
     for (const { requestId, dataBase64 } of sync.logChunks) {
-      this.#finishLog(requestId, Buffer.from(dataBase64, 'base64'));
+      this.#logs.answer(sync.agentId, requestId, Buffer.from(dataBase64, 'base64'));
     }
     const news = await this.#engine.takeNews(sync);
-    let orders = await this.#ordersFor(sync.agentId, news);
+    let orders = await this.#ordersFor(sync, news);
     if (isQuiet(orders) && sync.waitMs > 0) {
-      await this.#wait(sync.agentId, sync.waitMs);
-      orders = await this.#ordersFor(sync.agentId, NO_NEWS);
+      await this.#held.wait(sync.agentId, sync.waitMs);
+      orders = await this.#ordersFor(sync, NO_NEWS);
     }
     return orders;
   }
 
-  async #ordersFor(agentId: string, news: NewsTaken): Promise<AgentOrders> {
+  async #ordersFor(sync: AgentSync, news: NewsTaken): Promise<AgentOrders> {
     const { endedAttemptIds: forgetAttemptIds, wantsHeldAttemptIds } = news;
-    const orders = await this.#engine.ordersFor(agentId);
-    const logRequests = [...this.#logs.values()]
-      .filter((log) => log.agentId === agentId)
-      .map((log) => log.request);
-    return { ...orders, forgetAttemptIds, wantsHeldAttemptIds, logRequests };
+    const { leases, ...orders } = await this.#engine.ordersFor(sync.agentId);
+    const logRequests = this.#logs.requestsFor(sync.agentId);
+    return {
+      leases: sync.needsRunnerTokens === true ? await this.#withTokens(leases) : leases,
+      ...orders,
+      forgetAttemptIds,
+      wantsHeldAttemptIds,
+      logRequests,
+    };
   }
 
-  #wait(agentId: string, waitMs: number): Promise<void> {
-    // A second exchange of the same agent means that the first has been given up.
-    this.#wakers.get(agentId)?.();
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        cancel();
-        if (this.#wakers.get(agentId) === finish) this.#wakers.delete(agentId);
-        resolve();
-      };
-      const cancel = this.#clock.after(waitMs, finish);
-      this.#wakers.set(agentId, finish);
-    });
+  #withTokens(leases: readonly Lease[]): Promise<Lease[]> {
+    const tokens = this.#tokens;
+    if (tokens === undefined) throw new Error('this gateway makes no tokens for runners');
+    return Promise.all(
+      leases.map(async (lease) => ({ ...lease, runnerToken: await tokens.make(lease.attemptId) })),
+    );
   }
 
   wake(agentIds: readonly string[]): void {
-    for (const agentId of agentIds) this.#wakers.get(agentId)?.();
+    for (const agentId of agentIds) this.#held.wake(agentId);
   }
 
   stop(): void {
-    for (const finish of this.#wakers.values()) finish();
-    for (const requestId of this.#logs.keys()) this.#finishLog(requestId, undefined);
+    this.#held.stop();
+    this.#logs.stop();
   }
 
   /** What an attempt that runs has written from an offset on; undefined when its agent is silent. */
-  readLog(agentId: string, request: Omit<LogRequest, 'requestId'>): Promise<Buffer | undefined> {
-    const requestId = `log_${this.#startedAtMs}_${(this.#logCount += 1)}`;
-    return new Promise((resolve) => {
-      const cancel = this.#clock.after(LOG_DEADLINE_MS, () =>
-        this.#finishLog(requestId, undefined),
-      );
-      this.#logs.set(requestId, {
-        agentId,
-        request: { requestId, ...request },
-        resolve: (data) => {
-          cancel();
-          resolve(data);
-        },
-      });
-      this.wake([agentId]);
-    });
-  }
-
-  #finishLog(requestId: string, data: Buffer | undefined): void {
-    this.#logs.get(requestId)?.resolve(data);
-    this.#logs.delete(requestId);
+  async readLog(
+    agentId: string,
+    request: Omit<LogRequest, 'requestId'>,
+  ): Promise<Buffer | undefined> {
+    if (this.#withRunners.has(agentId)) return undefined;
+    const answer = this.#logs.ask(agentId, request);
+    this.wake([agentId]);
+    return answer;
   }
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Role } from '@majorana/protocol';
 import { ROLES } from '@majorana/protocol';
 import type { Access } from '@majorana/store';
+import type { FastifyRequest } from 'fastify';
 import type { Api, ApiContext } from './context.ts';
 import { ProblemError } from './problem.ts';
 
@@ -10,6 +11,15 @@ export const hashToken = (token: string): string =>
 
 /** Neither tells anything of anybody's work. */
 const OPEN = new Set(['/healthz', '/readyz']);
+
+/** Runners have tokens of their own, checked by their routes. */
+export const RUNNER_PREFIX = '/api/v1/runner/';
+
+/** What came as `Authorization: Bearer TOKEN`. */
+export function bearerToken(request: FastifyRequest): string | undefined {
+  const [scheme, token] = (request.headers.authorization ?? '').split(' ');
+  return scheme === 'Bearer' ? token : undefined;
+}
 
 /** A role may do what the ones before it may. */
 function neededRole(method: string, path: string): Role {
@@ -35,9 +45,9 @@ export function guard(app: Api, context: ApiContext): void {
   app.decorateRequest('access', null as unknown as Access);
   app.addHook('onRequest', async (request) => {
     const path = request.routeOptions.url ?? request.url;
-    if (OPEN.has(path)) return;
-    const [scheme, token] = (request.headers.authorization ?? '').split(' ');
-    if (scheme !== 'Bearer' || token === undefined) {
+    if (OPEN.has(path) || path.startsWith(RUNNER_PREFIX)) return;
+    const token = bearerToken(request);
+    if (token === undefined) {
       const what =
         'send "Authorization: Bearer TOKEN"; the first token is in the data folder, file "token"';
       throw new ProblemError(401, 'unauthenticated', what);

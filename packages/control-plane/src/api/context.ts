@@ -21,12 +21,16 @@ import type { EngineEvents } from '../events.ts';
 import type { Workflows } from '../workflow/index.ts';
 import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
+import type { RunnerLinks } from './runner-links.ts';
+import type { RunnerTokens } from './runner-tokens.ts';
 
 export interface ApiContext {
   /** Whether this server is the one engine, and knows its tokens. */
   readonly isReady: () => boolean;
   readonly engine: Engine;
   readonly gateway: AgentGateway;
+  readonly links: RunnerLinks;
+  readonly runnerTokens: RunnerTokens;
   readonly events: EngineEvents;
   readonly store: Pick<EngineStore, 'loadFields'>;
   readonly reads: Reads;

@@ -13,6 +13,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   401: 'No token, or one that is not known',
   403: 'The token may not do this',
   404: 'There is nothing of this id',
+  410: 'The attempt is over, or fenced by a later one',
   413: 'The body is too large',
   414: 'The address is too long',
   415: 'The body has another type than is documented',
@@ -25,10 +26,12 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 const STREAMED: Readonly<Record<string, string>> = {
   'post /api/v1/parameter-sets': 'application/x-ndjson',
   'post /api/v1/objects': 'application/octet-stream',
+  'put /api/v1/runner/attempts/{attemptId}/objects/{object}': 'application/octet-stream',
 };
 const STREAMS: Readonly<Record<string, string>> = {
   'get /api/v1/tasks/{id}/logs': 'application/octet-stream',
   'get /api/v1/objects/{object}': 'application/octet-stream',
+  'get /api/v1/runner/attempts/{attemptId}/objects/{object}': 'application/octet-stream',
   'get /api/v1/jobs/{id}/events': 'text/event-stream',
 };
 

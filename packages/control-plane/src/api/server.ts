@@ -17,6 +17,7 @@ import { addExecutionRoutes } from './routes/executions.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
+import { addRunnerRoutes } from './routes/runners.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addWorkflowRoutes } from './routes/workflows.ts';
@@ -41,7 +42,7 @@ function observe(app: Api, metrics: Metrics): void {
   app.addHook('onResponse', async (request, reply) => {
     const { method } = request;
     const route = request.routeOptions.url ?? 'none';
-    if (/\/(sync|events|logs)$/.test(route)) return;
+    if (/\/(sync|events|logs|link)$/.test(route)) return;
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
     metrics.requestSeconds.observe({ method, route, status }, reply.elapsedTime / 1000);
     if (method === 'GET') return;
@@ -92,6 +93,7 @@ export async function buildServer(
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
   addOperationRoutes(app, context);
+  addRunnerRoutes(app, context);
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);
   addLineageRoutes(app, context);

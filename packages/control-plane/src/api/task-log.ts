@@ -1,5 +1,6 @@
 import type { LogStream } from '@majorana/protocol';
 import type { ApiContext, FoundTask } from './context.ts';
+import { findHeldTask } from './held-task.ts';
 
 /** One answer of an agent. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -83,10 +84,9 @@ async function liveChunk(
   const attempt = context.engine.heldAttempt(job.jobId, position);
   if (attempt === undefined) return undefined;
   const { agentId, attemptId } = attempt;
-  return context.gateway.readLog(agentId, {
-    attemptId,
-    stream: query.stream,
-    offset,
-    bytesMax: CHUNK_BYTES,
-  });
+  const request = { attemptId, stream: query.stream, offset, bytesMax: CHUNK_BYTES };
+  // Whoever is there: a runner speaks for itself, a local task's agent for it.
+  const task = findHeldTask(context.engine, attemptId);
+  if (task !== undefined && context.links.has(task)) return context.links.readLog(task, request);
+  return context.gateway.readLog(agentId, request);
 }

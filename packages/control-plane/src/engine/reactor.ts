@@ -113,16 +113,27 @@ function locate(
   return { jobId: id.jobId, position, attemptNumber: id.attemptNumber };
 }
 
-/** The task of an attempt, if the attempt is its latest and this agent's. */
+/** The task of an attempt, while the attempt is its latest and held. */
+export function heldTask(state: EngineState, attemptId: string): TaskRecord | undefined {
+  const at = locate(state, attemptId);
+  const task = at && state.tasks.get(taskKey(at.jobId, at.position));
+  const isCurrent = task !== undefined && task.attemptNumber === at?.attemptNumber;
+  return isCurrent && isHeld(task.state) ? task : undefined;
+}
+
+/** What memory says of the attempt may not be so: the write can still fail. */
+export function isBeingWritten(state: EngineState, attemptId: string): boolean {
+  const at = locate(state, attemptId);
+  return at !== undefined && !state.isWritten(at.jobId, at.position);
+}
+
 function currentHolder(
   state: EngineState,
   attemptId: string,
   agentId: string,
 ): TaskRecord | undefined {
-  const at = locate(state, attemptId);
-  const task = at && state.tasks.get(taskKey(at.jobId, at.position));
-  const isCurrent = task?.attemptNumber === at?.attemptNumber && task?.agentId === agentId;
-  return task !== undefined && isCurrent && isHeld(task.state) ? task : undefined;
+  const task = heldTask(state, attemptId);
+  return task?.agentId === agentId ? task : undefined;
 }
 
 function onAttemptEvent(

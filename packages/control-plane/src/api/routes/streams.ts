@@ -88,7 +88,7 @@ function addUploads(app: Api, context: ApiContext): void {
   );
 }
 
-function bodyOf(body: unknown): Readable {
+export function bodyOf(body: unknown): Readable {
   if (body instanceof Readable) return body;
   throw new ProblemError(415, 'unsupported_media_type', 'the body must have the documented type');
 }

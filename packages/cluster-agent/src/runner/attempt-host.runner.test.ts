@@ -1,0 +1,4 @@
+import { testAttemptHost } from '../attempt-host.conformance.ts';
+import { RunnerBench } from './test-runner-bench.ts';
+
+testAttemptHost(() => RunnerBench.open());

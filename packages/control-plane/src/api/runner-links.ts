@@ -1,0 +1,82 @@
+import type { LogRequest, RunnerLink, RunnerOrders } from '@majorana/protocol';
+import type { Change, TaskRecord } from '@majorana/store';
+import type { EngineClock } from '../engine/engine.ts';
+import { HeldAnswers } from './held-answers.ts';
+import { LogDesk } from './log-desk.ts';
+
+/** Between two exchanges of one runner; longer than the longest of its waits after a failed one. */
+const LINK_GAP_MS = 40_000;
+
+/** What of a task tells its attempts apart. */
+export type AttemptOfTask = Pick<TaskRecord, 'jobId' | 'position' | 'attemptNumber'>;
+const keyOf = ({ jobId, position, attemptNumber }: AttemptOfTask): string =>
+  `${jobId} ${position} ${attemptNumber}`;
+
+/**
+ * The one open request of each runner. It says what its task uses, and hears who wants to read a
+ * log and whether the task is to end. Nothing depends on it but live logs and a quick cancel.
+ */
+export class RunnerLinks {
+  readonly #clock: EngineClock;
+  readonly #held: HeldAnswers;
+  readonly #logs: LogDesk;
+  /** Those that are there, each with the end of its patience. */
+  readonly #forgetByKey = new Map<string, () => void>();
+
+  constructor(clock: EngineClock) {
+    this.#clock = clock;
+    this.#held = new HeldAnswers(clock);
+    this.#logs = new LogDesk(clock);
+  }
+
+  /** Asks `isToEnd` again after a wait: it answers of that moment, or throws when it is over. */
+  async exchange(
+    attempt: AttemptOfTask,
+    news: RunnerLink,
+    isToEnd: () => boolean,
+  ): Promise<RunnerOrders> {
+    const key = keyOf(attempt);
+    this.#remember(key, news.waitMs);
+    for (const { requestId, dataBase64 } of news.logChunks) {
+      this.#logs.answer(key, requestId, Buffer.from(dataBase64, 'base64'));
+    }
+    if (!isToEnd() && this.#logs.requestsFor(key).length === 0 && news.waitMs > 0) {
+      await this.#held.wait(key, news.waitMs);
+    }
+    return { isToEnd: isToEnd(), logRequests: this.#logs.requestsFor(key) };
+  }
+
+  #remember(key: string, waitMs: number): void {
+    this.#forgetByKey.get(key)?.();
+    const cancel = this.#clock.after(waitMs + LINK_GAP_MS, () => this.#forgetByKey.delete(key));
+    this.#forgetByKey.set(key, cancel);
+  }
+
+  has(attempt: AttemptOfTask): boolean {
+    return this.#forgetByKey.has(keyOf(attempt));
+  }
+
+  /** What the attempt has written from an offset on; undefined when its runner is silent. */
+  readLog(
+    attempt: AttemptOfTask,
+    request: Omit<LogRequest, 'requestId'>,
+  ): Promise<Buffer | undefined> {
+    const key = keyOf(attempt);
+    const answer = this.#logs.ask(key, request);
+    this.#held.wake(key);
+    return answer;
+  }
+
+  /** Told of every change on record: an attempt that is over or was cancelled hears of it at once. */
+  onCommit({ attempts, tasks }: Pick<Change, 'attempts' | 'tasks'>): void {
+    for (const attempt of attempts) if (attempt.endedAtMs !== null) this.#held.wake(keyOf(attempt));
+    for (const task of tasks) if (task.isCancelling) this.#held.wake(keyOf(task));
+  }
+
+  stop(): void {
+    this.#held.stop();
+    this.#logs.stop();
+    for (const cancel of this.#forgetByKey.values()) cancel();
+    this.#forgetByKey.clear();
+  }
+}

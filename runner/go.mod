@@ -1,0 +1,3 @@
+module majorana/runner
+
+go 1.19
