@@ -1,6 +1,14 @@
 import path from 'node:path';
 import { FolderObjects } from '@majorana/objects';
-import { AccessStore, PostgresStore, readSecret, Reads, Retention } from '@majorana/store';
+import {
+  AccessStore,
+  Datasets,
+  Lineage,
+  PostgresStore,
+  readSecret,
+  Reads,
+  Retention,
+} from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api } from './api/context.ts';
@@ -94,6 +102,8 @@ export class ControlPlane {
         objects,
         pool: store.pool,
         workflows,
+        datasets: new Datasets(store.pool),
+        lineage: new Lineage(store.pool),
       },
       this.#metrics,
       this.#options.log,

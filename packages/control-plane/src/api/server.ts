@@ -12,7 +12,10 @@ import { guard } from './auth.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
+import { addDatasetRoutes } from './routes/datasets.ts';
+import { addExecutionRoutes } from './routes/executions.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addRunnerRoutes } from './routes/runners.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -92,5 +95,8 @@ export async function buildServer(
   addOperationRoutes(app, context);
   addRunnerRoutes(app, context);
   addWorkflowRoutes(app, context);
+  addDatasetRoutes(app, context);
+  addLineageRoutes(app, context);
+  addExecutionRoutes(app, context);
   return app;
 }

@@ -1,6 +1,12 @@
 import { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
-import { parameterSetSchema, storedObjectSchema, objectIdSchema } from '@majorana/protocol';
+import type { StoredObject } from '@majorana/objects';
+import {
+  objectIdSchema,
+  objectListSchema,
+  parameterSetSchema,
+  storedObjectSchema,
+} from '@majorana/protocol';
 import { writeParameterSet } from '@majorana/store';
 import { z } from 'zod';
 import type { Api, ApiContext } from '../context.ts';
@@ -48,6 +54,25 @@ function addUploads(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => reply.code(201).send(await objects.putStream(bodyOf(request.body))),
+  );
+  app.post(
+    '/api/v1/objects/stat',
+    {
+      schema: {
+        summary:
+          'Those of these objects that are there, with their sizes; the next sweep spares them',
+        body: objectListSchema,
+        response: { 200: z.object({ objects: z.array(storedObjectSchema) }) },
+      },
+    },
+    async (request) => {
+      const look = async (object: string): Promise<StoredObject[]> => {
+        if (!(await objects.touch(object))) return [];
+        const { sizeBytes } = await objects.stat(object);
+        return [{ object, sizeBytes }];
+      };
+      return { objects: (await Promise.all(request.body.objects.map(look))).flat() };
+    },
   );
   app.get(
     '/api/v1/objects/:object',
