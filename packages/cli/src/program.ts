@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
 import { addCompletionCommands } from './commands/completion.ts';
+import { addDataCommands } from './commands/data.ts';
 import { addJobCommands } from './commands/jobs.ts';
 import { addQueueCommands } from './commands/queues.ts';
 import { addServiceCommands } from './commands/service.ts';
@@ -47,6 +48,7 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addTaskCommands(program);
   addWaitCommands(program);
   addWorkflowCommands(program);
+  addDataCommands(program);
   addQueueCommands(program);
   addAgentCommands(program);
   addTokenCommands(program);
