@@ -143,23 +143,30 @@ function* withAcidIons(graph: Graph, plain: readonly number[]): Generator<number
   }
 }
 
-/** The least valence with which each atom has room for its neighbours, and a higher one for one P, S or halogen, or all of them. */
+/** Valences that leave room for the neighbours; first the one with a double bond to each bare oxygen. */
+function valencesOfAtom(graph: Graph, charges: readonly number[], atom: number): number[] {
+  const element = graph.elements[atom]!;
+  if (isMetal(element)) return [0];
+  const around = graph.neighbours[atom]!;
+  const fit = (valencesOf(element, charges[atom]!) ?? [0]).filter((one) => one >= around.length);
+  if (fit.length === 0) {
+    throw new RecordFault(
+      'impossible-valence',
+      `${element} (atom ${atom + 1}) with ${around.length} neighbours`,
+    );
+  }
+  const isBare = (other: number): boolean =>
+    graph.elements[other] === 'O' && graph.neighbours[other]!.length === 1 && charges[other] === 0;
+  const wanted = around.length + around.filter(isBare).length;
+  const first = fit.find((one) => one >= wanted) ?? fit[0]!;
+  return [first, ...fit.filter((one) => one !== first)];
+}
+
+/** The likely valence of every atom, then another one for one atom at a time. */
 function* valenceChoices(graph: Graph, charges: readonly number[]): Generator<number[]> {
-  const options = graph.elements.map((element, atom) => {
-    if (isMetal(element)) return [0];
-    const degree = graph.neighbours[atom]!.length;
-    const fit = (valencesOf(element, charges[atom]!) ?? [0]).filter((valence) => valence >= degree);
-    if (fit.length === 0)
-      throw new RecordFault(
-        'impossible-valence',
-        `${element} (atom ${atom + 1}) with ${degree} neighbours`,
-      );
-    return fit;
-  });
+  const options = graph.elements.map((_, atom) => valencesOfAtom(graph, charges, atom));
   yield options.map((one) => one[0]!);
-  yield options.map((one) => one.at(-1)!);
   for (const [atom, choice] of options.entries()) {
-    if (choice.length < 2) continue;
     for (const valence of choice.slice(1)) {
       yield options.map((one, other) => (other === atom ? valence : one[0]!));
     }

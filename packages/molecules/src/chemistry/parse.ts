@@ -11,7 +11,8 @@ import { readSmilesAtoms } from './smiles-syntax.ts';
 
 /** The canonical form of a chain of 500 atoms takes 0.3 s, of 5,000 atoms 14 s. */
 export const HEAVY_ATOMS_MAX = 500;
-const ATOMS_MAX = 2000;
+/** What a V2000 molfile can hold, hydrogens included. */
+const ATOMS_MAX = 999;
 
 export interface Parsed {
   readonly molecule: Molecule;
@@ -55,6 +56,12 @@ function checkAtom(molecule: Molecule, atom: number, given: SmilesAtom): void {
   }
 }
 
+/**
+ * What is written with charges or in parts may be changed, and openchemlib then finds configurations
+ * again from coordinates: without them every double bond would become trans.
+ */
+const MAY_CHANGE = /[.+-]|\[(Li|Na|K|Rb|Cs)/;
+
 function fromSmiles(smiles: string): Parsed {
   const written = readSmilesAtoms(smiles);
   const heavy = written.filter(({ element }) => element !== 'H').length;
@@ -62,9 +69,8 @@ function fromSmiles(smiles: string): Parsed {
   if (written.some(({ element }) => element === '*')) {
     throw new RecordFault('not-a-molecule', '"*" stands for any atom');
   }
-  const molecule = asked('broken-smiles', () =>
-    Molecule.fromSmiles(smiles, { noCoordinates: true }),
-  );
+  const noCoordinates = !MAY_CHANGE.test(smiles);
+  const molecule = asked('broken-smiles', () => Molecule.fromSmiles(smiles, { noCoordinates }));
   prepare(molecule);
   const notes: Reason[] = [];
   // Openchemlib puts hydrogens that are atoms last, and its numbers are no longer those written.
@@ -84,6 +90,22 @@ function fromSmiles(smiles: string): Parsed {
   return { molecule, hasGeometry: false, notes };
 }
 
+/** A molfile whose atoms are all in one place says nothing of cis and trans. */
+function forgetInvented(molecule: Molecule): void {
+  const isSpread = [...atomsOf(molecule)].some(
+    (atom) =>
+      molecule.getAtomX(atom) !== molecule.getAtomX(0) ||
+      molecule.getAtomY(atom) !== molecule.getAtomY(0) ||
+      molecule.getAtomZ(atom) !== molecule.getAtomZ(0),
+  );
+  if (isSpread) return;
+  for (const bond of bondsOf(molecule)) {
+    const isOpen = molecule.getBondOrder(bond) === 2 && !molecule.isRingBond(bond);
+    if (isOpen) molecule.setBondType(bond, Molecule.cBondTypeCross);
+  }
+  prepare(molecule);
+}
+
 function fromMolfile(lines: readonly string[], first: number): Parsed {
   const { atomCount, text, isChiralFlagUnset } = checkMolfile(lines, first);
   checkSize(0, atomCount);
@@ -94,7 +116,10 @@ function fromMolfile(lines: readonly string[], first: number): Parsed {
       `${molecule.getAllAtoms()} of ${atomCount} atoms could be read`,
     );
   }
+  // Bonds written as aromatic become single and double ones; their order counts as none before.
+  molecule.normalizeAmbiguousBonds();
   prepare(molecule);
+  forgetInvented(molecule);
   checkSize(molecule.getAtoms(), molecule.getAllAtoms());
   const hasGeometry = [...atomsOf(molecule)].some(
     (atom) => Math.abs(molecule.getAtomZ(atom)) > 1e-3,

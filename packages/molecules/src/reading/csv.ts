@@ -7,8 +7,7 @@ import type { Line } from './lines.ts';
 
 /** A quoted value that spans more lines than this is a lost quote: it must not swallow the file. */
 const ROW_LINES_MAX = 50;
-const SMILES_NAME =
-  /^(canonical|isomeric|clean|std|standardi[sz]ed|input|raw|openeye(can|iso))?[ _-]*(smiles?|structure)([ _-]*(string|code))?$/i;
+const SMILES_NAME = /(^|[^a-z])smiles?([^a-z]|$)|^structure$/i;
 const NAME_NAME =
   /^(name|title|compound|compound[ _-]*name|molecule|id|compound[ _-]*id|identifier|.*_id)$/i;
 

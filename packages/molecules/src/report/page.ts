@@ -9,7 +9,7 @@ const STYLE = `
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;margin:0 auto;max-width:1060px;padding:1.5rem}
 h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.4rem 0 .2rem}
 p{margin:.3rem 0 .6rem;max-width:46rem}
-table{border-collapse:collapse;font-size:13px;width:100%}
+table{border-collapse:collapse;font-size:13px;width:100%}details table{table-layout:fixed}details th:nth-child(1){width:28%}details th:nth-child(2){width:16%}details th:nth-child(3){width:30%}summary{cursor:pointer;margin:.5rem 0}
 th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #e1e5ea;vertical-align:top;overflow-wrap:anywhere}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font:12px ui-monospace,monospace;overflow-wrap:anywhere}

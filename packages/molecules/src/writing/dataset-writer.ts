@@ -1,5 +1,7 @@
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
+import type { Molecule } from 'openchemlib';
+import { atomsOf } from '../chemistry/openchemlib.ts';
 import type { CleanMolecule } from '../clean-record.ts';
 import type { Outcome } from '../outcome.ts';
 import type { SourceRecord } from '../source-record.ts';
@@ -73,10 +75,21 @@ function cleanedCells(
   ];
 }
 
+/** Openchemlib widens a molecule whose bonds are short, such as water's. */
+function keepPositions(molfile: string[], geometry: Molecule): void {
+  const firstAtom = 3;
+  for (const atom of atomsOf(geometry)) {
+    const at = [geometry.getAtomX(atom), -geometry.getAtomY(atom), -geometry.getAtomZ(atom)];
+    const columns = at.map((value) => (value + 0).toFixed(4).padStart(10)).join('');
+    molfile[firstAtom + atom] = columns + molfile[firstAtom + atom]!.slice(30);
+  }
+}
+
 function sdfRecord(id: string, record: SourceRecord, clean: CleanMolecule): string {
   const source = clean.geometry ?? clean.molecule;
   if (clean.geometry === undefined) source.inventCoordinates();
   const [, ...molfile] = source.toMolfile().split('\n');
+  if (clean.geometry !== undefined) keepPositions(molfile, clean.geometry);
   const computed = CLEANED_COLUMNS.map(
     (name, at) => [name, cleanedCells(id, record, clean)[at]] as const,
   );
