@@ -14,7 +14,9 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 async function readBytes(name: string, bytes: Uint8Array): Promise<SourceRecord[]> {
   const file = path.join(scratch, name);
   writeFileSync(file, bytes);
-  return Array.fromAsync(readRecords(file));
+  const records: SourceRecord[] = [];
+  for await (const record of readRecords(file)) records.push(record);
+  return records;
 }
 
 const smilesOf = (record: SourceRecord): string => {
@@ -81,7 +83,7 @@ test('files with flipped bytes, lost ends and huge numbers are read to their end
 
 const letters = fc.array(
   fc.constantFrom(
-    ...'CNOSPFcnos()[]=#-+.%/\\@123H',
+    ...Array.from('CNOSPFcnos()[]=#-+.%/\\@123H'),
     '[nH]',
     '[C@H]',
     '[C@@H]',

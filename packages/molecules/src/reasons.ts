@@ -2,7 +2,7 @@
 export const REASONS = {
   'charge-separated': [
     'action',
-    'A form such as N(=O)=O was written with charges, as [N+]([O-])=O.',
+    'A nitrogen with five bonds, such as a nitro group N(=O)=O, was written with charges.',
   ],
   'ionised-salt-bond': ['action', 'A bond to an alkali metal was written as a pair of ions.'],
   'removed-component': [
