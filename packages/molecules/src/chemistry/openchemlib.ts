@@ -9,7 +9,7 @@ export function registerResources(): void {
   isRegistered = true;
 }
 
-/** Rings, hydrogens, aromaticity, parities and CIP: all that is read of a molecule. */
+/** Up to CIP: with parities alone, openchemlib forgets that an open double bond is open. */
 export const prepare = (molecule: Molecule): void =>
   molecule.ensureHelperArrays(OclMolecule.cHelperCIP);
 

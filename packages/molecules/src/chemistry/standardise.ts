@@ -121,8 +121,9 @@ function countedNames(components: readonly Component[]): string {
 }
 
 function takeParent(molecule: Molecule, reasons: Reason[]): Molecule {
-  const components = molecule.getFragments().map(componentOf);
-  if (components.length < 2) return molecule;
+  const fragments = molecule.getFragments();
+  if (fragments.length < 2) return molecule;
+  const components = fragments.map(componentOf);
   const organic = components.filter(({ hasCarbon }) => hasCarbon).toSorted(before);
   const parent = organic[0];
   if (parent === undefined) return molecule;
