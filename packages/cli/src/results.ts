@@ -8,6 +8,7 @@ import type { ReadableStream } from 'node:stream/web';
 import type { Client } from '@majorana/client';
 import type { ArtifactView } from '@majorana/protocol';
 import { forEachConcurrently } from './concurrent.ts';
+import { CliError } from './output.ts';
 
 const PAGE_SIZE = 1000;
 const DOWNLOADS_AT_ONCE = 8;
@@ -52,7 +53,9 @@ export function pathBelow(folder: string, name: string): string | undefined {
 const nameOf = (artifact: ArtifactView): string =>
   artifact.role === 'output' ? artifact.path : `${artifact.role}.log`;
 
-async function hasContent(file: string, artifact: ArtifactView): Promise<boolean> {
+type Stored = Pick<ArtifactView, 'object' | 'sizeBytes'>;
+
+async function hasContent(file: string, artifact: Stored): Promise<boolean> {
   const there = await stat(file).catch(() => undefined);
   if (!there?.isFile() || there.size !== artifact.sizeBytes) return false;
   const hash = createHash('sha256');
@@ -61,7 +64,7 @@ async function hasContent(file: string, artifact: ArtifactView): Promise<boolean
 }
 
 /** Under its name stands a file only when all of it is there and right. */
-async function download(client: Client, artifact: ArtifactView, target: string): Promise<void> {
+async function download(client: Client, artifact: Stored, target: string): Promise<void> {
   await mkdir(path.dirname(target), { recursive: true });
   const temporary = path.join(path.dirname(target), `.majorana-${randomUUID()}`);
   const hash = createHash('sha256');
@@ -81,6 +84,26 @@ async function download(client: Client, artifact: ArtifactView, target: string):
   } finally {
     await rm(temporary, { force: true });
   }
+}
+
+/** Files by their names below a folder; what is there already with the same content is left alone. */
+export async function fetchFiles(
+  client: Client,
+  files: AsyncIterable<Stored & { readonly path: string }>,
+  folder: string,
+): Promise<Omit<ResultsReport, 'refused'>> {
+  const report = { written: 0, kept: 0, bytes: 0 };
+  await forEachConcurrently(files, DOWNLOADS_AT_ONCE, async (file) => {
+    const target = pathBelow(folder, file.path);
+    if (target === undefined) throw new CliError(`${file.path}: leads out of ${folder}`);
+    if (await hasContent(target, file)) report.kept += 1;
+    else {
+      await download(client, file, target);
+      report.written += 1;
+      report.bytes += file.sizeBytes;
+    }
+  });
+  return report;
 }
 
 /** Writes artifacts below a folder; what is there already with the same content is left alone. */

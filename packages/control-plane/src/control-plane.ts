@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { FolderObjects } from '@majorana/objects';
-import { AccessStore, PostgresStore, Reads, Retention } from '@majorana/store';
+import { AccessStore, Datasets, Lineage, PostgresStore, Reads, Retention } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api } from './api/context.ts';
@@ -85,6 +85,8 @@ export class ControlPlane {
         objects,
         pool: store.pool,
         workflows,
+        datasets: new Datasets(store.pool),
+        lineage: new Lineage(store.pool),
       },
       this.#metrics,
       this.#options.log,

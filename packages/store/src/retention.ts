@@ -67,7 +67,7 @@ export class Retention {
     );
   }
 
-  /** Every object that a run, a result, a job, an attempt or a parameter set names, in pieces. */
+  /** Every object that a dataset, a run, a result, a job, an attempt or a parameter set names, in pieces. */
   async *usedObjects(): AsyncGenerator<string[]> {
     const client = await this.#pool.connect();
     try {
@@ -75,6 +75,7 @@ export class Retention {
       await client.query(
         `declare used cursor for
          select object from artifact
+         union all select object from dataset_file
          union all select one->>'object' from job, jsonb_array_elements(job.spec->'inputs') one
          union all select found[1] from parameter_block,
            regexp_matches(records, '[0-9a-f]{64}', 'g') found

@@ -10,6 +10,16 @@ interface CleanOptions extends JsonOption {
   readonly smilesColumn?: string;
   readonly keepSalts?: boolean;
   readonly strict?: boolean;
+  readonly put?: string;
+}
+
+/** The cleaned folder as a version more of a dataset. */
+async function putCleaned(name: string, folder: string, message: string): Promise<string> {
+  const { connectPatiently } = await import('../connect.ts');
+  const { putFiles } = await import('../data/put.ts');
+  const what = { words: [folder], about: { message } };
+  const made = await putFiles(connectPatiently(), name, what, () => undefined);
+  return `${name}@${made.version}`;
 }
 
 /** Files as they are; of a folder those whose names say a format. */
@@ -81,10 +91,15 @@ async function clean(words: readonly string[], options: CleanOptions): Promise<v
     for (const line of broken) note(`  ${line}`);
     if (statuses.broken > broken.length) note(`  and ${statuses.broken - broken.length} more`);
   }
-  answer(options, summary, () =>
+  const dataset =
+    options.put === undefined || moleculeCount === 0
+      ? undefined
+      : await putCleaned(options.put, summary.folder, `cleaned: ${files.join(' ')}`.slice(0, 200));
+  answer(options, { ...summary, ...(dataset === undefined ? {} : { dataset }) }, () =>
     [
       `${plural(recordCount, 'record')} in ${formatDuration(Date.now() - begin)}: ${statuses.kept} kept, ${statuses.changed} changed, ${plural(statuses.duplicate, 'duplicate')}, ${statuses.rejected} rejected, ${statuses.broken} broken`,
       `${plural(moleculeCount, 'molecule')} in ${path.join(output, 'cleaned.{smi,sdf,csv}')}; look at ${path.join(output, 'report.html')}`,
+      ...(dataset === undefined ? [] : [`stored as ${dataset}`]),
     ].join('\n'),
   );
   if (moleculeCount === 0) throw new CliError('nothing could be cleaned');
@@ -99,12 +114,16 @@ export function addCleanCommand(data: Command): void {
     examples: [
       'majorana data clean compounds.csv structures.sdf -o cleaned',
       'majorana data clean --smiles-column structure --strict hits.csv',
-      'majorana data clean crystals/',
+      'majorana data clean crystals/ --put crystals',
     ],
   })
     .option('-o, --output <folder>', 'where the results go', 'cleaned')
     .option('--smiles-column <name>', 'column of a CSV that holds the SMILES')
     .option('--keep-salts', 'leave salts, solvents and charges as they are')
+    .option(
+      '--put <dataset>',
+      'store the results as a new version of a dataset; needs a running product',
+    )
     .option('--strict', 'end with code 1 when a record is broken')
     .action(clean);
 }

@@ -118,6 +118,7 @@ export function addSubmitCommand(program: Command): void {
       'seq 10 | majorana submit --each - --wait -- ./run.sh "{line}"',
       'majorana submit --files "molecules/*.xyz" --output "*.out" -- xtb "{file}"',
       'majorana submit --retries 3 --retry-on memory --retry-memory-max 16G -- ./fit',
+      'majorana submit --input dataset:water@2=clusters --array 0-9 -- ./relax clusters "{index}"',
       'majorana submit --after job_1:ok:each --array 0-99 -- ./next "{index}"',
       'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
     ],
@@ -132,7 +133,12 @@ export function addSubmitCommand(program: Command): void {
     .option('--priority <number>', 'higher goes first in the queue', numberIn(-1000, 1000))
     .option('--env <name=value>', 'environment variable', collect, [])
     .option('--label <name=value>', 'label', collect, [])
-    .option('--input <file[=name]>', 'a file laid into each task’s folder', collect, [])
+    .option(
+      '--input <file[=name]>',
+      'a file laid into each task’s folder; dataset:NAME@3/PATH: a file or all files of a dataset',
+      collect,
+      [],
+    )
     .option('--output <glob>', 'files to keep', collect, [])
     .option(
       '--after <job[:ok|any][:each]>',

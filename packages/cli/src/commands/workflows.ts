@@ -65,7 +65,7 @@ async function start(file: string, options: RunOptions): Promise<void> {
   const { readInputs, sendFiles } = await import('../workflow/run-inputs.ts');
   const workflow = await readWorkflow(file);
   const client = connect();
-  const inputs = await readInputs(client, workflow, options.input);
+  const inputs = await readInputs(client, workflow, options);
   const definition = await sendFiles(client, workflow);
   const { project, idempotencyKey = randomUUID() } = options;
   const { id } = await client.createRun({
@@ -96,7 +96,7 @@ async function resume(text: string, options: ResumeOptions): Promise<void> {
     const { readInputs, sendFiles } = await import('../workflow/run-inputs.ts');
     const workflow = await readWorkflow(options.file);
     const last = (await client.run(id)).rounds.at(-1)!.inputs;
-    const given = await readInputs(client, workflow, options.input);
+    const given = await readInputs(client, workflow, options);
     const kept = <T>(all: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(all).filter(([name]) => name in workflow.inputs));
     change.inputs = {
@@ -241,10 +241,16 @@ function addRuns(workflow: Command): void {
     description: 'run a workflow: a YAML file, or a TypeScript file that exports "workflow"',
     examples: [
       'majorana workflow run flow.yaml --input molecules=all.smi --input count=20',
+      'majorana workflow run flow.yaml --input molecules=dataset:molecules@2',
       'majorana workflow run flow.ts --detach',
     ],
   })
-    .option('--input <name=value>', 'an input: a value, a file, or a glob of files', collect, [])
+    .option(
+      '--input <name=value>',
+      'a value, a file, a glob of files, or dataset:NAME@3/PATH',
+      collect,
+      [],
+    )
     .option('--project <project>', 'project')
     .option('--detach', 'do not wait for the end')
     .option('--quiet', 'no progress')

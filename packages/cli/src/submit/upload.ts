@@ -2,6 +2,7 @@ import { openAsBlob } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Client } from '@majorana/client';
+import { literal } from '@majorana/core';
 import type { JobSpecInput } from '@majorana/protocol';
 import { CliError } from '../output.ts';
 import type { Draft, DraftArray, DraftInput, LocalArray, SpecArray } from './draft.ts';
@@ -85,10 +86,20 @@ async function createParameterSet(client: Client, array: LocalArray): Promise<Sp
 const resolveArray = async (client: Client, array: DraftArray): Promise<SpecArray> =>
   isLocalArray(array) ? createParameterSet(client, array) : array;
 
-async function resolveInput(client: Client, input: DraftInput): Promise<SpecInput> {
-  if (!('file' in input)) return input;
+async function resolveInput(
+  client: Client,
+  input: DraftInput,
+  project: string | undefined,
+): Promise<SpecInput[]> {
+  if ('dataset' in input) {
+    const { datasetInputs } = await import('../data/inputs.ts');
+    const at = { path: input.path, project };
+    const files = await datasetInputs(client, input.dataset, at);
+    return files.map((file) => ({ ...file, path: literal(file.path) }));
+  }
+  if (!('file' in input)) return [input];
   const object = await uploadFile(client, input.file);
-  return { path: input.path ?? path.basename(input.file), object };
+  return [{ path: input.path ?? path.basename(input.file), object }];
 }
 
 /** Every local file is looked at before the first byte is sent. */
@@ -107,8 +118,10 @@ export async function resolveDraft(client: Client, draft: Draft): Promise<JobSpe
   const { inputs: draftInputs = [], array: draftArray, ...rest } = draft;
   await checkFiles(draftInputs);
   const inputs: SpecInput[] = [];
-  const resolved = mapInOrder(draftInputs, UPLOADS_AT_ONCE, (input) => resolveInput(client, input));
-  for await (const input of resolved) inputs.push(input);
+  const resolved = mapInOrder(draftInputs, UPLOADS_AT_ONCE, (input) =>
+    resolveInput(client, input, draft.project),
+  );
+  for await (const some of resolved) for (const input of some) inputs.push(input);
   const array = draftArray === undefined ? undefined : await resolveArray(client, draftArray);
   if (draftArray?.kind === 'files') inputs.push({ path: '{file}', object: '{fileObject}' });
   return { ...rest, inputs, ...(array === undefined ? {} : { array }) };

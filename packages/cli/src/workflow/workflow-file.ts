@@ -11,6 +11,7 @@ import { nameOf, readYamlText, YamlFile } from '../submit/yaml-file.ts';
 /** A checked workflow; its inputs may still name files of this machine, by absolute path. */
 export interface WrittenWorkflow {
   readonly name: string;
+  readonly project?: string;
   readonly inputs: Readonly<Record<string, { readonly kind: 'value' | 'file' | 'files' }>>;
   readonly steps: Readonly<Record<string, WrittenStep>>;
 }

@@ -3,8 +3,10 @@ import type { ObjectStore } from '@majorana/objects';
 import type {
   Access,
   AccessStore,
+  Datasets,
   EngineStore,
   JobRecord,
+  Lineage,
   Reads,
   TaskRecord,
 } from '@majorana/store';
@@ -32,6 +34,8 @@ export interface ApiContext {
   readonly objects: ObjectStore;
   readonly pool: Pool;
   readonly workflows: Workflows;
+  readonly datasets: Datasets;
+  readonly lineage: Lineage;
 }
 
 export type Api = FastifyInstance<

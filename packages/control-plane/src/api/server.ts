@@ -12,7 +12,9 @@ import { guard } from './auth.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
+import { addDatasetRoutes } from './routes/datasets.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -90,5 +92,7 @@ export async function buildServer(
   addStreamRoutes(app, context);
   addOperationRoutes(app, context);
   addWorkflowRoutes(app, context);
+  addDatasetRoutes(app, context);
+  addLineageRoutes(app, context);
   return app;
 }

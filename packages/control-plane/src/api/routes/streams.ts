@@ -1,6 +1,11 @@
 import { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
-import { parameterSetSchema, storedObjectSchema, objectIdSchema } from '@majorana/protocol';
+import {
+  objectIdSchema,
+  objectListSchema,
+  parameterSetSchema,
+  storedObjectSchema,
+} from '@majorana/protocol';
 import { writeParameterSet } from '@majorana/store';
 import { z } from 'zod';
 import type { Api, ApiContext } from '../context.ts';
@@ -48,6 +53,20 @@ function addUploads(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => reply.code(201).send(await objects.putStream(bodyOf(request.body))),
+  );
+  app.post(
+    '/api/v1/objects/missing',
+    {
+      schema: {
+        summary: 'Which of these objects are not there; the others are spared by the next sweep',
+        body: objectListSchema,
+        response: { 200: objectListSchema },
+      },
+    },
+    async (request) => {
+      const there = await Promise.all(request.body.objects.map((one) => objects.touch(one)));
+      return { objects: request.body.objects.filter((_, at) => there[at] === false) };
+    },
   );
   app.get(
     '/api/v1/objects/:object',
