@@ -24,7 +24,7 @@ const smilesOf = (record: SourceRecord): string => {
   return outcome.kind === 'clean' ? outcome.clean.smiles : outcome.fault.code;
 };
 
-const ENDINGS = ['smi', 'csv', 'sdf', 'xyz', 'cif', 'txt', 'smi.gz'];
+const ENDINGS = ['smi', 'csv', 'sdf', 'xyz', 'cif', 'cjson', 'txt', 'smi.gz'];
 
 test('random bytes make records or faults, and nothing is thrown', async () => {
   await fc.assert(

@@ -65,6 +65,7 @@ export const REASONS = {
   'broken-molfile': ['broken', 'The molfile or SDF record cannot be read.'],
   'broken-xyz': ['broken', 'The XYZ frame cannot be read.'],
   'broken-cif': ['broken', 'The CIF block cannot be read.'],
+  'broken-json': ['broken', 'The Chemical JSON cannot be read.'],
   'broken-csv': ['broken', 'The row of the table cannot be read.'],
   unreadable: ['broken', 'The file, or the rest of it, cannot be read.'],
 } as const satisfies Record<string, readonly [ReasonKind, string]>;

@@ -36,9 +36,15 @@ async function findFiles(
       found.push(word);
       continue;
     }
-    const names = (await readdir(word, { recursive: true })).filter(isKnown).toSorted();
+    const entries = await readdir(word, { recursive: true, withFileTypes: true });
+    const all = entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.join(entry.parentPath, entry.name));
+    const names = all.filter(isKnown).toSorted();
     if (names.length === 0) throw new CliError(`${word}: holds no file of a known format`);
-    found.push(...names.map((name) => path.join(word, name)));
+    if (names.length < all.length)
+      note(`${word}: ${plural(all.length - names.length, 'file')} of no known format not read`);
+    found.push(...names);
   }
   return found;
 }

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { InputError } from '../reasons.ts';
 import type { SourceRecord } from '../source-record.ts';
+import { readChemicalJson } from './chemical-json.ts';
 import { readCifFile } from './cif.ts';
 import { readCsvFile } from './csv.ts';
 import { faultOf, recordOf } from './draft.ts';
@@ -10,7 +11,7 @@ import { readSdfFile } from './sdf.ts';
 import { readSmilesFile } from './smiles.ts';
 import { readXyzFile } from './xyz.ts';
 
-export type Format = 'smiles' | 'csv' | 'sdf' | 'xyz' | 'cif';
+export type Format = 'smiles' | 'csv' | 'sdf' | 'xyz' | 'cif' | 'cjson';
 
 const BY_ENDING: Readonly<Record<string, Format>> = {
   smi: 'smiles',
@@ -27,6 +28,7 @@ const BY_ENDING: Readonly<Record<string, Format>> = {
   xyz: 'xyz',
   extxyz: 'xyz',
   cif: 'cif',
+  cjson: 'cjson',
 };
 
 export const KNOWN_ENDINGS = Object.keys(BY_ENDING);
@@ -92,6 +94,8 @@ function recordsOf(
       return readXyzFile(file, queue);
     case 'cif':
       return readCifFile(file, queue);
+    case 'cjson':
+      return readChemicalJson(file, queue);
   }
 }
 
