@@ -1,10 +1,4 @@
-/** FNV-1a with 32 bits (Fowler, Noll, Vo), from a given basis. */
-function hash(text: string, basis: number): number {
-  let value = basis;
-  for (let at = 0; at < text.length; at += 1)
-    value = Math.imul(value ^ text.charCodeAt(at), 0x01_00_01_93);
-  return value;
-}
+import { BASIS, hash32, hex64, SECOND_BASIS } from './text-hash.ts';
 
 /**
  * What two sides compare before they send each other a list: how many ids a set has, and 64 bits
@@ -33,9 +27,8 @@ export class IdDigest {
 
   #toggle(id: string, change: 1 | -1): void {
     this.#count += change;
-    this.#low ^= hash(id, 0x81_1c_9d_c5);
-    // Another basis makes the halves differ; which one it is does not matter.
-    this.#high ^= hash(id, 0x2f_3a_91_07);
+    this.#low ^= hash32(id, BASIS);
+    this.#high ^= hash32(id, SECOND_BASIS);
   }
 
   copy(): IdDigest {
@@ -48,7 +41,6 @@ export class IdDigest {
 
   /** Such as `24000-9ae16a3b2f90404f`; equal for equal sets. */
   toString(): string {
-    const hex = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
-    return `${this.#count}-${hex(this.#high)}${hex(this.#low)}`;
+    return `${this.#count}-${hex64(this.#high, this.#low)}`;
   }
 }

@@ -105,6 +105,7 @@ const NO_NEWS: NewsTaken = { endedAttemptIds: [], wantsHeldAttemptIds: false };
 
 const isQuiet = (orders: AgentOrders): boolean =>
   !orders.wantsHeldAttemptIds &&
+  orders.waiting === undefined &&
   orders.leases.length +
     orders.endAttemptIds.length +
     orders.forgetAttemptIds.length +

@@ -1,5 +1,6 @@
 import type { Resources } from '@majorana/core';
 import { addResources, IdDigest, subtractResources } from '@majorana/core';
+import type { AgentSync } from '@majorana/protocol';
 
 /**
  * What the engine knows of one agent: what is leased to it, and what it said it holds. Where the
@@ -10,6 +11,12 @@ export class AgentState {
   capacity: Resources;
   free: Resources;
   lastSeenMs: number;
+  /** Of one that places tasks on nodes: for how many tasks of which shape it has room, and why no more. */
+  offers: ReadonlyMap<string, { readonly count: number; readonly reason: string }> | undefined;
+  /** Which waiting shapes it has heard of. */
+  waitingDigest = '';
+  /** Unknown is the dearest: a cluster with a price is chosen before it. */
+  corePricePerHour = Infinity;
   /** Keys of the tasks leased to it. */
   readonly leased = new Set<string>();
   /** Of those: it has not said that it holds them. */
@@ -40,6 +47,12 @@ export class AgentState {
   resize(capacity: Resources): void {
     this.free = addResources(subtractResources(this.free, this.capacity), capacity);
     this.capacity = capacity;
+  }
+
+  offer(offer: AgentSync['offer']): void {
+    this.waitingDigest = offer?.waitingDigest ?? '';
+    this.offers =
+      offer && new Map(offer.shapes.map(({ key, count, reason = '' }) => [key, { count, reason }]));
   }
 
   /** A lease, or a step of what is leased. */

@@ -188,6 +188,8 @@ export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number):
     state.agents.get(sync.agentId) ?? state.addAgent(sync.agentId, sync.capacity, nowMs);
   agent.resize(sync.capacity);
   agent.lastSeenMs = nowMs;
+  agent.offer(sync.offer);
+  agent.corePricePerHour = sync.corePricePerHour ?? Infinity;
   const endedAttemptIds: string[] = [];
   for (const event of sync.events) {
     onAttemptEvent(state, event, sync.agentId, nowMs);

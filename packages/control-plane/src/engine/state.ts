@@ -17,10 +17,12 @@ import type {
   TaskRecord,
   TransitionRecord,
 } from '@majorana/store';
+import type { WaitingShapes } from '@majorana/protocol';
 import { AgentState } from './agent-state.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
+import { NOTHING_WAITS } from './shapes.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
 
@@ -65,6 +67,8 @@ export class EngineState {
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
   readonly waitReasons = new Map<number, Refusal>();
+  /** What waits for room in clusters, as of the last round. */
+  waiting: WaitingShapes = NOTHING_WAITS;
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
