@@ -15,6 +15,7 @@ import {
   printJson,
   table,
 } from '../output.ts';
+import { addCleanCommand } from './clean.ts';
 
 interface ProjectOption extends JsonOption {
   readonly project?: string;
@@ -328,4 +329,5 @@ export function addDataCommands(program: Command): void {
   addWrites(data);
   addReads(data);
   addLineage(data);
+  addCleanCommand(data);
 }
