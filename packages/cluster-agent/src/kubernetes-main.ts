@@ -1,8 +1,11 @@
+import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
+import { apiFetch, httpExchange } from '@majorana/broker';
+import { BROKER_OPTIONS, exchangeBy, readBroker } from './broker-options.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
+import { systemClock } from './system-clock.ts';
 
 /** As the image's user of most science images; 0 is refused by the pods' own rules. */
 const RUN_AS_USER = 10_001;
@@ -12,6 +15,7 @@ const { values } = parseArgs({
     name: { type: 'string' },
     url: { type: 'string' },
     'token-file': { type: 'string' },
+    ...BROKER_OPTIONS,
     kubeconfig: { type: 'string' },
     context: { type: 'string' },
     namespace: { type: 'string', default: 'majorana' },
@@ -32,7 +36,7 @@ if (name === undefined || url === undefined || tokenFile === undefined)
 const { kubeconfig, context } = values;
 const access =
   kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
-const controlPlane = new HttpControlPlane(url, tokenFile);
+const api = apiFetch(url, tokenFile);
 const price = values['core-price-per-hour'];
 const agent = new KubernetesAgent({
   api: new ApiServer(await access),
@@ -52,8 +56,10 @@ const agent = new KubernetesAgent({
       }),
     ),
   },
-  objects: controlPlane.objects,
-  exchange: controlPlane.exchange,
+  objects: {
+    read: async (object) => Readable.fromWeb((await api(`objects/${object}`, {})).body!),
+  },
+  exchange: exchangeBy(readBroker(values), name, () => httpExchange(api)),
   clock: systemClock,
   ...(price !== undefined && { corePricePerHour: Number(price) }),
   log: (message, details) => {
