@@ -1,5 +1,4 @@
-import path from 'node:path';
-import { FolderObjects } from '@majorana/objects';
+import type { ObjectStore } from '@majorana/objects';
 import { AccessStore, PostgresStore, Reads, Retention } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
@@ -23,8 +22,7 @@ const clock: EngineClock = {
 
 export interface ControlPlaneOptions {
   readonly databaseUrl: string;
-  /** Where objects are kept. */
-  readonly data: string;
+  readonly objects: ObjectStore;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
   readonly log: FastifyBaseLogger;
@@ -36,7 +34,7 @@ export class ControlPlane {
   readonly engine: Engine;
   readonly gateway: AgentGateway;
   readonly access: AccessStore;
-  readonly objects: FolderObjects;
+  readonly objects: ObjectStore;
   readonly retention: Retention;
   readonly workflows: Workflows;
   readonly #options: ControlPlaneOptions;
@@ -48,7 +46,7 @@ export class ControlPlane {
   #isStopping = false;
 
   constructor(options: ControlPlaneOptions) {
-    const { databaseUrl, data, keepDays, log } = options;
+    const { databaseUrl, objects, keepDays, log } = options;
     this.#options = options;
     this.#events = new EngineEvents(log, this.#metrics);
     this.store = new PostgresStore(databaseUrl);
@@ -57,7 +55,7 @@ export class ControlPlane {
     this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);
-    this.objects = new FolderObjects(path.join(data, 'objects'));
+    this.objects = objects;
     this.retention = new Retention(this.store.pool);
     this.#retentionLoop = new RetentionLoop(this.retention, this.objects, { keepDays, log });
     this.workflows = makeWorkflows({

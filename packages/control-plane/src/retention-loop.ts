@@ -55,6 +55,7 @@ export class RetentionLoop {
     await this.#retention.removeUnusedResults(endedBeforeMs);
     await this.#retention.removeUnusedParameterSets(nowMs - DAY_MS);
     const objects = await this.#removeObjects(nowMs - OBJECT_AGE_MS);
+    await this.#objects.removeLeftovers(nowMs - OBJECT_AGE_MS);
     const removed = { jobs: jobIds.length, objects };
     if (removed.jobs + removed.objects > 0) this.#options.log.info(removed, 'pruned');
     return removed;

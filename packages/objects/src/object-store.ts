@@ -33,6 +33,18 @@ export class ObjectDamagedError extends Error {
   }
 }
 
+/** The store itself does not work just now, or is set up wrongly. */
+export class ObjectStoreUnavailableError extends Error {
+  override name = 'ObjectStoreUnavailableError';
+}
+
+/** A request that anybody can send who has it, until it expires. */
+export interface PresignedRequest {
+  readonly url: string;
+  /** To be sent as they are. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /**
  * Content-addressed objects. An object is there whole or not at all, and never changes. What a put
  * has answered survives the loss of power. Memory is bounded whatever the size of an object.
@@ -55,4 +67,16 @@ export interface ObjectStore {
   list(): AsyncIterable<ObjectStat>;
   /** Removes it unless it has been put since; answers whether it is gone. */
   remove(object: string, usedBeforeMs: number): Promise<boolean>;
+  /** Takes away what broken-off puts and removals have left, if it is older than this. */
+  removeLeftovers(writtenBeforeMs: number): Promise<void>;
+  /** For whoever has no credentials: reads the object. Who reads it checks the hash. */
+  presignGet?(object: string, expiresInSeconds: number): Promise<PresignedRequest>;
+  /**
+   * For whoever has no credentials: brings just this content, and no other. Undefined when it is
+   * there already; it has been touched then.
+   */
+  presignPut?(
+    content: StoredObject,
+    expiresInSeconds: number,
+  ): Promise<PresignedRequest | undefined>;
 }

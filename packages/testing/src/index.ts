@@ -1,2 +1,3 @@
+export * from './s3-server.ts';
 export * from './test-postgres.ts';
 export * from './until.ts';

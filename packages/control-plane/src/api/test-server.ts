@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { FolderObjects } from '@majorana/objects';
 import type { AgentOrders, AgentSync } from '@majorana/protocol';
 import { TestPostgres } from '@majorana/testing';
 import { pino } from 'pino';
@@ -19,11 +20,13 @@ export class TestServer implements AsyncDisposable {
   readonly token = 'mjr_test';
   readonly app: Api;
   readonly postgres: TestPostgres;
+  readonly objects: FolderObjects;
   readonly #folder: string;
   readonly #parts: ControlPlane;
 
   private constructor(postgres: TestPostgres, folder: string, parts: ControlPlane, app: Api) {
     this.postgres = postgres;
+    this.objects = parts.objects as FolderObjects;
     this.#folder = folder;
     this.#parts = parts;
     this.app = app;
@@ -33,7 +36,8 @@ export class TestServer implements AsyncDisposable {
     const postgres = await TestPostgres.start();
     const data = await mkdtemp(path.join(os.tmpdir(), 'majorana-server-'));
     const log = pino({ level: 'silent' });
-    const parts = new ControlPlane({ databaseUrl: postgres.url, data, keepDays: 30, log });
+    const objects = new FolderObjects(path.join(data, 'objects'));
+    const parts = new ControlPlane({ databaseUrl: postgres.url, objects, keepDays: 30, log });
     const server = new TestServer(postgres, data, parts, await parts.server());
     const access = { user: 'test', role: 'admin', project: null } as const;
     await parts.start(async () => void (await parts.access.add(hashToken(server.token), access)));
@@ -42,9 +46,6 @@ export class TestServer implements AsyncDisposable {
 
   get engine(): ControlPlane['engine'] {
     return this.#parts.engine;
-  }
-  get objects(): ControlPlane['objects'] {
-    return this.#parts.objects;
   }
   get retention(): ControlPlane['retention'] {
     return this.#parts.retention;

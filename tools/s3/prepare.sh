@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Two real S3 servers for the tests, in a cache outside the tree: versitygw, built from its Go module
+# (about a minute, once), and moto, from PyPI. Needs Go 1.21 or newer, and Python 3 with venv.
+set -euo pipefail
+cd "$(dirname "$0")"
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/majorana
+version=$(sed -n 's|.*github.com/versity/versitygw v\([0-9.]*\).*|\1|p' go.mod)
+gateway=$cache/versitygw-$version/versitygw
+if [ ! -x "$gateway" ]; then
+  mkdir -p "$(dirname "$gateway")"
+  # Under its name only when it is whole.
+  go build -mod=readonly -o "$gateway.part" github.com/versity/versitygw/cmd/versitygw
+  mv "$gateway.part" "$gateway"
+fi
+moto=$cache/moto-5.2.5
+[ -x "$moto/bin/moto_server" ] || { python3 -m venv "$moto" && "$moto/bin/pip" install -q 'moto[server]==5.2.5'; }
