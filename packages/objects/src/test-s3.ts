@@ -49,6 +49,10 @@ export class TestS3 implements AsyncDisposable {
     );
   }
 
+  async remove(key: string): Promise<void> {
+    await this.client.send(new DeleteObjectCommand({ Bucket: 'bucket', Key: key }));
+  }
+
   async keys(prefix: string): Promise<string[]> {
     const command = new ListObjectsV2Command({ Bucket: 'bucket', Prefix: prefix });
     const { Contents = [] } = await this.client.send(command);
@@ -64,7 +68,7 @@ export class TestS3 implements AsyncDisposable {
       age: async (object, usedAtMs) => {
         for (const key of await this.keys(keys.folder(object))) {
           if (!key.includes('/used-')) continue;
-          await this.client.send(new DeleteObjectCommand({ Bucket: 'bucket', Key: key }));
+          await this.remove(key);
         }
         await this.put(keys.used(object, usedAtMs, 'aged'), '');
       },
