@@ -4,6 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api } from './api/context.ts';
 import { buildServer } from './api/server.ts';
+import { Uploads } from './api/uploads.ts';
 import type { EngineClock } from './engine/engine.ts';
 import { Engine } from './engine/engine.ts';
 import { EngineEvents } from './events.ts';
@@ -23,6 +24,8 @@ const clock: EngineClock = {
 export interface ControlPlaneOptions {
   readonly databaseUrl: string;
   readonly objects: ObjectStore;
+  /** A folder of this server's, for objects that come in pieces. */
+  readonly uploads: string;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
   readonly log: FastifyBaseLogger;
@@ -35,6 +38,7 @@ export class ControlPlane {
   readonly gateway: AgentGateway;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly retention: Retention;
   readonly workflows: Workflows;
   readonly #options: ControlPlaneOptions;
@@ -56,8 +60,15 @@ export class ControlPlane {
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);
     this.objects = objects;
+    this.uploads = new Uploads(options.uploads, objects);
     this.retention = new Retention(this.store.pool);
-    this.#retentionLoop = new RetentionLoop(this.retention, this.objects, { keepDays, log });
+    this.#retentionLoop = new RetentionLoop({
+      retention: this.retention,
+      objects,
+      uploads: this.uploads,
+      keepDays,
+      log,
+    });
     this.workflows = makeWorkflows({
       engine: this.engine,
       events: this.#events,
@@ -70,7 +81,7 @@ export class ControlPlane {
 
   /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
   async server(): Promise<Api> {
-    const { engine, gateway, store, access, objects, workflows } = this;
+    const { engine, gateway, store, access, objects, uploads, workflows } = this;
     this.#app ??= await buildServer(
       {
         isReady: () => this.#isServing && engine.isReady,
@@ -81,6 +92,7 @@ export class ControlPlane {
         reads: new Reads(store.pool),
         access,
         objects,
+        uploads,
         pool: store.pool,
         workflows,
       },

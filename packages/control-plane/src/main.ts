@@ -57,7 +57,8 @@ async function run(config: Config): Promise<void> {
   const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
   const { data, objectsUrl } = config;
   const objects = await openObjects(objectsUrl, path.join(data, 'objects'));
-  const controlPlane = new ControlPlane({ ...config, objects, log });
+  const uploads = path.join(data, 'uploads');
+  const controlPlane = new ControlPlane({ ...config, objects, uploads, log });
   const app = await controlPlane.server();
   await app.listen({ host: '127.0.0.1', port: config.port });
   process.once('SIGTERM', () => {

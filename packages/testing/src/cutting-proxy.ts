@@ -21,35 +21,45 @@ export interface CutOptions {
   readonly cuts: number;
 }
 
+interface Count {
+  cuts: number;
+  bytes: number;
+}
+
 /** Passes bytes on to a server and breaks connections in the middle, as bad networks do. */
 export class CuttingProxy implements AsyncDisposable {
   readonly url: string;
   readonly #server: Server;
   readonly #sockets: ReadonlySet<Socket>;
-  /** How many connections were cut. */
-  readonly #count: { cuts: number };
+  readonly #count: Count;
 
-  private constructor(server: Server, sockets: ReadonlySet<Socket>, count: { cuts: number }) {
+  private constructor(server: Server, sockets: ReadonlySet<Socket>, count: Count) {
     this.#server = server;
     this.#sockets = sockets;
     this.#count = count;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
+  /** How many connections were cut. */
   get cuts(): number {
     return this.#count.cuts;
+  }
+  /** How much came to it from either side. */
+  get bytes(): number {
+    return this.#count.bytes;
   }
 
   static async start(options: CutOptions): Promise<CuttingProxy> {
     const { hostname, port } = new URL(options.target);
     const random = seededRandom(options.seed);
     const sockets = new Set<Socket>();
-    const count = { cuts: 0 };
+    const count = { cuts: 0, bytes: 0 };
     const server = createServer((near) => {
       const far = connect(Number(port), hostname);
       let left = Math.floor(random() * options.bytesMax);
       const pass = (to: Socket) => (chunk: Buffer) => {
         left -= chunk.length;
+        count.bytes += chunk.length;
         if (left >= 0 || count.cuts >= options.cuts) {
           if (!to.write(chunk)) (to === far ? near : far).pause();
           return;
@@ -68,7 +78,10 @@ export class CuttingProxy implements AsyncDisposable {
         from.on('drain', () => to.resume());
         from.on('end', () => to.end());
         from.on('error', () => to.destroy());
-        from.on('close', () => sockets.delete(from));
+        from.on('close', () => {
+          sockets.delete(from);
+          to.destroySoon();
+        });
       }
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

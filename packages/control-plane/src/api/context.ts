@@ -19,6 +19,7 @@ import type { EngineEvents } from '../events.ts';
 import type { Workflows } from '../workflow/index.ts';
 import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface ApiContext {
   /** Whether this server is the one engine, and knows its tokens. */
@@ -30,6 +31,7 @@ export interface ApiContext {
   readonly reads: Reads;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly pool: Pool;
   readonly workflows: Workflows;
 }

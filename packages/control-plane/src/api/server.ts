@@ -9,10 +9,12 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
+import { passStreams } from './body.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addObjectRoutes } from './routes/objects.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -82,12 +84,14 @@ export async function buildServer(
     },
     transform: jsonSchemaTransform,
   });
+  passStreams(app);
   guard(app, context);
   observe(app, metrics);
   addHealth(app, context, metrics);
   addJobRoutes(app, context);
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
+  addObjectRoutes(app, context);
   addOperationRoutes(app, context);
   addWorkflowRoutes(app, context);
   return app;

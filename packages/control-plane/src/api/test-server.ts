@@ -21,14 +21,18 @@ export class TestServer implements AsyncDisposable {
   readonly app: Api;
   readonly postgres: TestPostgres;
   readonly objects: FolderObjects;
+  /** Where pieces of objects lie. */
+  get uploads(): string {
+    return path.join(this.#folder, 'uploads');
+  }
   readonly #folder: string;
-  readonly #parts: ControlPlane;
+  readonly parts: ControlPlane;
 
   private constructor(postgres: TestPostgres, folder: string, parts: ControlPlane, app: Api) {
     this.postgres = postgres;
     this.objects = parts.objects as FolderObjects;
     this.#folder = folder;
-    this.#parts = parts;
+    this.parts = parts;
     this.app = app;
   }
 
@@ -37,7 +41,9 @@ export class TestServer implements AsyncDisposable {
     const data = await mkdtemp(path.join(os.tmpdir(), 'majorana-server-'));
     const log = pino({ level: 'silent' });
     const objects = new FolderObjects(path.join(data, 'objects'));
-    const parts = new ControlPlane({ databaseUrl: postgres.url, objects, keepDays: 30, log });
+    const uploads = path.join(data, 'uploads');
+    const options = { databaseUrl: postgres.url, objects, uploads, keepDays: 30, log };
+    const parts = new ControlPlane(options);
     const server = new TestServer(postgres, data, parts, await parts.server());
     const access = { user: 'test', role: 'admin', project: null } as const;
     await parts.start(async () => void (await parts.access.add(hashToken(server.token), access)));
@@ -45,16 +51,16 @@ export class TestServer implements AsyncDisposable {
   }
 
   get engine(): ControlPlane['engine'] {
-    return this.#parts.engine;
+    return this.parts.engine;
   }
   get retention(): ControlPlane['retention'] {
-    return this.#parts.retention;
+    return this.parts.retention;
   }
   get store(): ControlPlane['store'] {
-    return this.#parts.store;
+    return this.parts.store;
   }
   get workflows(): ControlPlane['workflows'] {
-    return this.#parts.workflows;
+    return this.parts.workflows;
   }
 
   async call(
@@ -81,7 +87,7 @@ export class TestServer implements AsyncDisposable {
 
   /** An agent's exchange; what is not given is empty. */
   sync(edit: Partial<AgentSync>): Promise<AgentOrders> {
-    return this.#parts.gateway.exchange({
+    return this.parts.gateway.exchange({
       agentId: 'a1',
       capacity: {
         cpuMillis: 4000,
@@ -100,7 +106,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts.stop();
+    await this.parts.stop();
     await this.postgres[Symbol.asyncDispose]();
     await rm(this.#folder, { recursive: true, force: true });
   }
