@@ -10,7 +10,11 @@ const FIRST_ROUND_MS = HOUR_MS;
 const ROUND_MS = 6 * HOUR_MS;
 /** An object younger than this may belong to a submission on its way. */
 const OBJECT_AGE_MS = DAY_MS;
+/** Agents and the store may have other clocks than this server. */
+const CLOCKS_APART_MS = HOUR_MS;
 const JOBS_PER_ROUND = 1000;
+/** An object in S3 costs six requests one after the other. */
+const REMOVALS_AT_ONCE = 16;
 
 export interface RetentionOptions {
   readonly retention: Retention;
@@ -56,7 +60,9 @@ export class RetentionLoop {
     await retention.removeUnusedResults(endedBeforeMs);
     await retention.removeUnusedParameterSets(nowMs - DAY_MS);
     const unusedBeforeMs = nowMs - OBJECT_AGE_MS;
-    const removed = { jobs: jobIds.length, objects: await this.#removeObjects(unusedBeforeMs) };
+    const openLeaseMs = (await retention.oldestOpenLeaseMs()) - CLOCKS_APART_MS;
+    const count = await this.#removeObjects(Math.min(unusedBeforeMs, openLeaseMs));
+    const removed = { jobs: jobIds.length, objects: count };
     await objects.removeLeftovers(unusedBeforeMs);
     await uploads.removeOld(unusedBeforeMs);
     if (removed.jobs + removed.objects > 0) this.#options.log.info(removed, 'pruned');
@@ -64,8 +70,8 @@ export class RetentionLoop {
   }
 
   /**
-   * Marks before it sweeps, and looks at ages before it marks: what is named after the mark is
-   * younger than a day, or was put again, which makes it young.
+   * Marks before it sweeps, and looks at ages before it marks: what is named after the mark was put
+   * by an attempt that was open, or is younger than a day, or was put again, which makes it young.
    */
   async #removeObjects(usedBeforeMs: number): Promise<number> {
     const { retention, objects } = this.#options;
@@ -77,10 +83,12 @@ export class RetentionLoop {
     for await (const used of retention.usedObjects()) {
       for (const object of used) old.delete(object);
     }
+    const left = old.values();
     let count = 0;
-    for (const object of old) {
-      if (await objects.remove(object, usedBeforeMs)) count += 1;
-    }
+    const removeNext = async (): Promise<void> => {
+      for (const object of left) if (await objects.remove(object, usedBeforeMs)) count += 1;
+    };
+    await Promise.all(Array.from({ length: REMOVALS_AT_ONCE }, removeNext));
     return count;
   }
 }
