@@ -264,7 +264,7 @@ test('whatever happens meanwhile, no object is taken that a running attempt or a
         await world.end();
       },
     ),
-    { seed: 1, numRuns: 50, endOnFailure: true },
+    { seed: 1, numRuns: 30, endOnFailure: true },
   );
 });
 
