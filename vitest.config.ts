@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Those need servers that npm does not bring: npm run test:s3.
-    exclude: [...configDefaults.exclude, '**/*.s3.test.ts'],
+    // Those need servers that npm does not bring; npm run test:s3 and test:kubernetes have them.
+    exclude: [...configDefaults.exclude, '**/*.s3.test.ts', '**/*.kubernetes.test.ts'],
     include: [
       'packages/*/src/**/*.test.ts',
       'apps/*/src/**/*.test.ts',

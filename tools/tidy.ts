@@ -54,7 +54,7 @@ export const checkImports: Check = () => {
 
 /** Where programs and packages begin; everything else must be named by some file. */
 const isEntry = (file: string): boolean =>
-  /\.(test|bench)\.tsx?$/.test(file) || /(^|\/)(main|index|vitest\.config)\.ts$/.test(file);
+  /\.(test|bench)\.tsx?$/.test(file) || /(^|\/)(main|index|vitest(\.\w+)?\.config)\.ts$/.test(file);
 
 export const checkUnreferenced: Check = () => {
   const sources = readSources();
@@ -74,7 +74,8 @@ export const checkUnreferenced: Check = () => {
     .map(({ path: file }) => `${file} is used by nothing`);
 };
 
-const withoutCode = (markdown: string): string => markdown.replaceAll(/^```[\s\S]*?^```/gm, '');
+const withoutCode = (markdown: string): string =>
+  markdown.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '');
 
 export const checkMarkdown: Check = () =>
   readFiles('**/*.md').flatMap(({ path: file, text }) => {

@@ -53,8 +53,17 @@ test('the stages pass files on to each other, and parts of a search add up to th
     'landscape.svg',
     'rank-001.cif',
     'rank-002.cif',
+    'ranking.csv',
     'report.html',
+    'summary.json',
   ]);
+  const { experiments } = JSON.parse(read('report/summary.json')) as {
+    experiments: { name: string; isFound: boolean; rank: number; sentence: string }[];
+  };
+  expect(experiments).toMatchObject([{ name: 'benzene', rank: expect.any(Number) }]);
+  expect(read('report/ranking.csv').trim().split('\n')).toHaveLength(
+    1 + (JSON.parse(read('packings.json')) as { packings: unknown[] }).packings.length,
+  );
   // The crystals as CIF files are the crystals of the landscape: their lattice energies agree.
   const { status } = run('energy', 'molecule.json', 'report/rank-001.cif', '-o', 'again.json');
   expect(status).toBe(0);

@@ -10,6 +10,7 @@ import { landscapeSvg, type Landmark } from './landscape.ts';
 import type { Molecule } from './molecule.ts';
 import { moleculesInCell } from './molecules-in-cell.ts';
 import { reportPage } from './report-page.ts';
+import { rankingCsv, summaryOf } from './summary.ts';
 
 export interface ReportOptions {
   /** How many structures get a CIF file, a view and a row with a button. */
@@ -117,7 +118,9 @@ export function writeReport(
   const files = new Map<string, string>([
     ['landscape.svg', svg],
     ['report.html', reportPage({ molecule, file, comparisons, verdicts, svg, top: options.top })],
+    ['ranking.csv', rankingCsv(file, comparisons)],
     ['comparison.json', `${JSON.stringify(comparisons, null, 1)}\n`],
+    ['summary.json', `${JSON.stringify(summaryOf(file, comparisons, verdicts), null, 1)}\n`],
   ]);
   for (const packing of file.packings.slice(0, options.top)) {
     files.set(`rank-${String(packing.rank).padStart(3, '0')}.cif`, cifOf(packing, molecule));

@@ -32,7 +32,7 @@ export function buildProgram({ isQuiet = false } = {}): Command {
       'after',
       `
 Examples:
-  majorana demo                                   a real conformer search, start to figure
+  majorana demo                                   benzene's crystal structure from its SMILES
   majorana up --detach                            start the product on this machine
   majorana submit --array 0-99 -- echo "{index}"  100 tasks, one job
   majorana wait job_1 && majorana results job_1 -o out

@@ -13,6 +13,7 @@ import { DEFAULT_RESOURCES } from '@majorana/core';
 import type { AgentOrders, AgentSync, AttemptEvent, Lease } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
 import { afterEach, expect, test } from 'vitest';
+import { Reports } from './engine/test-reports.ts';
 
 const data = mkdtempSync(path.join(os.tmpdir(), 'agent-main-test-'));
 writeFileSync(path.join(data, 'token'), 'secret\n');
@@ -20,15 +21,20 @@ const children: ChildProcess[] = [];
 const syncs: AgentSync[] = [];
 const events: AttemptEvent[] = [];
 const leases = new Map<string, Lease>();
+let reports = new Reports();
+let held: string[] = [];
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const sync = agentSyncSchema.parse(await json(request));
   if (request.headers.authorization !== 'Bearer secret') throw new Error('a wrong token');
   syncs.push(sync);
   events.push(...sync.events);
-  for (const attemptId of sync.heldAttemptIds) leases.delete(attemptId);
+  // A new agent names all that it holds.
+  if (sync.heldAttemptIds !== undefined) reports = new Reports();
+  held = [...reports.take(sync)];
+  for (const attemptId of held) leases.delete(attemptId);
   const ended = new Set(events.filter(({ kind }) => kind === 'ended').map((one) => one.attemptId));
-  const forgetAttemptIds = sync.heldAttemptIds.filter((id) => ended.has(id));
+  const forgetAttemptIds = held.filter((id) => ended.has(id));
   while (sync.waitMs > 0 && leases.size === 0 && forgetAttemptIds.length === 0) {
     if (response.closed) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -37,6 +43,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     leases: [...leases.values()],
     endAttemptIds: [],
     forgetAttemptIds,
+    wantsHeldAttemptIds: false,
     logRequests: [],
   };
   response.end(JSON.stringify(orders));
@@ -102,7 +109,7 @@ test('the process tells its capacity, goes on after kill -9, and ends at TERM wi
   writeFileSync(path.join(data, 'agent', 'attempts', attemptId, 'work', 'go'), '');
   await until('the end', () => events.some(({ kind }) => kind === 'ended'));
   expect(events.at(-1)).toMatchObject({ outcome: { kind: 'exit_code', exitCode: 7 } });
-  await until('the attempt to be forgotten', () => syncs.at(-1)?.heldAttemptIds.length === 0);
+  await until('the attempt to be forgotten', () => syncs.length > 0 && held.length === 0);
   third.kill('SIGTERM');
   expect(await once(third, 'exit')).toEqual([0, null]);
 });

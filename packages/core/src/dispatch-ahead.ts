@@ -28,7 +28,9 @@ export function planAhead(
   nowMs: number,
 ): DispatchPlan['grants'] {
   const closed = new Set(shares.filter((one) => one.slots <= 0).map((one) => one.name));
-  const rest = plan.rest.filter((group) => !closed.has(group.queue));
+  const rest = plan.rest.filter(
+    (group) => !closed.has(group.queue) && group.shapeKey === undefined,
+  );
   const perSlot = Math.min(...rest.map((group) => group.aheadPerSlot));
   if (rest.length === 0 || perSlot === 0) return [];
   const beyond = agents.map((agent) => {

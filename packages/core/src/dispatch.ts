@@ -17,6 +17,10 @@ export interface WaitingGroup {
   /** When the first of them began to wait. */
   readonly waitingSinceMs: number;
   readonly resources: Resources;
+  /** Only agents that offer room for this shape may take it; absent: only those that do not offer. */
+  readonly shapeKey?: string;
+  /** Only this agent. */
+  readonly agentId?: string;
   /** How many may be leased now: what waits, less what the job's parallel limit holds back. */
   readonly count: number;
   /** Leases beyond its room that an agent may hold for each one it has room for; 0: none. */
@@ -29,6 +33,8 @@ export interface FreeAgent {
   readonly free: Resources;
   /** Leases this agent may still take in this round. */
   readonly slots: number;
+  /** Of an agent that places tasks on nodes: for how many tasks of which shape it has room. */
+  readonly offers?: ReadonlyMap<string, number>;
 }
 
 export interface QueueShare {
@@ -83,9 +89,21 @@ interface OpenQueue {
 interface OpenAgent {
   readonly agentId: string;
   readonly capacity: Resources;
+  readonly offers?: Map<string, number>;
   free: Resources;
   slots: number;
 }
+
+const openAgent = ({ offers, ...agent }: FreeAgent): OpenAgent =>
+  offers === undefined ? agent : { ...agent, offers: new Map(offers) };
+
+/** Whether an agent runs such tasks at all, whatever room it has. */
+const isFor = (agent: FreeAgent | OpenAgent, group: WaitingGroup): boolean =>
+  (group.agentId === undefined || group.agentId === agent.agentId) &&
+  (group.shapeKey === undefined) === (agent.offers === undefined);
+
+const offeredBy = (agent: OpenAgent, group: WaitingGroup): number =>
+  group.shapeKey === undefined ? Infinity : (agent.offers?.get(group.shapeKey) ?? 0);
 
 function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare[]): OpenQueue[] {
   const byName = new Map<string, WaitingGroup[]>();
@@ -108,22 +126,27 @@ function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare
   });
 }
 
-function runLength(group: Resources, agent: OpenAgent, most: number): number {
+function runLength(group: WaitingGroup, agent: OpenAgent, most: number): number {
+  const { resources } = group;
   // Free room may be more than all there is: that of leases ahead.
-  if (!fits(group, agent.capacity)) return 0;
+  if (!isFor(agent, group) || !fits(resources, agent.capacity)) return 0;
   let count = 0;
   let { free } = agent;
-  const limit = Math.min(most, agent.slots, GRANT_RUN_MAX);
-  while (count < limit && fits(group, free)) {
-    free = subtractResources(free, group);
+  const limit = Math.min(most, agent.slots, offeredBy(agent, group), GRANT_RUN_MAX);
+  while (count < limit && fits(resources, free)) {
+    free = subtractResources(free, resources);
     count += 1;
   }
   return count;
 }
 
-/** The agent that comes nearest to having room is drained: it takes nothing that goes later. */
+/**
+ * The agent that comes nearest to having room is drained: it takes nothing that goes later. An
+ * agent that offers keeps nodes for large tasks itself.
+ */
 function reserve(group: WaitingGroup, agents: readonly OpenAgent[]): void {
   const able = agents
+    .filter((agent) => agent.offers === undefined && isFor(agent, group))
     .filter((agent) => agent.slots > 0 && fits(group.resources, agent.capacity))
     .toSorted((a, b) => b.free.cpuMillis - a.free.cpuMillis);
   if (able[0] !== undefined) able[0].slots = 0;
@@ -144,7 +167,7 @@ export function planDispatch(
 ): DispatchPlan {
   const grants: DispatchGrant[] = [];
   const refusals = new Map<number, Refusal>();
-  const agents: OpenAgent[] = given.map((agent) => ({ ...agent }));
+  const agents = given.map(openAgent);
   const total = given.reduce((sum, agent) => addResources(sum, agent.capacity), NO_RESOURCES);
   let queues = openQueues(groups, shares);
   const rest: WaitingGroup[] = [];
@@ -156,7 +179,11 @@ export function planDispatch(
   const refuse = (queue: OpenQueue, group: WaitingGroup): void => {
     refusals.set(
       group.jobId,
-      queue.slots <= 0 ? 'queue_limit' : agents.length === 0 ? 'no_agent' : 'no_room',
+      queue.slots <= 0
+        ? 'queue_limit'
+        : agents.some((agent) => isFor(agent, group))
+          ? 'no_room'
+          : 'no_agent',
     );
     if (queue.slots > 0 && nowMs - group.waitingSinceMs > RESERVE_AFTER_MS) reserve(group, agents);
     advance(queue);
@@ -171,7 +198,7 @@ export function planDispatch(
     }
     const most = Math.min(queue.open, queue.slots);
     let count = 0;
-    const agent = agents.find((one) => (count = runLength(group.resources, one, most)) > 0);
+    const agent = agents.find((one) => (count = runLength(group, one, most)) > 0);
     if (agent === undefined) {
       refuse(queue, group);
       continue;
@@ -181,6 +208,8 @@ export function planDispatch(
     grants.push({ jobId, queue: group.queue, agentId: agent.agentId, resources, count });
     agent.free = subtractResources(agent.free, taken);
     agent.slots -= count;
+    if (group.shapeKey !== undefined)
+      agent.offers?.set(group.shapeKey, offeredBy(agent, group) - count);
     queue.held = addResources(queue.held, taken);
     queue.slots -= count;
     queue.open -= count;

@@ -1,9 +1,12 @@
 export * from './array-range.ts';
 export * from './dispatch-ahead.ts';
 export * from './dispatch.ts';
+export * from './id-digest.ts';
 export * from './ids.ts';
 export * from './placeholder.ts';
+export * from './placement/index.ts';
 export * from './resources.ts';
 export * from './retry.ts';
 export * from './task-state.ts';
+export { hashText } from './text-hash.ts';
 export * from './workflow/index.ts';

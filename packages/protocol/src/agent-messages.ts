@@ -1,6 +1,7 @@
 import type { Resources } from '@majorana/core';
 import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
 import { z } from 'zod';
+import type { Container } from './container.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
@@ -20,6 +21,7 @@ export interface Lease {
   /** Globs below the working directory. */
   readonly outputs: readonly string[];
   readonly resources: Resources;
+  readonly container?: Container;
   /** 0: none. */
   readonly timeLimitMs: number;
   /** From TERM to KILL. */
@@ -46,6 +48,21 @@ export interface LogRequest {
   readonly bytesMax: number;
 }
 
+/** Tasks of one shape are placed alike: what a cluster's agent is asked to offer room for. */
+export interface WaitingShape {
+  /** A hash of the rest. */
+  readonly key: string;
+  readonly resources: Resources;
+  readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
+}
+
+/** What waits for room in clusters, those that go first first. */
+export interface WaitingShapes {
+  /** A digest of the keys: an agent that names it has heard of these. */
+  readonly digest: string;
+  readonly shapes: readonly WaitingShape[];
+}
+
 export interface AgentOrders {
   /** Leases that the agent has not yet confirmed. */
   readonly leases: readonly Lease[];
@@ -53,6 +70,10 @@ export interface AgentOrders {
   readonly endAttemptIds: readonly string[];
   /** Ended attempts that are on record: the agent may forget them. */
   readonly forgetAttemptIds: readonly string[];
+  /** The digest did not match: the next sync should name all that is held. */
+  readonly wantsHeldAttemptIds: boolean;
+  /** To agents that offer, when something else waits than they have heard of. */
+  readonly waiting?: WaitingShapes;
   readonly logRequests: readonly LogRequest[];
 }
 
@@ -103,14 +124,50 @@ export const logChunkSchema = z.strictObject({
 });
 export type LogChunk = z.output<typeof logChunkSchema>;
 
-export const agentSyncSchema = z.strictObject({
-  agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
-  capacity: resourcesSchema,
-  /** Attempts on this machine that have not been acknowledged as ended. */
-  heldAttemptIds: z.array(attemptId).max(100_000),
-  events: z.array(attemptEventSchema).max(100_000),
-  logChunks: z.array(logChunkSchema).max(1000).default([]),
-  /** How long the server may hold the answer when it has nothing to say. */
-  waitMs: z.number().int().min(0).max(60_000),
-});
+/** Of the shapes that wait, so many of those that go first are told and offered for. */
+export const OFFERED_SHAPES_MAX = 64;
+
+export const agentSyncSchema = z
+  .strictObject({
+    agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+    capacity: resourcesSchema,
+    /** What a core costs here in an hour, in any one currency; the cheaper agent goes first. */
+    corePricePerHour: z.number().min(0).max(1e6).optional(),
+    /** All attempts that have not been acknowledged as ended: at first, and when it is asked for. */
+    heldAttemptIds: z.array(attemptId).max(100_000).optional(),
+    /** Else: what has been added since the last answer, and an `IdDigest` of all but those that end here. */
+    held: z
+      .strictObject({
+        addedAttemptIds: z.array(attemptId).max(100_000),
+        digest: z.string().max(64),
+      })
+      .optional(),
+    events: z.array(attemptEventSchema).max(100_000),
+    logChunks: z.array(logChunkSchema).max(1000).default([]),
+    /**
+     * Of agents that place tasks on nodes: for which shapes, as of a digest, there is room for how
+     * many tasks. They are given no other lease. Absent: the agent runs what fits into its capacity.
+     */
+    offer: z
+      .strictObject({
+        waitingDigest: z.string().max(64),
+        shapes: z
+          .array(
+            z.strictObject({
+              key: z.string().max(64),
+              count: z.number().int().min(0).max(1_000_000),
+              /** Why not one more, for a person. */
+              reason: z.string().max(2000).optional(),
+            }),
+          )
+          .max(OFFERED_SHAPES_MAX),
+      })
+      .optional(),
+    /** How long the server may hold the answer when it has nothing to say. */
+    waitMs: z.number().int().min(0).max(60_000),
+  })
+  .refine((sync) => (sync.heldAttemptIds === undefined) !== (sync.held === undefined), {
+    message: 'either heldAttemptIds or held',
+    path: ['held'],
+  });
 export type AgentSync = z.output<typeof agentSyncSchema>;

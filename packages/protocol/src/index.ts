@@ -1,4 +1,5 @@
 export * from './agent-messages.ts';
 export * from './api.ts';
+export * from './container.ts';
 export * from './job-spec.ts';
 export * from './workflow.ts';

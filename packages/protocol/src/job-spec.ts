@@ -1,5 +1,6 @@
 import { DEFAULT_RESOURCES, DEFAULT_RETRY, OUTCOME_KINDS } from '@majorana/core';
 import { z } from 'zod';
+import { containerSchema } from './container.ts';
 
 const INT32_MAX = 2_147_483_647;
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -117,6 +118,10 @@ const spec = z.strictObject({
   /** At most this many tasks held at once; absent: no limit. */
   parallelMax: z.number().int().min(1).max(INT32_MAX).optional(),
   resources: requestSchema.prefault({}),
+  /** Absent: the program is one of the agent's machine. */
+  container: containerSchema.optional(),
+  /** Only this agent, by its id; absent: any that can. */
+  cluster: nameSchema.optional(),
   /** 0: none. */
   timeLimitMs: count.default(0),
   graceMs: z.number().int().min(0).max(3_600_000).default(10_000),

@@ -88,7 +88,8 @@ export class AgentProcess {
       new Promise<AgentOrders>((resolve, reject) => {
         signal.addEventListener('abort', () => reject(new Error('given up')), { once: true });
         const sent = structuredClone(sync);
-        const text = `sync of ${sync.heldAttemptIds.length} held, ${sync.events.length} events`;
+        const held = sync.held?.digest ?? `${sync.heldAttemptIds?.length} named`;
+        const text = `sync of ${held} held, ${sync.events.length} events`;
         this.#network.request(this.link, {
           jobId: 0,
           text,

@@ -195,16 +195,21 @@ async function status(options: JsonOption): Promise<void> {
 export function addServiceCommands(program: Command): void {
   addCommand(program, {
     usage: 'demo',
-    description: 'real science on this machine, start to figure, in half a minute',
-    examples: ['majorana demo', 'majorana demo crystals', 'majorana demo -o figures --json'],
+    description: 'real science on this machine, start to figure',
+    examples: [
+      'majorana demo',
+      'majorana demo --quick',
+      'majorana demo conformers -o figures --json',
+    ],
   })
     .argument(
       '[name]',
-      'conformers: a search over twelve molecules; crystals: the crystal structure of benzene',
-      'conformers',
+      'crystals: the crystal structure of benzene from its SMILES; conformers: a search over twelve molecules',
+      'crystals',
     )
     .option('-o, --output <folder>', 'where tables and figures go', 'majorana-demo')
-    .action(async (name: string, options: JsonOption & { output: string }) => {
+    .option('--quick', 'fewer structures, fewer conformers')
+    .action(async (name: string, options: JsonOption & { output: string; quick?: boolean }) => {
       const { runDemo } = await import('./demo.ts');
       await runDemo(name, options);
     });

@@ -1,9 +1,10 @@
 import type { WriteStream } from 'node:tty';
+import { stripVTControlCharacters } from 'node:util';
 
 /** Rewrites its lines in place. Elsewhere than in a terminal it writes lines now and then. */
 export class Screen {
   readonly #out: WriteStream;
-  #lineCount = 0;
+  #rowCount = 0;
 
   constructor(out: WriteStream) {
     this.#out = out;
@@ -24,15 +25,18 @@ export class Screen {
 
   /** The last line has no line feed, so that what the shell prints after Ctrl-C stays below. */
   draw(lines: readonly string[]): void {
-    const up = this.#lineCount > 1 ? `\u001B[${this.#lineCount - 1}A` : '';
+    const up = this.#rowCount > 1 ? `\u001B[${this.#rowCount - 1}A` : '';
     this.#out.write(`\r${up}\u001B[J${lines.join('\n')}`);
-    this.#lineCount = lines.length;
+    // A line longer than the terminal is wide takes more rows.
+    const rowsOf = (line: string): number =>
+      Math.max(1, Math.ceil(stripVTControlCharacters(line).length / this.width));
+    this.#rowCount = lines.reduce((sum, line) => sum + rowsOf(line), 0);
   }
 
   /** What stands there stays; the next drawing begins below. */
   finish(): void {
-    if (this.#lineCount > 0) this.#out.write('\n');
-    this.#lineCount = 0;
+    if (this.#rowCount > 0) this.#out.write('\n');
+    this.#rowCount = 0;
   }
 
   write(line: string): void {

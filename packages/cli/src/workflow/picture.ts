@@ -1,6 +1,7 @@
-import type { RoundView, StepView } from '@majorana/protocol';
+import type { JobView, RoundView, StepView } from '@majorana/protocol';
 import type { WorkflowBody } from '@majorana/core';
 import { isNested, parseReference, referencesOf } from '@majorana/core';
+import { totals } from '../follow/progress.ts';
 import { formatDuration } from '../output.ts';
 
 /** Steps of one body in an order in which each comes after what it takes from. */
@@ -76,9 +77,15 @@ const COLOURS: Readonly<Record<string, number>> = {
 const paint = (status: string, text: string, hasColour: boolean): string =>
   hasColour ? `\u001B[${COLOURS[status] ?? 36}m${text}\u001B[0m` : text;
 
-function detailsOf(step: StepView): string {
+/** Jobs of the steps that run, by path: what is known of their tasks. */
+export type StepJobs = ReadonlyMap<string, JobView>;
+
+function detailsOf(step: StepView, job: JobView | undefined): string {
   const parts: string[] = [];
-  if (step.elementCount > 1) parts.push(`${step.elementCount} elements`);
+  if (job !== undefined) {
+    const { done, running } = totals([job]);
+    parts.push(`${step.reusedCount + done}/${step.elementCount} done, ${running} running`);
+  } else if (step.elementCount > 1) parts.push(`${step.elementCount} elements`);
   if (step.reusedCount > 0) {
     parts.push(step.elementCount === 1 ? 'reused' : `${step.reusedCount} reused`);
   }
@@ -123,14 +130,18 @@ function rowsOf(
 }
 
 /** The graph of a round, one line for each step, with where it stands. */
-export function drawRound(round: RoundView, hasColour: boolean): string[] {
+export function drawRound(
+  round: RoundView,
+  hasColour: boolean,
+  jobs: StepJobs = new Map(),
+): string[] {
   const views = new Map(round.steps.map((step) => [step.path, step]));
   const rows = rowsOf(round.definition as WorkflowBody, '', views, '');
   const railWidth = Math.max(...rows.map(({ rail }) => rail.length));
   const labelWidth = Math.max(...rows.map(({ label }) => label.length));
   const lines = rows.map(({ rail, label, view }) => {
     const status = view?.status ?? 'waiting';
-    const details = view === undefined ? '' : detailsOf(view);
+    const details = view === undefined ? '' : detailsOf(view, jobs.get(view.path));
     const left = `${rail.padEnd(railWidth)} ${label.padEnd(labelWidth)}`;
     return `${left}  ${paint(status, status.padEnd(10), hasColour)} ${details}`.trimEnd();
   });

@@ -12,6 +12,7 @@ import { expect, test } from 'vitest';
 import { Agent } from './agent.ts';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
 import { LeaseRefusedError } from './ports.ts';
+import { Reports } from './test-reports.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -181,6 +182,8 @@ class TestHost implements AttemptHost {
 
 /** The other end: repeats each order until the syncs show that it has been heard. */
 class TestServer {
+  readonly #reports = new Reports();
+  held: ReadonlySet<string> = new Set();
   readonly syncs: AgentSync[] = [];
   readonly events: AttemptEvent[] = [];
   readonly leases = new Map<string, Lease>();
@@ -201,13 +204,13 @@ class TestServer {
     try {
       this.syncs.push(agentSyncSchema.parse(sync));
       this.#hear(sync);
-      if (!this.#hasOrders(sync) && sync.waitMs > 0) {
+      if (!this.#hasOrders() && sync.waitMs > 0) {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
           signal.addEventListener('abort', () => resolve());
         });
       }
-      return this.#orders(sync);
+      return this.#orders();
     } finally {
       this.openCount -= 1;
     }
@@ -222,7 +225,8 @@ class TestServer {
       this.logs.set(chunk.requestId, Buffer.from(chunk.dataBase64, 'base64').toString());
       this.logRequests.delete(chunk.requestId);
     }
-    const held = new Set(sync.heldAttemptIds);
+    this.held = this.#reports.take(sync);
+    const { held } = this;
     for (const attemptId of this.confirmed) {
       if (!held.has(attemptId) && !this.ended.has(attemptId)) this.lost.add(attemptId);
     }
@@ -232,18 +236,20 @@ class TestServer {
     }
   }
 
-  #orders(sync: AgentSync): AgentOrders {
-    const held = new Set(sync.heldAttemptIds);
+  #orders(): AgentOrders {
+    const { held } = this;
     return {
       leases: [...this.leases.values()],
       endAttemptIds: [...this.ending].filter((id) => held.has(id) && !this.ended.has(id)),
       forgetAttemptIds: [...this.ended.keys()].filter((id) => held.has(id)),
+      wantsHeldAttemptIds: false,
       logRequests: [...this.logRequests.values()],
     };
   }
 
-  #hasOrders(sync: AgentSync): boolean {
-    return Object.values(this.#orders(sync)).some((list) => list.length > 0);
+  #hasOrders(): boolean {
+    const { leases, endAttemptIds, forgetAttemptIds, logRequests } = this.#orders();
+    return [leases, endAttemptIds, forgetAttemptIds, logRequests].some((list) => list.length > 0);
   }
 
   lease(attemptId: string): void {
@@ -316,7 +322,8 @@ test('an attempt is accepted, run, collected, told and forgotten', async () => {
   await clock.advance(10);
   expect(server.ended.get(ID)).toEqual(endOf(ID));
   expect(host.kept.size).toBe(0);
-  expect(server.syncs.at(-1)).toMatchObject({ heldAttemptIds: [], events: [] });
+  expect(server.syncs.at(-1)).toMatchObject({ events: [] });
+  expect(server.held.size).toBe(0);
 });
 
 test('of a task that ends at once only the latest is told', async () => {
@@ -369,7 +376,13 @@ test('the answer of an exchange that was given up starts nothing', async () => {
   expect(late.length).toBeGreaterThan(0);
   host.isInstant = true;
   await clock.advance(2 * MINUTE);
-  late[0]!({ leases: [lease], endAttemptIds: [], forgetAttemptIds: [], logRequests: [] });
+  late[0]!({
+    leases: [lease],
+    endAttemptIds: [],
+    forgetAttemptIds: [],
+    wantsHeldAttemptIds: false,
+    logRequests: [],
+  });
   await clock.advance(10);
   expect(host.kept.has(ID)).toBe(false);
 });

@@ -1,4 +1,5 @@
 import type { Resources } from '@majorana/core';
+import { IdDigest } from '@majorana/core';
 import type { AgentOrders, AgentSync, AttemptEvent, Lease } from '@majorana/protocol';
 import type { AttemptContext } from './held-attempt.ts';
 import { HeldAttempt } from './held-attempt.ts';
@@ -46,6 +47,12 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #context: AttemptContext;
   readonly #held = new Map<string, HeldAttempt>();
+  /** Of all held. */
+  readonly #digest = new IdDigest();
+  /** Held, and no answer says that the server knows. */
+  readonly #added = new Set<string>();
+  /** The server does not know what is held: it is new here, or asked. */
+  #mustNameAll = true;
   /** No longer told to the server; the host may not have done it yet. */
   readonly #forgetting = new Map<string, HeldAttempt>();
   readonly #logs: LogAnswers;
@@ -130,6 +137,8 @@ export class Agent {
   #hold(lease: Lease, isFresh: boolean): HeldAttempt {
     const attempt = new HeldAttempt(lease, isFresh, this.#context);
     this.#held.set(lease.attemptId, attempt);
+    this.#digest.add(lease.attemptId);
+    this.#added.add(lease.attemptId);
     return attempt;
   }
 
@@ -170,9 +179,15 @@ export class Agent {
     }
     const logChunks = this.#logs.chunks();
     const isQuiet = events.length === 0 && logChunks.length === 0;
-    const heldAttemptIds = [...this.#held.keys()];
     const waitMs = isQuiet ? LONG_POLL_MS : 0;
-    return { agentId, capacity, heldAttemptIds, events, logChunks, waitMs };
+    return { agentId, capacity, ...this.#sayHeld(events), events, logChunks, waitMs };
+  }
+
+  #sayHeld(events: readonly AttemptEvent[]): Pick<AgentSync, 'held' | 'heldAttemptIds'> {
+    if (this.#mustNameAll) return { heldAttemptIds: [...this.#held.keys()] };
+    const digest = this.#digest.copy();
+    for (const event of events) if (event.kind === 'ended') digest.remove(event.attemptId);
+    return { held: { addedAttemptIds: [...this.#added], digest: digest.toString() } };
   }
 
   /**
@@ -221,16 +236,22 @@ export class Agent {
 
   #delivered(sync: AgentSync): void {
     for (const event of sync.events) this.#held.get(event.attemptId)?.told(event);
+    if (sync.heldAttemptIds !== undefined) this.#mustNameAll = false;
+    for (const attemptId of sync.heldAttemptIds ?? sync.held?.addedAttemptIds ?? [])
+      this.#added.delete(attemptId);
     this.#logs.delivered(sync.logChunks);
   }
 
   /** Answers whether anything was new. Leases come before ends: both may name the same attempt. */
   #obey(orders: AgentOrders): boolean {
-    let isChanged = false;
+    let isChanged = orders.wantsHeldAttemptIds;
+    this.#mustNameAll ||= orders.wantsHeldAttemptIds;
     for (const attemptId of orders.forgetAttemptIds) {
       const attempt = this.#held.get(attemptId);
       if (attempt === undefined) continue;
       this.#held.delete(attemptId);
+      this.#digest.remove(attemptId);
+      this.#added.delete(attemptId);
       this.#forgetting.set(attemptId, attempt);
       attempt.forget();
       isChanged = true;

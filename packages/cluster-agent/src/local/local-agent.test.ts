@@ -14,6 +14,7 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { Agent } from '../engine/agent.ts';
 import type { AgentClock } from '../engine/ports.ts';
 import { LocalHost } from './local-host.ts';
+import { Reports } from '../engine/test-reports.ts';
 
 const base = mkdtempSync(path.join(os.tmpdir(), 'local-agent-test-'));
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -54,16 +55,17 @@ class Server {
   readonly ended = new Map<string, EndedEvent>();
   readonly running = new Set<string>();
   held: readonly string[] = [];
+  readonly #reports = new Reports();
 
   exchange = async (sync: AgentSync, signal: AbortSignal): Promise<AgentOrders> => {
     agentSyncSchema.parse(sync);
-    this.held = sync.heldAttemptIds;
+    this.held = [...this.#reports.take(sync)];
     for (const attemptId of this.held) this.leases.delete(attemptId);
     for (const event of sync.events) {
       if (event.kind === 'ended') this.ended.set(event.attemptId, event);
       if (event.kind === 'running') this.running.add(event.attemptId);
     }
-    const forgetAttemptIds = sync.heldAttemptIds.filter((id) => this.ended.has(id));
+    const forgetAttemptIds = this.held.filter((id) => this.ended.has(id));
     while (forgetAttemptIds.length + this.leases.size === 0 && sync.waitMs > 0) {
       if (signal.aborted) throw new Error('aborted');
       await sleep(5);
@@ -72,6 +74,7 @@ class Server {
       leases: [...this.leases.values()],
       endAttemptIds: [],
       forgetAttemptIds,
+      wantsHeldAttemptIds: false,
       logRequests: [],
     };
   };

@@ -1,5 +1,6 @@
 import type { AgentOrders, AgentSync, LogRequest } from '@majorana/protocol';
 import type { Engine, EngineClock } from '../engine/engine.ts';
+import type { NewsTaken } from '../engine/reactor.ts';
 
 /** An agent that does not answer for a log within this time is taken for absent. */
 const LOG_DEADLINE_MS = 15_000;
@@ -34,21 +35,22 @@ export class AgentGateway {
     for (const { requestId, dataBase64 } of sync.logChunks) {
       this.#finishLog(requestId, Buffer.from(dataBase64, 'base64'));
     }
-    const forgetAttemptIds = await this.#engine.takeNews(sync);
-    let orders = await this.#ordersFor(sync.agentId, forgetAttemptIds);
+    const news = await this.#engine.takeNews(sync);
+    let orders = await this.#ordersFor(sync.agentId, news);
     if (isQuiet(orders) && sync.waitMs > 0) {
       await this.#wait(sync.agentId, sync.waitMs);
-      orders = await this.#ordersFor(sync.agentId, []);
+      orders = await this.#ordersFor(sync.agentId, NO_NEWS);
     }
     return orders;
   }
 
-  async #ordersFor(agentId: string, forgetAttemptIds: readonly string[]): Promise<AgentOrders> {
+  async #ordersFor(agentId: string, news: NewsTaken): Promise<AgentOrders> {
+    const { endedAttemptIds: forgetAttemptIds, wantsHeldAttemptIds } = news;
     const orders = await this.#engine.ordersFor(agentId);
     const logRequests = [...this.#logs.values()]
       .filter((log) => log.agentId === agentId)
       .map((log) => log.request);
-    return { ...orders, forgetAttemptIds, logRequests };
+    return { ...orders, forgetAttemptIds, wantsHeldAttemptIds, logRequests };
   }
 
   #wait(agentId: string, waitMs: number): Promise<void> {
@@ -99,9 +101,13 @@ export class AgentGateway {
   }
 }
 
+const NO_NEWS: NewsTaken = { endedAttemptIds: [], wantsHeldAttemptIds: false };
+
 const isQuiet = (orders: AgentOrders): boolean =>
+  !orders.wantsHeldAttemptIds &&
+  orders.waiting === undefined &&
   orders.leases.length +
     orders.endAttemptIds.length +
     orders.forgetAttemptIds.length +
     orders.logRequests.length ===
-  0;
+    0;

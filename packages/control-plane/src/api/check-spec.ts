@@ -34,9 +34,10 @@ const sentence = (shortage: Shortage): string =>
 
 /** Refuses what no agent could ever hold. Without an agent nothing is known, and nothing refused. */
 export function checkFits(
-  spec: Pick<SubmittedJobSpec, 'resources'>,
+  spec: Pick<SubmittedJobSpec, 'resources' | 'container'>,
   capacities: readonly Resources[],
 ): void {
+  if (spec.container !== undefined) return;
   const shortages = capacities.map((capacity) => findShortages(spec.resources, capacity));
   const best = shortages.toSorted((a, b) => a.length - b.length)[0];
   if (best === undefined || best.length === 0) return;

@@ -1,13 +1,17 @@
-import type { QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
+import type { FreeAgent, QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
 import {
   aheadPerSlot,
+  compareGroups,
   formatQuantity,
   isAheadFair,
   NO_RESOURCES,
   planAhead,
   planDispatch,
 } from '@majorana/core';
+import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
+import type { AgentState } from './agent-state.ts';
+import { shapeOf, waitingShapes } from './shapes.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
@@ -19,6 +23,7 @@ interface Waiting {
   /** Queued rows by job and memory size; an untouched task is taken when there is none. */
   readonly ready: Map<number, Map<number, TaskRecord[]>>;
   readonly groups: WaitingGroup[];
+  readonly shapes: Map<string, WaitingShape>;
 }
 
 function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<number, TaskRecord[]> {
@@ -42,6 +47,7 @@ function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<numbe
 function findWaiting(state: EngineState, nowMs: number): Waiting {
   const ready = new Map<number, Map<number, TaskRecord[]>>();
   const groups: WaitingGroup[] = [];
+  const shapes = new Map<string, WaitingShape>();
   for (const job of state.jobs.values()) {
     if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
@@ -49,22 +55,39 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     const { priority, queue, resources } = job.spec;
     const { jobId, submittedAtMs } = job;
     const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
-    const base = { jobId, queue, priority, submittedAtMs, aheadPerSlot: ahead };
+    const base = {
+      jobId,
+      queue,
+      priority,
+      submittedAtMs,
+      aheadPerSlot: ahead,
+      ...(job.spec.cluster === undefined ? {} : { agentId: job.spec.cluster }),
+    };
+    const add = (count: number, waitingSinceMs: number, asked: Resources): void => {
+      const shape = shapeOf(job.spec, asked);
+      const shapeKey = shape?.key;
+      if (shape !== undefined) shapes.set(shape.key, shape);
+      groups.push({
+        ...base,
+        ...(shapeKey === undefined ? {} : { shapeKey }),
+        waitingSinceMs,
+        resources: asked,
+        count,
+      });
+    };
     const rows = readyRows(state, job, nowMs);
     ready.set(job.jobId, rows);
     for (const [memoryBytes, tasks] of rows) {
       const count = Math.min(tasks.length, open);
       if (count <= 0) break;
-      const waitingSinceMs = tasks[0]!.sinceMs;
-      groups.push({ ...base, waitingSinceMs, resources: { ...resources, memoryBytes }, count });
+      add(count, tasks[0]!.sinceMs, { ...resources, memoryBytes });
       open -= count;
     }
     if (job.untouchedState !== 'queued') continue;
     const count = Math.min(untouchedCount(job), open);
-    const waitingSinceMs = job.untouchedSinceMs;
-    if (count > 0) groups.push({ ...base, waitingSinceMs, resources, count });
+    if (count > 0) add(count, job.untouchedSinceMs, resources);
   }
-  return { ready, groups };
+  return { ready, groups, shapes };
 }
 
 function queueShares(state: EngineState): QueueShare[] {
@@ -143,24 +166,59 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
   });
 }
 
+/** The cheaper first, then the one with more room: what can be had anywhere goes there. */
+const compareAgents = (a: AgentState, b: AgentState): number =>
+  a.corePricePerHour - b.corePricePerHour || b.free.cpuMillis - a.free.cpuMillis;
+
+/** What it offered, less the leases it had not heard of when it did. */
+function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, number> {
+  const offers = new Map<string, number>();
+  for (const [key, { count }] of agent.offers ?? []) offers.set(key, count);
+  for (const taskKey of agent.unconfirmed) {
+    const task = state.tasks.get(taskKey)!;
+    const { spec } = state.jobs.get(task.jobId)!;
+    const key = shapeOf(spec, state.askedBy(task))?.key ?? '';
+    offers.set(key, (offers.get(key) ?? 0) - 1);
+  }
+  return offers;
+}
+
+function freeAgents(state: EngineState): FreeAgent[] {
+  return [...state.agents.values()].toSorted(compareAgents).map((agent) => {
+    const { agentId, capacity, free, stale } = agent;
+    const slots = stale.size > 0 ? 0 : state.limits.leasesPerTurnMax;
+    const offers = agent.offers && openOffers(state, agent);
+    return { agentId, capacity, free, slots, ...(offers && { offers }) };
+  });
+}
+
+/** Tells the agents that offer when something else waits than before. */
+function askForOffers(state: EngineState, waiting: Waiting, rest: readonly WaitingGroup[]): void {
+  const inOrder = rest.toSorted(compareGroups).flatMap(({ shapeKey }) => {
+    const shape = waiting.shapes.get(shapeKey ?? '');
+    return shape === undefined ? [] : [shape];
+  });
+  state.waiting = waitingShapes(inOrder);
+  for (const agent of state.agents.values())
+    if (agent.waitingDigest !== state.waiting.digest && agent.offers !== undefined)
+      state.agentsToWake.add(agent.agentId);
+}
+
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
   state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
-  if (waiting.groups.length === 0) return;
-  const agents = [...state.agents.values()].map(({ agentId, capacity, free, hasStale }) => ({
-    agentId,
-    capacity,
-    free,
-    slots: hasStale ? 0 : state.limits.leasesPerTurnMax,
-  }));
+  if (waiting.groups.length === 0) {
+    askForOffers(state, waiting, []);
+    return;
+  }
+  const agents = freeAgents(state);
   const shares = queueShares(state);
   const plan = planDispatch(waiting.groups, agents, shares, nowMs);
   const held = agents.reduce((sum, { agentId }) => sum + state.agents.get(agentId)!.leased.size, 0);
   const ahead = isAheadFair(plan.rest, held, agents.length)
     ? planAhead(plan, agents, shares, nowMs)
     : [];
-  const { refusals } = plan;
   for (const grant of [...plan.grants, ...ahead]) {
     for (let count = 0; count < grant.count; count += 1) {
       const job = state.jobs.get(grant.jobId)!;
@@ -173,5 +231,6 @@ export function dispatch(state: EngineState, nowMs: number): void {
     }
   }
   state.waitReasons.clear();
-  for (const [jobId, refusal] of refusals) state.waitReasons.set(jobId, refusal);
+  for (const [jobId, refusal] of plan.refusals) state.waitReasons.set(jobId, refusal);
+  askForOffers(state, waiting, plan.rest);
 }

@@ -1,6 +1,7 @@
 import type { Resources, TaskState } from '@majorana/core';
 import { isHeld } from '@majorana/core';
 import type {
+  AgentOrders,
   AgentSync,
   Explanation,
   JobSpec,
@@ -23,8 +24,8 @@ import { taskIndexOf } from './indexes.ts';
 import { makeLease } from './lease.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
+import type { NewsTaken } from './reactor.ts';
 import {
-  attemptIdOf,
   endOrders,
   onAgentSync,
   onAttemptEnded,
@@ -152,8 +153,11 @@ export class Engine {
     return this.#state;
   }
 
+  /** Of the agents that run programs of their machine; how large a cluster's nodes are, it knows. */
   capacities(): Resources[] {
-    return [...this.state.agents.values()].map((agent) => agent.capacity);
+    return [...this.state.agents.values()]
+      .filter((agent) => agent.offers === undefined)
+      .map((agent) => agent.capacity);
   }
 
   /** The new job's number, or that of the first job with the same key. */
@@ -299,14 +303,19 @@ export class Engine {
     return this.#do((state) => onQueue(state, { name, ...settings }));
   }
 
-  /** Takes in an agent's news; answers, when it is written, with the attempts it may forget. */
-  takeNews(sync: AgentSync): Promise<string[]> {
+  /** Takes in an agent's news; answers when it is written. */
+  takeNews(sync: AgentSync): Promise<NewsTaken> {
     return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs));
   }
 
   /** What an agent should do now, by what it last reported. */
-  async ordersFor(agentId: string): Promise<{ leases: Lease[]; endAttemptIds: string[] }> {
+  async ordersFor(
+    agentId: string,
+  ): Promise<Pick<AgentOrders, 'leases' | 'endAttemptIds' | 'waiting'>> {
     const { state } = this;
+    const agent = state.agents.get(agentId);
+    const isNews = agent?.offers !== undefined && agent.waitingDigest !== state.waiting.digest;
+    const { waiting } = state;
     const endAttemptIds = endOrders(state, agentId);
     const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
     const made = await Promise.all(
@@ -318,7 +327,7 @@ export class Engine {
       else if (one.error instanceof NotFoundError) await this.#refuseLease(one.task, one.error);
       else throw one.error;
     }
-    return { leases, endAttemptIds };
+    return { leases, endAttemptIds, ...(isNews && { waiting }) };
   }
 
   /** What can never be leased ends here: it must not keep the agent's other leases back. */
@@ -370,7 +379,7 @@ export class Engine {
   ): { readonly agentId: string; readonly attemptId: string } | undefined {
     const task = this.state.tasks.get(taskKey(jobId, position));
     if (task === undefined || task.agentId === null || !isHeld(task.state)) return undefined;
-    return { agentId: task.agentId, attemptId: attemptIdOf(this.state, task) };
+    return { agentId: task.agentId, attemptId: this.state.attemptIdOf(task) };
   }
 
   explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {

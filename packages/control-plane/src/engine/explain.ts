@@ -1,10 +1,12 @@
 import type { Resources, Shortage } from '@majorana/core';
 import { findShortages, formatJobId, formatQuantity, isHeld } from '@majorana/core';
-import type { Explanation } from '@majorana/protocol';
+import type { Explanation, JobSpec, WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
+import type { AgentState } from './agent-state.ts';
 import { elementDependency, upstreamOf } from './dependencies.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
+import { shapeOf } from './shapes.ts';
 import type { EngineState } from './state.ts';
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
@@ -33,9 +35,12 @@ function explainPending(state: EngineState, job: JobRecord, position: number): E
 }
 
 /** The resources that are short, each on how many agents, and the most that is free on one. */
-function findShort(state: EngineState, asked: Resources): NonNullable<Explanation['shortages']> {
+function findShort(
+  agents: readonly AgentState[],
+  asked: Resources,
+): NonNullable<Explanation['shortages']> {
   const byResource = new Map<string, Shortage & { agentCount: number }>();
-  for (const agent of state.agents.values()) {
+  for (const agent of agents) {
     for (const shortage of findShortages(asked, agent.free)) {
       const known = byResource.get(shortage.resource);
       byResource.set(shortage.resource, {
@@ -89,17 +94,47 @@ function explainQueued(
     const sentence = `its job runs ${heldCount(job)} tasks at once, as many as it may (%${parallelMax})`;
     return { sentence, tasksAhead };
   }
-  if (state.agents.size === 0) return { sentence: 'no agent is connected', tasksAhead };
-  const asked = { ...job.spec.resources, memoryBytes: task.memoryBytes };
-  const shortages = findShort(state, asked);
-  const first = shortages[0];
-  const short =
-    first === undefined
-      ? 'it is about to be leased'
-      : `it needs ${describeRequest(asked)}; ${formatQuantity(first.resource, first.available)} ` +
-        `is the most that is free on one of ${plural(state.agents.size, 'agent')}`;
+  const { sentence, shortages } = explainRoom(state, job.spec, task.memoryBytes);
   const ahead = tasksAhead > 0 ? `; ${plural(tasksAhead, 'waiting task')} go first` : '';
-  return { sentence: short + ahead, shortages, tasksAhead };
+  return { sentence: sentence + ahead, tasksAhead, ...(shortages && { shortages }) };
+}
+
+/** What is short where it might run. */
+function explainRoom(
+  state: EngineState,
+  spec: JobSpec,
+  memoryBytes: number,
+): Pick<Explanation, 'sentence' | 'shortages'> {
+  const { cluster } = spec;
+  const agents = [...state.agents.values()].filter(
+    (agent) => cluster === undefined || agent.agentId === cluster,
+  );
+  const asked = { ...spec.resources, memoryBytes };
+  const shape = shapeOf(spec, asked);
+  const able = agents.filter((agent) => (agent.offers === undefined) === (shape === undefined));
+  if (able.length === 0) {
+    const kind = shape === undefined ? 'agent' : 'agent that runs containers';
+    const which = cluster === undefined ? kind : `${kind} by the name ${cluster}`;
+    return { sentence: `no ${which} is connected` };
+  }
+  if (shape !== undefined) return { sentence: explainOffers(able, shape) };
+  const shortages = findShort(able, asked);
+  const first = shortages[0];
+  if (first === undefined) return { sentence: 'it is about to be leased', shortages };
+  const free = formatQuantity(first.resource, first.available);
+  const where = `is the most that is free on one of ${plural(able.length, 'agent')}`;
+  return { sentence: `it needs ${describeRequest(asked)}; ${free} ${where}`, shortages };
+}
+
+/** In the words of the agents that place it. */
+function explainOffers(agents: readonly AgentState[], shape: WaitingShape): string {
+  const reasons = agents.map(({ agentId, offers }) => {
+    const offer = offers?.get(shape.key);
+    if (offer === undefined) return `${agentId} has not been asked: others go first`;
+    if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;
+    return `${agentId} has no room: ${offer.reason}`;
+  });
+  return `it needs ${describeRequest(shape.resources)}; ${reasons.join('; ')}`;
 }
 
 /** Why a task of an open job is where it is. `task` is undefined while it has no row. */

@@ -42,6 +42,7 @@ export function makeLease(
     ],
     outputs: spec.outputs.map(fill),
     resources: { ...spec.resources, memoryBytes: task.memoryBytes },
+    ...(spec.container && { container: spec.container }),
     timeLimitMs: spec.timeLimitMs,
     graceMs: spec.graceMs,
     taskCount: taskCountOf(spec),

@@ -1,17 +1,11 @@
 import type { AttemptOutcome } from '@majorana/core';
-import {
-  decideRetry,
-  formatAttemptId,
-  isHeld,
-  isTerminal,
-  parseAttemptId,
-  ZERO_COUNTS,
-} from '@majorana/core';
+import { decideRetry, isHeld, isTerminal, parseAttemptId, ZERO_COUNTS } from '@majorana/core';
 import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/protocol';
 import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
+import type { AgentState } from './agent-state.ts';
 import { settleWaiting } from './dependencies.ts';
-import { positionOfIndex, taskCountOf, taskIndexOf } from './indexes.ts';
-import type { AgentState, EngineState } from './state.ts';
+import { positionOfIndex, taskCountOf } from './indexes.ts';
+import type { EngineState } from './state.ts';
 import { taskKey, terminalCount, untouchedCount } from './state.ts';
 import { step } from './step.ts';
 
@@ -164,30 +158,45 @@ function learnRunTime(state: EngineState, jobId: number, runMs: number): void {
   if (state.jobs.has(jobId)) state.meanRunMs.set(jobId, before + (runMs - before) / 8);
 }
 
-/** An agent's news. Answers with the attempts whose end is on record now. */
-export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): string[] {
-  const agent =
-    state.agents.get(sync.agentId) ?? state.addAgent(sync.agentId, sync.capacity, nowMs);
-  state.resize(agent, sync.capacity);
-  agent.lastSeenMs = nowMs;
-  const ended: string[] = [];
-  for (const event of sync.events) {
-    onAttemptEvent(state, event, sync.agentId, nowMs);
-    if (event.kind === 'ended') ended.push(event.attemptId);
-  }
-  const reported = new Set(sync.heldAttemptIds);
-  for (const attemptId of ended) reported.delete(attemptId);
-  agent.reported = reported;
-  agent.hasStale = [...reported].some(
-    (attemptId) => currentHolder(state, attemptId, sync.agentId) === undefined,
-  );
-  return ended;
+export interface NewsTaken {
+  /** Their end is on record now. */
+  readonly endedAttemptIds: readonly string[];
+  /** The agent holds something else than what is known of it: it should say all of it. */
+  readonly wantsHeldAttemptIds: boolean;
 }
 
-export function attemptIdOf(state: EngineState, task: TaskRecord): string {
-  const { spec } = state.jobs.get(task.jobId)!;
-  const { jobId, attemptNumber } = task;
-  return formatAttemptId({ jobId, taskIndex: taskIndexOf(spec, task.position), attemptNumber });
+/** What an agent says it holds: all of it, or what is new with a digest of all. */
+function onHeld(
+  state: EngineState,
+  agent: AgentState,
+  sync: AgentSync,
+  endedAttemptIds: readonly string[],
+): boolean {
+  const { heldAttemptIds, held } = sync;
+  if (heldAttemptIds !== undefined) agent.clearReport();
+  for (const attemptId of heldAttemptIds ?? held?.addedAttemptIds ?? []) {
+    const task = currentHolder(state, attemptId, agent.agentId);
+    agent.report(attemptId, task && taskKey(task.jobId, task.position));
+  }
+  for (const attemptId of endedAttemptIds) agent.unreport(attemptId);
+  return held !== undefined && held.digest !== agent.digest;
+}
+
+/** An agent's news. */
+export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): NewsTaken {
+  const agent =
+    state.agents.get(sync.agentId) ?? state.addAgent(sync.agentId, sync.capacity, nowMs);
+  agent.resize(sync.capacity);
+  agent.lastSeenMs = nowMs;
+  agent.offer(sync.offer);
+  agent.corePricePerHour = sync.corePricePerHour ?? Infinity;
+  const endedAttemptIds: string[] = [];
+  for (const event of sync.events) {
+    onAttemptEvent(state, event, sync.agentId, nowMs);
+    if (event.kind === 'ended') endedAttemptIds.push(event.attemptId);
+  }
+  const wantsHeldAttemptIds = onHeld(state, agent, sync, endedAttemptIds);
+  return { endedAttemptIds, wantsHeldAttemptIds };
 }
 
 /**
@@ -198,27 +207,22 @@ export function attemptIdOf(state: EngineState, task: TaskRecord): string {
 export function endOrders(state: EngineState, agentId: string): string[] {
   const agent = state.agents.get(agentId);
   if (agent === undefined) return [];
-  const stale = [...agent.reported].filter((attemptId) => {
+  const stale = [...agent.stale].filter((attemptId) => {
     const at = locate(state, attemptId);
-    if (at !== undefined && !state.isWritten(at.jobId, at.position)) return false;
-    return currentHolder(state, attemptId, agentId) === undefined;
+    return at === undefined || state.isWritten(at.jobId, at.position);
   });
-  const cancelled = leasesOf(state, agent)
-    .filter((task) => task.isCancelling)
-    .map((task) => attemptIdOf(state, task));
+  const cancelled = onRecord(state, agent.cancelling).map((task) => state.attemptIdOf(task));
   return [...stale, ...cancelled];
 }
 
 /** Leases of an agent that it has not yet confirmed; sent until it has, cancelled ones too. */
 export function unconfirmedLeases(state: EngineState, agentId: string): TaskRecord[] {
-  const agent = state.agents.get(agentId);
-  if (agent === undefined) return [];
-  return leasesOf(state, agent).filter((task) => !agent.reported.has(attemptIdOf(state, task)));
+  return onRecord(state, state.agents.get(agentId)?.unconfirmed ?? []);
 }
 
-/** Those that are on record: of others nobody is told. */
-const leasesOf = (state: EngineState, agent: AgentState): TaskRecord[] =>
-  [...agent.leased]
+/** Of others nobody is told. */
+const onRecord = (state: EngineState, keys: Iterable<string>): TaskRecord[] =>
+  [...keys]
     .map((key) => state.tasks.get(key)!)
     .filter((task) => state.isWritten(task.jobId, task.position));
 

@@ -1,5 +1,12 @@
 import type { Refusal, Resources, StateCounts, TaskState } from '@majorana/core';
-import { addResources, isHeld, isTerminal, NO_RESOURCES, subtractResources } from '@majorana/core';
+import {
+  addResources,
+  formatAttemptId,
+  isHeld,
+  isTerminal,
+  NO_RESOURCES,
+  subtractResources,
+} from '@majorana/core';
 import type {
   ArtifactRecord,
   AttemptRecord,
@@ -10,21 +17,12 @@ import type {
   TaskRecord,
   TransitionRecord,
 } from '@majorana/store';
+import type { WaitingShapes } from '@majorana/protocol';
+import { AgentState } from './agent-state.ts';
+import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
-
-export interface AgentState {
-  readonly agentId: string;
-  capacity: Resources;
-  free: Resources;
-  lastSeenMs: number;
-  /** Attempts the agent said it holds, at its last sync. */
-  reported: ReadonlySet<string>;
-  /** Some of those are no longer its own: until it has ended them, it has less room than it seems. */
-  hasStale: boolean;
-  /** Keys of the tasks leased to it. */
-  readonly leased: Set<string>;
-}
+import { NOTHING_WAITS } from './shapes.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
 
@@ -69,6 +67,8 @@ export class EngineState {
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
   readonly waitReasons = new Map<number, Refusal>();
+  /** What waits for room in clusters, as of the last round. */
+  waiting: WaitingShapes = NOTHING_WAITS;
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
@@ -212,7 +212,7 @@ export class EngineState {
   /** A change of a task that is no change of its state. */
   markTask(task: TaskRecord): void {
     this.#indexTask(task);
-    if (task.agentId !== null) this.agentsToWake.add(task.agentId);
+    this.#account(task);
     this.#dirtyTasks.set(taskKey(task.jobId, task.position), task);
     this.#unwritten.add(taskKey(task.jobId, task.position));
   }
@@ -282,43 +282,35 @@ export class EngineState {
     });
   }
 
+  attemptIdOf({ jobId, position, attemptNumber }: TaskRecord): string {
+    const { spec } = this.jobs.get(jobId)!;
+    return formatAttemptId({ jobId, taskIndex: taskIndexOf(spec, position), attemptNumber });
+  }
+
   #release(task: TaskRecord): void {
     const agent = task.agentId === null ? undefined : this.agents.get(task.agentId);
     if (agent === undefined || !isHeld(task.state)) return;
-    if (!agent.leased.delete(taskKey(task.jobId, task.position))) return;
-    agent.free = addResources(agent.free, this.askedBy(task));
+    const key = taskKey(task.jobId, task.position);
+    agent.release(key, this.attemptIdOf(task), this.askedBy(task));
   }
 
   #account(task: TaskRecord): void {
     const agent = task.agentId === null ? undefined : this.agents.get(task.agentId);
     if (agent === undefined || !isHeld(task.state)) return;
-    agent.leased.add(taskKey(task.jobId, task.position));
     this.agentsToWake.add(agent.agentId);
-    agent.free = subtractResources(agent.free, this.askedBy(task));
+    const key = taskKey(task.jobId, task.position);
+    agent.lease(key, this.attemptIdOf(task), this.askedBy(task));
+    if (task.isCancelling) agent.cancelling.add(key);
   }
 
   /** An agent seen for the first time since the engine was loaded, with what is leased to it. */
   addAgent(agentId: string, capacity: Resources, nowMs: number): AgentState {
-    const agent: AgentState = {
-      agentId,
-      capacity,
-      free: capacity,
-      lastSeenMs: nowMs,
-      reported: new Set(),
-      hasStale: false,
-      leased: new Set(),
-    };
+    const agent = new AgentState(agentId, capacity, nowMs);
     this.agents.set(agentId, agent);
     for (const task of this.tasks.values()) {
       if (task.agentId === agentId) this.#account(task);
     }
     return agent;
-  }
-
-  /** An agent that was given more or less to hand out. */
-  resize(agent: AgentState, capacity: Resources): void {
-    agent.free = addResources(subtractResources(agent.free, agent.capacity), capacity);
-    agent.capacity = capacity;
   }
 
   closeJob(job: JobRecord): void {

@@ -1,0 +1,143 @@
+import { DEFAULT_RESOURCES } from '@majorana/core';
+import type { AgentSync } from '@majorana/protocol';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestServer } from './test-server.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await TestServer.start();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const container = { image: 'science/xtb:6.7.1' };
+async function submit(spec: object): Promise<string> {
+  const { body } = await server.call('POST', '/jobs', { argv: ['true'], ...spec });
+  return (body as { id: string }).id;
+}
+const tasks = (count: number): object => ({
+  kind: 'range',
+  ranges: [{ from: 0, to: count - 1, step: 1 }],
+});
+const capacity = { ...DEFAULT_RESOURCES, cpuMillis: 64_000, memoryBytes: 2 ** 40 };
+const NOTHING = { waitingDigest: '', shapes: [] };
+
+/** What a cluster's agent says; it holds what it was given. */
+class Cluster {
+  readonly #agentId: string;
+  readonly held: string[] = [];
+  #waitingDigest = '';
+
+  constructor(agentId: string) {
+    this.#agentId = agentId;
+  }
+
+  async sync(
+    counts: Readonly<Record<string, number>>,
+    edit: Partial<AgentSync> = {},
+  ): ReturnType<TestServer['sync']> {
+    const shapes = Object.entries(counts).map(([key, count]) => ({ key, count, reason: 'full' }));
+    const orders = await server.sync({
+      agentId: this.#agentId,
+      capacity,
+      heldAttemptIds: this.held,
+      offer: { waitingDigest: this.#waitingDigest, shapes },
+      ...edit,
+    });
+    this.held.push(...orders.leases.map(({ attemptId }) => attemptId));
+    this.#waitingDigest = orders.waiting?.digest ?? this.#waitingDigest;
+    return orders;
+  }
+}
+
+async function end(cluster: Cluster, jobId: string): Promise<void> {
+  await server.call('POST', `/jobs/${jobId}/cancel`);
+  await cluster.sync(
+    {},
+    {
+      events: cluster.held.map((attemptId) => ({
+        kind: 'ended',
+        attemptId,
+        atMs: Date.now(),
+        outcome: { kind: 'cancelled', reason: 'cancelled by a user' },
+        peakMemoryBytes: 0,
+        cpuTimeMs: 0,
+        artifacts: [],
+      })),
+    },
+  );
+  cluster.held.length = 0;
+}
+
+test('a cluster is asked for what waits, and given no more than it offered', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container, array: tasks(10) });
+  const asked = await cluster.sync({});
+  expect(asked.leases).toEqual([]);
+  expect(asked.waiting?.shapes).toMatchObject([{ container: { image: container.image } }]);
+  const { key } = asked.waiting!.shapes[0]!;
+  const orders = await cluster.sync({ [key]: 3 });
+  expect(orders.leases).toHaveLength(3);
+  expect(orders.leases[0]).toMatchObject({ container });
+  expect(orders.waiting).toBeUndefined();
+  await end(cluster, id);
+});
+
+test('an offer made before its leases were heard of is not used twice', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container, array: tasks(10) });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  const first = await cluster.sync({ [key]: 3 });
+  // The answer was lost: the agent holds nothing of it.
+  const again = await cluster.sync({ [key]: 3 }, { heldAttemptIds: [] });
+  const ids = first.leases.map(({ attemptId }) => attemptId);
+  expect(again.leases.map(({ attemptId }) => attemptId)).toEqual(ids);
+  const more = await cluster.sync({ [key]: 2 });
+  expect(more.leases).toHaveLength(2);
+  await end(cluster, id);
+});
+
+test('programs of the machine and containers go to different agents', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const inContainer = await submit({ container });
+  const onMachine = await submit({});
+  const local = await server.sync({});
+  expect(local.leases.map(({ attemptId }) => attemptId)).toEqual([`${onMachine}.0.1`]);
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  const orders = await cluster.sync({ [key]: 5 });
+  expect(orders.leases.map(({ attemptId }) => attemptId)).toEqual([`${inContainer}.0.1`]);
+  await end(cluster, inContainer);
+});
+
+test('the cheaper cluster is filled first, and a named one is waited for', async () => {
+  const dear = new Cluster('dear');
+  const cheap = new Cluster('cheap');
+  await dear.sync({}, { corePricePerHour: 0.05 });
+  await cheap.sync({}, { corePricePerHour: 0.01 });
+  const id = await submit({ container, array: tasks(4) });
+  const { key } = (await dear.sync({})).waiting!.shapes[0]!;
+  await dear.sync({}, { corePricePerHour: 0.05, offer: NOTHING });
+  await cheap.sync({ [key]: 3 }, { corePricePerHour: 0.01 });
+  expect(cheap.held).toHaveLength(3);
+  await dear.sync({ [key]: 9 }, { corePricePerHour: 0.05 });
+  expect(dear.held).toHaveLength(1);
+  const named = await submit({ container, cluster: 'cheap', array: tasks(2) });
+  await dear.sync({ [key]: 9 }, { corePricePerHour: 0.05 });
+  expect(dear.held).toHaveLength(1);
+  await end(cheap, id);
+  await end(dear, id);
+  await server.call('POST', `/jobs/${named}/cancel`);
+});
+
+test('why a task waits for room in a cluster is told in the words of its agent', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 0 });
+  const why = await server.call('GET', `/tasks/${id}.0`);
+  expect(JSON.stringify(why.body)).toContain('cluster-a has no room: full');
+  await end(cluster, id);
+});

@@ -1,0 +1,49 @@
+import type { NodePicture, Taint } from './node-picture.ts';
+import type { TaskShape, Toleration } from './placement-group.ts';
+
+export function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
+  return tolerations.some(
+    (one) =>
+      (one.effect === undefined || one.effect === taint.effect) &&
+      (one.key === taint.key || (one.key === '' && one.operator === 'Exists')) &&
+      (one.operator === 'Exists' || (one.value ?? '') === taint.value),
+  );
+}
+
+/** The first label that the shape asks for and the node has not. */
+export function findMissingLabel(shape: TaskShape, node: NodePicture): string | undefined {
+  for (const [label, value] of Object.entries(shape.nodeSelector))
+    if (node.labels[label] !== value) return `${label}=${value}`;
+  return undefined;
+}
+
+export const findHardTaint = (shape: TaskShape, node: NodePicture): Taint | undefined =>
+  node.taints.find(
+    (taint) => taint.effect !== 'PreferNoSchedule' && !tolerates(shape.tolerations, taint),
+  );
+
+export const BLOCKED = 0;
+export const OPEN = 1;
+/** Allowed, but another node is better: a `PreferNoSchedule` taint. */
+export const AVOIDED = 2;
+export type Eligibility = typeof BLOCKED | typeof OPEN | typeof AVOIDED;
+
+/** By labels and taints alone: what passes by itself, such as not ready, is asked each round. */
+export function eligibilityOf(shape: TaskShape, node: NodePicture): Eligibility {
+  if (findMissingLabel(shape, node) !== undefined) return BLOCKED;
+  if (findHardTaint(shape, node) !== undefined) return BLOCKED;
+  return node.taints.every((taint) => tolerates(shape.tolerations, taint)) ? OPEN : AVOIDED;
+}
+
+const isEmpty = (record: object): boolean => {
+  for (const _ in record) return false;
+  return true;
+};
+
+/** Shapes with equal keys are allowed on the same nodes; most ask for nothing, and cost nothing. */
+export function constraintKey(shape: TaskShape): string {
+  const { nodeSelector, tolerations } = shape;
+  if (tolerations.length === 0 && isEmpty(nodeSelector)) return '';
+  const labels = Object.keys(nodeSelector).toSorted((a, b) => (a < b ? -1 : 1));
+  return JSON.stringify([labels.map((label) => [label, nodeSelector[label]]), tolerations]);
+}
