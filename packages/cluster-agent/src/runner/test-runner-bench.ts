@@ -30,7 +30,7 @@ export class RunnerBench implements HostBench {
   private constructor(
     folder: string,
     postgres: TestPostgres,
-    options: Partial<Pick<RunnerHostOptions, 'url' | 'env'>>,
+    options: Partial<Pick<RunnerHostOptions, 'url' | 'env' | 'wrapper'>>,
   ) {
     this.#folder = folder;
     this.#postgres = postgres;
@@ -45,7 +45,7 @@ export class RunnerBench implements HostBench {
   }
 
   static async open(
-    options: Partial<Pick<RunnerHostOptions, 'url' | 'env'>> = {},
+    options: Partial<Pick<RunnerHostOptions, 'url' | 'env' | 'wrapper'>> = {},
   ): Promise<RunnerBench> {
     const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-runner-'));
     const bench = new RunnerBench(folder, await TestPostgres.start(), options);
