@@ -1,17 +1,42 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/**
+ * Tests that need more than Node say so in their names, `NAME.NEED.test.ts`, and have a command of
+ * their own, `npm run test:NEED`, which builds it first.
+ */
+const NEEDS = ['kubernetes', 'runner', 's3', 'rocrate'] as const;
+const testsThatNeed = (what: string): string => `**/*.${what}.test.ts`;
 
 export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // They need servers that `npm run kubernetes:build` makes, or Go, and have configurations of their own.
-    exclude: ['**/node_modules/**', '**/*.{kubernetes,runner}.test.ts'],
-    include: [
-      'packages/*/src/**/*.test.ts',
-      'apps/*/src/**/*.test.ts',
-      'tools/**/*.test.ts',
-      'e2e/**/*.test.ts',
-      'examples/**/*.test.ts',
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'node',
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'apps/*/src/**/*.test.ts',
+            'tools/**/*.test.ts',
+            'e2e/**/*.test.ts',
+            'examples/**/*.test.ts',
+          ],
+          exclude: [...configDefaults.exclude, ...NEEDS.map(testsThatNeed)],
+        },
+      },
+      ...NEEDS.map((name) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [testsThatNeed(name)],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Each file starts servers of its own, and two cores start one at a time best.
+          fileParallelism: false,
+        },
+      })),
     ],
   },
 });

@@ -2,7 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
+import { kubernetesFigures } from './kubernetes.ts';
 import { millionFigures } from './million.ts';
+import { placementFigures } from './placement.ts';
 import { productFigures } from './product.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
@@ -10,6 +12,8 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   product: productFigures,
   engine: engineFigures,
   million: millionFigures,
+  kubernetes: kubernetesFigures,
+  placement: placementFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 

@@ -1,35 +1,12 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { FolderObjects } from '@majorana/objects';
-import type { AgentOrders } from '@majorana/protocol';
 import { Agent } from './engine/agent.ts';
-import type { AgentClock, Exchange } from './engine/ports.ts';
+import { HttpControlPlane, systemClock } from './http-exchange.ts';
 import { detectCapacity } from './local/capacity.ts';
 import { LocalHost } from './local/local-host.ts';
 import { readOptions } from './options.ts';
-
-const clock: AgentClock = {
-  nowMs: () => Date.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
-
-function httpExchange(url: string, tokenFile: string): Exchange {
-  return async (sync, signal) => {
-    const token = (await readFile(tokenFile, 'utf8')).trim();
-    const response = await fetch(`${url}/api/v1/agents/sync`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
-      body: JSON.stringify(sync),
-      signal,
-    });
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-    return (await response.json()) as AgentOrders;
-  };
-}
 
 const { data, url, memoryLimits, capacity: asked } = readOptions(process.argv.slice(2));
 const root = path.join(data, 'agent');
@@ -45,8 +22,8 @@ const agent = new Agent({
   agentId: `local-${os.hostname()}`,
   capacity,
   host,
-  exchange: httpExchange(url, path.join(data, 'token')),
-  clock,
+  exchange: new HttpControlPlane(url, path.join(data, 'token')).exchange,
+  clock: systemClock,
   log,
 });
 await agent.start();

@@ -1,5 +1,6 @@
 export * from './array-range.ts';
 export * from './dispatch-ahead.ts';
+export * from './dispatch-window.ts';
 export * from './dispatch.ts';
 export * from './id-digest.ts';
 export * from './ids.ts';

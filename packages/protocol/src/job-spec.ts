@@ -26,6 +26,15 @@ export const INLINE_RECORDS_MAX = 10_000;
 /** Files laid into one task: those of a whole fan-out, gathered. */
 const INPUTS_MAX = 100_000;
 
+/** A resource of any name; those of Kubernetes have a domain before them, such as nvidia.com/gpu. */
+const resourceNameSchema = z
+  .string()
+  .max(317)
+  .regex(
+    /^([a-z0-9][a-z0-9.-]{0,251}\/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    'letters, digits, ".", "_" and "-", at most 63, behind a domain if any',
+  );
+
 export const resourcesSchema = z.strictObject({
   /** Thousandths of a core. */
   cpuMillis: z.number().int().min(0).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
@@ -35,14 +44,14 @@ export const resourcesSchema = z.strictObject({
   shmBytes: count.default(DEFAULT_RESOURCES.shmBytes),
   gpuCount: z.number().int().min(0).max(10_000).default(0),
   /** Any other countable resource by name, such as licences. */
-  countable: z.record(nameSchema, z.number().int().min(0).max(INT32_MAX)).default({}),
+  countable: z.record(resourceNameSchema, z.number().int().min(0).max(INT32_MAX)).default({}),
 });
 
 /** What a task asks for; an agent's capacity may hold zeros, a request may not. */
 export const requestSchema = resourcesSchema.extend({
   cpuMillis: z.number().int().min(1).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
   memoryBytes: count.min(1_048_576).default(DEFAULT_RESOURCES.memoryBytes),
-  countable: z.record(nameSchema, z.number().int().min(1).max(INT32_MAX)).default({}),
+  countable: z.record(resourceNameSchema, z.number().int().min(1).max(INT32_MAX)).default({}),
 });
 
 export const retrySchema = z.strictObject({

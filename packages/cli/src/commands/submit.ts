@@ -7,6 +7,7 @@ import { answer, CliError, note, print } from '../output.ts';
 import type { Draft } from '../submit/draft.ts';
 import type { SpecOptions } from '../submit/spec-options.ts';
 import { detachFrom, waitFor } from './wait.ts';
+import { addContainerOptions } from '../submit/container-options.ts';
 
 interface SubmitOptions extends SpecOptions, JsonOption {
   readonly wait?: boolean;
@@ -118,6 +119,7 @@ export function addSubmitCommand(program: Command): void {
       'seq 10 | majorana submit --each - --wait -- ./run.sh "{line}"',
       'majorana submit --files "molecules/*.xyz" --output "*.out" -- xtb "{file}"',
       'majorana submit --retries 3 --retry-on memory --retry-memory-max 16G -- ./fit',
+      'majorana submit --image science/xtb:6.7.1 --mount pvc:data:/data -- xtb /data/a.xyz',
       'majorana submit --after job_1:ok:each --array 0-99 -- ./next "{index}"',
       'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
     ],
@@ -146,6 +148,7 @@ export function addSubmitCommand(program: Command): void {
     .option('--dry-run', 'submit nothing; print the job file that says the same');
   addArrayOptions(command);
   addResourceOptions(command);
+  addContainerOptions(command);
   addRetryOptions(command);
   command.action(submit);
 }

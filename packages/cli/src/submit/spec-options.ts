@@ -3,12 +3,14 @@ import { parseArray } from '@majorana/core';
 import type { JobSpecInput } from '@majorana/protocol';
 import { CliError } from '../output.ts';
 import { readAfter } from './after.ts';
+import type { ContainerOptions } from './container-options.ts';
+import { readContainer } from './container-options.ts';
 import type { Draft, DraftInput } from './draft.ts';
 import { parseBytes, parseCores, parseCounts, parseDuration, parsePairs } from './quantities.ts';
 import type { RetryOptions } from './retry-options.ts';
 import { readRetry } from './retry-options.ts';
 
-export interface SpecOptions extends RetryOptions {
+export interface SpecOptions extends RetryOptions, ContainerOptions {
   readonly array?: string;
   readonly each?: string;
   readonly params?: string;
@@ -120,6 +122,8 @@ export function readOptions(words: readonly string[], options: SpecOptions): Dra
       array,
       parallelMax: options.parallel ?? parallelMax,
       resources: readResources(options),
+      container: readContainer(options),
+      cluster: options.cluster,
       timeLimitMs: timeLimit === undefined ? undefined : parseDuration('--time-limit', timeLimit),
       graceMs: grace === undefined ? undefined : parseDuration('--grace', grace),
       inputs: options.input.map(readInput),

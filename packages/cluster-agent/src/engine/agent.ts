@@ -1,10 +1,17 @@
 import type { Resources } from '@majorana/core';
 import { IdDigest } from '@majorana/core';
-import type { AgentOrders, AgentSync, AttemptEvent, Lease } from '@majorana/protocol';
+import type {
+  AgentOrders,
+  AgentSync,
+  AttemptEvent,
+  Lease,
+  WaitingShapes,
+} from '@majorana/protocol';
 import type { AttemptContext } from './held-attempt.ts';
 import { HeldAttempt } from './held-attempt.ts';
 import { LogAnswers } from './log-answers.ts';
 import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
+import type { RoomPort } from './room.ts';
 import { Room } from './room.ts';
 import { Slots } from './slots.ts';
 
@@ -29,10 +36,24 @@ const HANDOVER_MS = 1 * SECOND;
 /** As the protocol has it. */
 const EVENTS_PER_SYNC_MAX = 100_000;
 
+/** Of an agent that places tasks on nodes. */
+export interface Placer {
+  readonly room: RoomPort;
+  /** What it has now; it changes as nodes come and go. */
+  readonly capacity: Resources;
+  offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']>;
+  /** Called when there may be more to offer. */
+  onRoom: () => void;
+}
+
 export interface AgentOptions {
   readonly agentId: string;
   readonly capacity: Resources;
   readonly host: AttemptHost;
+  readonly placer?: Placer;
+  /** Its host starts runners, which need tokens. */
+  readonly needsRunnerTokens?: boolean;
+  readonly corePricePerHour?: number;
   readonly exchange: Exchange;
   readonly clock: AgentClock;
   readonly log: (message: string, details: object) => void;
@@ -56,6 +77,10 @@ export class Agent {
   /** No longer told to the server; the host may not have done it yet. */
   readonly #forgetting = new Map<string, HeldAttempt>();
   readonly #logs: LogAnswers;
+  /** What the server said waits for room. */
+  #waiting: WaitingShapes = { digest: '', shapes: [] };
+  /** Tasks of each shape that were offered last. */
+  #offered = new Map<string, number>();
   #isStopped = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelSweep: () => void = () => undefined;
@@ -75,7 +100,7 @@ export class Agent {
       log,
       staging: new Slots(STAGINGS_MAX),
       collecting: new Slots(COLLECTS_MAX),
-      room: new Room(options.capacity),
+      room: options.placer?.room ?? new Room(options.capacity),
       isStopped: () => this.#isStopped,
       onNews,
       onForgotten: (attemptId) => this.#forgetting.delete(attemptId),
@@ -86,6 +111,7 @@ export class Agent {
   async start(): Promise<void> {
     const { host } = this.#options;
     host.onChange((attemptId) => this.#held.get(attemptId)?.wake());
+    if (this.#options.placer !== undefined) this.#options.placer.onRoom = () => this.#offerMore();
     const remembered = await this.#remembered();
     const attempts = remembered.map(({ lease }) => this.#hold(lease, false));
     await this.#recall(attempts);
@@ -180,7 +206,26 @@ export class Agent {
     const logChunks = this.#logs.chunks();
     const isQuiet = events.length === 0 && logChunks.length === 0;
     const waitMs = isQuiet ? LONG_POLL_MS : 0;
-    return { agentId, capacity, ...this.#sayHeld(events), events, logChunks, waitMs };
+    const held = this.#sayHeld(events);
+    const settings = this.#settings();
+    return { agentId, capacity, ...settings, ...held, events, logChunks, waitMs };
+  }
+
+  #settings(): Partial<AgentSync> {
+    const { placer, needsRunnerTokens, corePricePerHour } = this.#options;
+    const offer = placer?.offer(this.#waiting);
+    this.#offered = new Map(offer?.shapes.map(({ key, count }) => [key, count]));
+    return {
+      ...(placer && { capacity: placer.capacity, offer }),
+      ...(needsRunnerTokens && { needsRunnerTokens }),
+      ...(corePricePerHour !== undefined && { corePricePerHour }),
+    };
+  }
+
+  /** A wait is cut short when there is more room than the server knows of. */
+  #offerMore(): void {
+    const { shapes = [] } = this.#options.placer?.offer(this.#waiting) ?? {};
+    if (shapes.some(({ key, count }) => count > (this.#offered.get(key) ?? 0))) this.#cutWait();
   }
 
   #sayHeld(events: readonly AttemptEvent[]): Pick<AgentSync, 'held' | 'heldAttemptIds'> {
@@ -244,7 +289,8 @@ export class Agent {
 
   /** Answers whether anything was new. Leases come before ends: both may name the same attempt. */
   #obey(orders: AgentOrders): boolean {
-    let isChanged = orders.wantsHeldAttemptIds;
+    let isChanged = orders.wantsHeldAttemptIds || orders.waiting !== undefined;
+    this.#waiting = orders.waiting ?? this.#waiting;
     this.#mustNameAll ||= orders.wantsHeldAttemptIds;
     for (const attemptId of orders.forgetAttemptIds) {
       const attempt = this.#held.get(attemptId);

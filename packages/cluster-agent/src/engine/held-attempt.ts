@@ -2,7 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
 import { LeaseRefusedError } from './ports.ts';
-import type { Occupant, Room } from './room.ts';
+import type { Occupant, RoomPort } from './room.ts';
 import type { Slots } from './slots.ts';
 
 const SECOND = 1000;
@@ -23,7 +23,7 @@ export interface AttemptContext {
   readonly log: (message: string, details: object) => void;
   readonly staging: Slots;
   readonly collecting: Slots;
-  readonly room: Room;
+  readonly room: RoomPort;
   readonly isStopped: () => boolean;
   readonly onNews: () => void;
   readonly onForgotten: (attemptId: string) => void;
@@ -48,6 +48,8 @@ export class HeldAttempt implements Occupant {
   #isEnding = false;
   #isForgetting = false;
   #isStarted = false;
+  /** Why its lease goes back; empty: it does not. */
+  #noRoom = '';
   #isBusy = false;
   #isAwakened = false;
   #refusedCount = 0;
@@ -91,6 +93,11 @@ export class HeldAttempt implements Occupant {
     if (kind === 'running') room.occupy(this);
     if (kind === 'unknown') room.presume(this);
     return kind;
+  }
+
+  giveBack(reason: string): void {
+    this.#noRoom = reason;
+    this.wake();
   }
 
   /** False when this was known. */
@@ -204,6 +211,7 @@ export class HeldAttempt implements Occupant {
   async #start(): Promise<AttemptStanding | undefined> {
     const { host } = this.#context;
     if (this.#isEnding) return this.#concludeCancelled();
+    if (this.#noRoom !== '') return this.#conclude({ kind: 'lost', reason: this.#noRoom });
     if (!this.#context.room.enter(this)) return undefined;
     await host.start(this.attemptId);
     this.#isStarted = true;

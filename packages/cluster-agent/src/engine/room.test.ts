@@ -8,7 +8,9 @@ const cores = (count: number) => ({ ...DEFAULT_RESOURCES, cpuMillis: count * 100
 const capacity = { ...cores(4), memoryBytes: 1e15 };
 
 const occupant = (count: number): Occupant & { wakes: number } => ({
+  attemptId: '',
   resources: cores(count),
+  giveBack: () => undefined,
   wakes: 0,
   wake() {
     this.wakes += 1;

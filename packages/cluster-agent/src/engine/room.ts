@@ -3,15 +3,29 @@ import { addResources, fits, subtractResources } from '@majorana/core';
 
 /** Who takes room, and is told when there may be some. */
 export interface Occupant {
+  readonly attemptId: string;
   readonly resources: Resources;
   wake(): void;
+  /** It has no room here: its lease goes back, and is leased again, uncounted. */
+  giveBack(reason: string): void;
+}
+
+/** Where what runs finds its place. */
+export interface RoomPort {
+  /** False when it has to wait; it is woken when it may try again. */
+  enter(one: Occupant): boolean;
+  /** For what may run: it has its room until it is known to run, to have ended, or to have to wait. */
+  presume(one: Occupant): void;
+  /** For what runs already, whether it fits or not. */
+  occupy(one: Occupant): void;
+  leave(one: Occupant): void;
 }
 
 /**
  * What runs at once fits into the agent's capacity, also when it holds leases ahead of its room.
  * First come, first in: a large one at the head is not passed by.
  */
-export class Room {
+export class Room implements RoomPort {
   #free: Resources;
   readonly #inside = new Set<Occupant>();
   /** Of those inside: what may run, for all that is known. */
@@ -22,7 +36,6 @@ export class Room {
     this.#free = capacity;
   }
 
-  /** False when it has to wait; it is woken when it may try again. */
   enter(one: Occupant): boolean {
     if (this.#presumed.has(one)) this.#vacate(one);
     if (this.#inside.has(one)) return true;
@@ -37,14 +50,12 @@ export class Room {
     return true;
   }
 
-  /** For what may run: it has its room until it is known to run, to have ended, or to have to wait. */
   presume(one: Occupant): void {
     if (this.#inside.has(one)) return;
     this.occupy(one);
     this.#presumed.add(one);
   }
 
-  /** For what runs already, whether it fits or not. */
   occupy(one: Occupant): void {
     this.#presumed.delete(one);
     if (this.#inside.has(one)) return;

@@ -1,5 +1,5 @@
 import type { AttemptOutcome } from '@majorana/core';
-import type { ObjectStore } from '@majorana/objects';
+import type { Readable } from 'node:stream';
 import type { EndedEvent, Lease, RunnerEnd, StoredArtifact } from '@majorana/protocol';
 import { runnerEndSchema, runnerManifestSchema } from '@majorana/protocol';
 import { json } from 'node:stream/consumers';
@@ -7,9 +7,14 @@ import { endedEvent } from '../local/outcome.ts';
 
 export const parseRunnerEnd = (text: string): RunnerEnd => runnerEndSchema.parse(JSON.parse(text));
 
+/** Where manifests are read: the store itself, or the API in front of it. */
+export interface RunnerObjects {
+  read(object: string): Promise<Readable>;
+}
+
 export interface EndContext {
   readonly lease: Lease;
-  readonly objects: ObjectStore;
+  readonly objects: RunnerObjects;
   /** Whether the agent itself asked for the end; a TERM from anybody else took the machine away. */
   readonly isOrdered: boolean;
   readonly nowMs: number;
@@ -17,7 +22,7 @@ export interface EndContext {
 
 async function artifactsOf(
   end: Extract<RunnerEnd, { kind: 'ended' }>,
-  objects: ObjectStore,
+  objects: RunnerObjects,
 ): Promise<readonly StoredArtifact[]> {
   if (end.manifest === undefined) return end.artifacts ?? [];
   const manifest = await json(await objects.read(end.manifest.object));

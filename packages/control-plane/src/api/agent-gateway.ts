@@ -41,11 +41,11 @@ export class AgentGateway {
 
   async #ordersFor(sync: AgentSync, news: NewsTaken): Promise<AgentOrders> {
     const { endedAttemptIds: forgetAttemptIds, wantsHeldAttemptIds } = news;
-    const { leases, endAttemptIds } = await this.#engine.ordersFor(sync.agentId);
+    const { leases, ...orders } = await this.#engine.ordersFor(sync.agentId);
     const logRequests = this.#logs.requestsFor(sync.agentId);
     return {
       leases: sync.needsRunnerTokens === true ? await this.#withTokens(leases) : leases,
-      endAttemptIds,
+      ...orders,
       forgetAttemptIds,
       wantsHeldAttemptIds,
       logRequests,

@@ -7,7 +7,6 @@ import type {
   JobSpec,
   Lease,
   QueueSettings,
-  StagedObject,
 } from '@majorana/protocol';
 import type {
   BulkMove,
@@ -20,8 +19,7 @@ import type {
 import { elementDependency, settleElements, settleWaiting, upstreamOf } from './dependencies.ts';
 import { dispatch } from './dispatch.ts';
 import { explain } from './explain.ts';
-import { taskIndexOf } from './indexes.ts';
-import { makeLease } from './lease.ts';
+import { LeaseMaker, NotFoundError } from './lease-maker.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
 import type { NewsTaken } from './reactor.ts';
@@ -39,6 +37,8 @@ import {
 } from './reactor.ts';
 import { EngineState, taskKey, terminalCount, untouchedCount } from './state.ts';
 
+export { NotFoundError } from './lease-maker.ts';
+
 export interface EngineClock {
   nowMs(): number;
   /** Calls back once after this time; the answer cancels it. */
@@ -54,10 +54,6 @@ export interface EngineListener {
   onReload(error: Error): void;
 }
 
-export class NotFoundError extends Error {
-  override name = 'NotFoundError';
-  readonly code = 'not_found';
-}
 /** The store could not be written; what was asked may or may not be on record. Ask again. */
 export class UnavailableError extends Error {
   override name = 'UnavailableError';
@@ -118,7 +114,7 @@ export class Engine {
   #cancelTick: () => void = () => undefined;
   #cancelWake: () => void = () => undefined;
   #loadedAtMs = 0;
-  #outputs: { readonly key: string; readonly objects: StagedObject[] } | undefined;
+  readonly #leases: LeaseMaker;
 
   constructor(
     store: EngineStore,
@@ -128,6 +124,7 @@ export class Engine {
   ) {
     this.#limits = limits;
     this.#store = store;
+    this.#leases = new LeaseMaker(store);
     this.#clock = clock;
     this.#listener = listener;
   }
@@ -319,7 +316,9 @@ export class Engine {
     const endAttemptIds = endOrders(state, agentId);
     const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
     const made = await Promise.all(
-      tasks.map((task) => this.#makeLease(state, task).catch((error: Error) => ({ task, error }))),
+      tasks.map((task) =>
+        this.#leases.make(state, task).catch((error: Error) => ({ task, error })),
+      ),
     );
     const leases: Lease[] = [];
     for (const one of made) {
@@ -340,38 +339,6 @@ export class Engine {
     });
   }
 
-  async #makeLease(state: EngineState, task: TaskRecord): Promise<Lease> {
-    const { spec } = state.jobs.get(task.jobId)!;
-    const record =
-      spec.array.kind === 'range'
-        ? {}
-        : await this.#store.loadFields(spec.array.parameterSetId, task.position);
-    const staged = await Promise.all(
-      spec.inputsFromJobs.map(async ({ jobId, path }) =>
-        (await this.#outputsOf(jobId)).map((one) => ({ ...one, path: `${path}/${one.path}` })),
-      ),
-    );
-    return makeLease(spec, task, record, staged.flat());
-  }
-
-  /**
-   * An array's tasks all ask for the same: the last answer is kept, but only of a job that has
-   * ended, and not beyond a retry of it.
-   */
-  async #outputsOf(jobId: number): Promise<StagedObject[]> {
-    const job = this.state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
-    if (job === undefined) throw new NotFoundError(`there is no job_${jobId} to take inputs from`);
-    const key = `${jobId} ${job.endedAtMs}`;
-    if (job.endedAtMs !== null && this.#outputs?.key === key) return this.#outputs.objects;
-    const outputs = await this.#store.loadOutputs(jobId);
-    const objects = outputs.map(({ position, path, object }) => ({
-      path: `${taskIndexOf(job.spec, position)}/${path}`,
-      object,
-    }));
-    this.#outputs = { key, objects };
-    return objects;
-  }
-
   /** The attempt that an agent holds of a task now. */
   heldAttempt(
     jobId: number,
@@ -384,7 +351,7 @@ export class Engine {
 
   /** The lease of a held task, made anew. */
   leaseOf(task: TaskRecord): Promise<Lease> {
-    return this.#ask(() => this.#makeLease(this.state, task));
+    return this.#ask(() => this.#leases.make(this.state, task));
   }
 
   explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {

@@ -40,10 +40,13 @@ const isEmpty = (record: object): boolean => {
   return true;
 };
 
+export const isUnconstrained = ({ nodeSelector, tolerations }: TaskShape): boolean =>
+  tolerations.length === 0 && isEmpty(nodeSelector);
+
 /** Shapes with equal keys are allowed on the same nodes; most ask for nothing, and cost nothing. */
 export function constraintKey(shape: TaskShape): string {
+  if (isUnconstrained(shape)) return '';
   const { nodeSelector, tolerations } = shape;
-  if (tolerations.length === 0 && isEmpty(nodeSelector)) return '';
   const labels = Object.keys(nodeSelector).toSorted((a, b) => (a < b ? -1 : 1));
   return JSON.stringify([labels.map((label) => [label, nodeSelector[label]]), tolerations]);
 }

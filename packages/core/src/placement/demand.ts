@@ -42,13 +42,22 @@ export interface Demand {
   readonly amounts: readonly number[];
 }
 
+/** Cores, memory and pods alone. */
+export const isCommonDemand = ({ scratchBytes, gpuCount, countable }: Resources): boolean =>
+  scratchBytes <= 0 && gpuCount <= 0 && isEmpty(countable);
+
+export const plainDemand = (cpuMillis: number, memoryBytes: number): Demand => ({
+  columns: COMMON,
+  amounts: [cpuMillis, memoryBytes, 1],
+});
+
 export function demandOf(
   resources: Resources,
   podCount: number,
   columnOf: (name: string) => number,
 ): Demand {
   const { cpuMillis, memoryBytes, scratchBytes, gpuCount } = resources;
-  if (scratchBytes === 0 && gpuCount === 0 && isEmpty(resources.countable))
+  if (isCommonDemand(resources))
     return { columns: COMMON, amounts: [cpuMillis, memoryBytes, podCount] };
   const columns = [...COMMON];
   const amounts = [cpuMillis, memoryBytes, podCount];

@@ -1,6 +1,7 @@
+import type { Asked } from './asked.ts';
 import { OPEN } from './constraints.ts';
 import type { Demand } from './demand.ts';
-import { CPU, fitsSlot, MEMORY, PODS, takeFrom } from './demand.ts';
+import { CPU, fitsSlot, MEMORY, plainDemand, PODS, takeFrom } from './demand.ts';
 import { FailureFrontier } from './failure-frontier.ts';
 import { cellOf, EMPTY_CLASS, endClassOf, FreeGrid } from './free-grid.ts';
 import type { Constraint, NodeIndex } from './node-index.ts';
@@ -56,6 +57,7 @@ export class Round {
   readonly cpuPart: Float64Array;
   readonly memoryPart: Float64Array;
   readonly #latestEndMs: Float64Array;
+  #anywhere: Constraint | undefined;
   readonly #images = new Map<string, ImageState>();
   readonly #frontiers = new Map<string, FailureFrontier>();
   readonly #lists = new Map<Constraint, readonly number[]>();
@@ -113,6 +115,21 @@ export class Round {
     };
   }
 
+  /** The same for a plain group, whose other fields are not looked at. */
+  plainRequest(group: PlacementGroup, asked: Asked, at: number): Request {
+    const demand = plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!);
+    const endsAtMs = asked.endsAtMs[at]!;
+    this.#anywhere ??= this.index.constraintOf(group, demand);
+    return {
+      group,
+      demand,
+      constraint: this.#anywhere,
+      endsAtMs,
+      endClass: endClassOf(endsAtMs, this.rules.nowMs),
+      image: undefined,
+    };
+  }
+
   /** A group may name a resource that no node has: it gets a column of nothing. */
   #widen(): void {
     for (let column = this.free.length; column < this.index.free.length; column += 1)
@@ -161,7 +178,15 @@ export class Round {
   /** What has failed on the same nodes; with no pull left, the image decides on them too. */
   frontierOf({ constraint, group, image }: Request): FailureFrontier {
     const isBound = image !== undefined && image.pullsLeft <= 0;
-    const key = isBound ? `${constraint.key} ${group.image}` : constraint.key;
+    return this.#frontier(isBound ? `${constraint.key} ${group.image}` : constraint.key);
+  }
+
+  /** Of what may run anywhere and asks for nothing rare. */
+  get plainFrontier(): FailureFrontier {
+    return this.#frontier('');
+  }
+
+  #frontier(key: string): FailureFrontier {
     let frontier = this.#frontiers.get(key);
     if (frontier === undefined) {
       frontier = new FailureFrontier();

@@ -1,0 +1,231 @@
+import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
+import {
+  explainLeft,
+  formatExplanation,
+  hashText,
+  nextWindow,
+  openWindow,
+  planPlacement,
+  windowRoom,
+} from '@majorana/core';
+import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/protocol';
+import type { AgentClock } from '../engine/ports.ts';
+import type { Occupant, RoomPort } from '../engine/room.ts';
+import type { ClusterView } from './cluster-view.ts';
+
+/** Leases and changes of nodes that come together are planned together. */
+const PLAN_MS = 10;
+/** A lease that finds no node for this long goes back: another cluster may have room. */
+const GIVE_BACK_MS = 30_000;
+/** Looks at every node, so it is asked for no more often. */
+const REASON_TTL_MS = 1000;
+/** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
+const PULLS_MAX = 16;
+
+export interface ClusterRoomOptions {
+  readonly view: ClusterView;
+  readonly clock: AgentClock;
+  readonly leaseOf: (attemptId: string) => Lease;
+  readonly podKey: (attemptId: string) => string;
+  /** There may be more to offer. */
+  readonly onRoom: () => void;
+}
+
+interface Waiter {
+  readonly one: Occupant;
+  readonly sinceMs: number;
+}
+
+interface Placed {
+  readonly nodeName: string;
+  readonly image: string;
+  readonly isPull: boolean;
+}
+
+/**
+ * Room in a cluster: who enters has a node. The nodes are chosen by `core/placement`, together for
+ * all that wait, and no faster than the dispatch window lets pods be created.
+ */
+export class ClusterRoom implements RoomPort {
+  readonly #options: ClusterRoomOptions;
+  readonly #inside = new Set<Occupant>();
+  readonly #waiting = new Map<string, Waiter>();
+  /** Placed, and not yet seen running. */
+  readonly #starting = new Map<string, Placed>();
+  readonly #nodes = new Map<string, string>();
+  readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  #window: DispatchWindow = openWindow();
+  #isPlanned = false;
+
+  constructor(options: ClusterRoomOptions) {
+    this.#options = options;
+  }
+
+  get window(): DispatchWindow {
+    return this.#window;
+  }
+  get startingCount(): number {
+    return this.#starting.size;
+  }
+
+  nodeOf(attemptId: string): string | undefined {
+    return this.#nodes.get(attemptId);
+  }
+
+  enter(one: Occupant): boolean {
+    if (this.#inside.has(one)) return true;
+    const { attemptId } = one;
+    if (!this.#waiting.has(attemptId)) {
+      this.#waiting.set(attemptId, { one, sinceMs: this.#options.clock.nowMs() });
+    }
+    this.plan();
+    return false;
+  }
+
+  presume(one: Occupant): void {
+    this.#inside.add(one);
+  }
+
+  occupy(one: Occupant): void {
+    this.#inside.add(one);
+    this.#waiting.delete(one.attemptId);
+    if (!this.#starting.delete(one.attemptId)) return;
+    this.learn({ kind: 'started' });
+    this.plan();
+  }
+
+  leave(one: Occupant): void {
+    this.#inside.delete(one);
+    this.#waiting.delete(one.attemptId);
+    this.#starting.delete(one.attemptId);
+    this.#nodes.delete(one.attemptId);
+    this.plan();
+  }
+
+  learn(news: WindowNews): void {
+    this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
+  }
+
+  /** Soon, for all that has changed until then. */
+  plan(): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    this.#options.clock.after(PLAN_MS, () => {
+      this.#isPlanned = false;
+      this.#planNow();
+      this.#options.onRoom();
+    });
+  }
+
+  #rules(): PlacementRules {
+    const runningByImage = new Map<string, number>();
+    for (const { image, isPull } of this.#starting.values())
+      if (isPull) runningByImage.set(image, (runningByImage.get(image) ?? 0) + 1);
+    const nowMs = this.#options.clock.nowMs();
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, runningByImage } };
+  }
+
+  #planNow(): void {
+    const nowMs = this.#options.clock.nowMs();
+    const room = windowRoom(this.#window, this.#starting.size, nowMs);
+    if (this.#waiting.size === 0) return;
+    if (room === 0) {
+      const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
+      if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
+      return;
+    }
+    const byShape = this.#groups(room);
+    const groups = [...byShape.values()].map(({ group, waiters }) => ({
+      ...group,
+      count: waiters.length,
+    }));
+    const plan = planPlacement(this.#options.view.index, groups, this.#rules());
+    for (const { groupKey, nodeName, count } of plan.assignments)
+      for (const { one } of byShape.get(groupKey)!.waiters.splice(0, count))
+        this.#place(one, nodeName);
+    for (const { waiters } of byShape.values())
+      for (const { one, sinceMs } of waiters)
+        if (nowMs - sinceMs > GIVE_BACK_MS) this.#giveBack(one);
+  }
+
+  /** The first that wait, as many as may be created now. */
+  #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
+    const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
+    let left = room;
+    for (const waiter of this.#waiting.values()) {
+      if (left === 0) break;
+      left -= 1;
+      const lease = this.#options.leaseOf(waiter.one.attemptId);
+      const shape = { resources: lease.resources, container: lease.container! };
+      const key = hashText(JSON.stringify(shape));
+      const known = byShape.get(key);
+      if (known === undefined) {
+        const group = groupOf({ ...shape, key }, waiter.sinceMs);
+        byShape.set(key, { group, waiters: [waiter] });
+      } else known.waiters.push(waiter);
+    }
+    return byShape;
+  }
+
+  #place(one: Occupant, nodeName: string): void {
+    const { attemptId } = one;
+    const { view, leaseOf, podKey } = this.#options;
+    const { resources, container } = leaseOf(attemptId);
+    const image = container!.image;
+    const isPull = !view.hasImage(nodeName, image);
+    view.assume(podKey(attemptId), nodeName, resources);
+    this.#waiting.delete(attemptId);
+    this.#inside.add(one);
+    this.#nodes.set(attemptId, nodeName);
+    this.#starting.set(attemptId, { nodeName, image, isPull });
+    one.wake();
+  }
+
+  #giveBack(one: Occupant): void {
+    this.#waiting.delete(one.attemptId);
+    one.giveBack(`no node had room for it within ${GIVE_BACK_MS / 1000} s`);
+  }
+
+  /** For how many tasks of each waiting shape there is room that nobody here waits for. */
+  offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
+    const nowMs = this.#options.clock.nowMs();
+    const ahead = this.#waiting.size;
+    const room = windowRoom(this.#window, this.#starting.size, nowMs) - ahead;
+    const shapes = waiting.shapes.map((shape) => {
+      const group = groupOf(shape, nowMs);
+      const fitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
+      const count = Math.max(0, Math.min(fitting, room));
+      if (count > 0) return { key: shape.key, count };
+      return { key: shape.key, count, reason: this.#reasonFor(group, fitting, nowMs) };
+    });
+    return { waitingDigest: waiting.digest, shapes };
+  }
+
+  #reasonFor(group: PlacementGroup, fitting: number, nowMs: number): string {
+    if (fitting > 0) {
+      const { limit, why } = this.#window;
+      return `${this.#starting.size} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+    }
+    const known = this.#reasons.get(group.key);
+    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
+    if (this.#reasons.size > 1000) this.#reasons.clear();
+    const explanation = explainLeft(this.#options.view.index, group, this.#rules());
+    const text = formatExplanation(group, explanation).slice(0, 2000);
+    this.#reasons.set(group.key, { text, atMs: nowMs });
+    return text;
+  }
+}
+
+const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup => ({
+  key: shape.key,
+  resources: shape.resources,
+  podsPerTask: 1,
+  nodeSelector: shape.container.nodeSelector,
+  // zod tells an absent value by undefined, the core by absence.
+  tolerations: shape.container.tolerations as PlacementGroup['tolerations'],
+  image: shape.container.image,
+  priority: 0,
+  waitingSinceMs,
+  count: 1,
+  policy: 'pack',
+});

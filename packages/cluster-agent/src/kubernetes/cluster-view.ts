@@ -1,0 +1,241 @@
+import type { NodePicture, Resources, Taint } from '@majorana/core';
+import { addResources, NO_RESOURCES, NodeIndex, subtractResources } from '@majorana/core';
+import type { KubernetesNode, Pod } from './objects.ts';
+import { isTerminated } from './objects.ts';
+import type { ResourceNames } from './quantities.ts';
+import { parseQuantity, podRequests, readResources } from './quantities.ts';
+
+const SECOND = 1000;
+/** After a start that failed for the node's sake; doubled with each in a row, up to the second. */
+const COOL_DOWN_MS = 30 * SECOND;
+const COOL_DOWN_MS_MAX = 30 * 60 * SECOND;
+
+/** What a pod takes of a node, or will when the one we are about to create is seen. */
+interface Taken {
+  readonly nodeName: string;
+  readonly resources: Resources;
+  readonly isOurs: boolean;
+  /** The watch has not shown it yet. */
+  readonly isAssumed: boolean;
+}
+
+type Place = Omit<NodePicture, 'held' | 'podCount' | 'runningEnds' | 'coolDownUntilMs'>;
+
+interface NodeState {
+  place: Place | undefined;
+  held: Resources;
+  podCount: number;
+  ours: Resources;
+  ourCount: number;
+  faultCount: number;
+  coolDownUntilMs: number;
+  fault: string;
+}
+
+const EFFECTS = new Set(['NoSchedule', 'PreferNoSchedule', 'NoExecute']);
+
+/** Set by Kubernetes beside a condition that is looked at by itself. */
+const isOwnTaint = (key: string): boolean =>
+  key === 'node.kubernetes.io/unschedulable' || key === 'node.kubernetes.io/not-ready';
+
+function placeOf(node: KubernetesNode, names: ResourceNames): Place {
+  const { allocatable = {}, conditions = [], images = [] } = node.status ?? {};
+  const ready = conditions.find(({ type }) => type === 'Ready');
+  const taints = (node.spec?.taints ?? [])
+    .filter(({ key, effect }) => EFFECTS.has(effect) && !isOwnTaint(key))
+    .map(({ key, value = '', effect }) => ({ key, value, effect }) as Taint);
+  return {
+    name: node.metadata.name,
+    labels: node.metadata.labels ?? {},
+    taints,
+    isSchedulable: node.spec?.unschedulable !== true,
+    ...(ready?.status !== 'True' && {
+      notReadySinceMs: Date.parse(ready?.lastTransitionTime ?? '') || 0,
+    }),
+    allocatable: readResources(allocatable, names),
+    podsMax: parseQuantity(allocatable['pods']),
+    images: new Set(images.flatMap(({ names: all = [] }) => all)),
+  };
+}
+
+const keyOf = ({ metadata }: Pod): string => `${metadata.namespace}/${metadata.name}`;
+
+/** The nodes and all that runs on them, from watches: what placement goes by. */
+export class ClusterView {
+  readonly index = new NodeIndex();
+  readonly #names: ResourceNames;
+  readonly #isOurs: (pod: Pod) => boolean;
+  readonly #nodes = new Map<string, NodeState>();
+  readonly #taken = new Map<string, Taken>();
+  #allocatable = NO_RESOURCES;
+  #others = NO_RESOURCES;
+
+  constructor(names: ResourceNames, isOurs: (pod: Pod) => boolean) {
+    this.#names = names;
+    this.#isOurs = isOurs;
+  }
+
+  /** What all nodes together have for us: other people's pods are not ours to use. */
+  get capacity(): Resources {
+    return subtractResources(this.#allocatable, this.#others);
+  }
+
+  setNode(node: KubernetesNode): void {
+    const state = this.#node(node.metadata.name);
+    if (state.place !== undefined)
+      this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    state.place = placeOf(node, this.#names);
+    this.#allocatable = addResources(this.#allocatable, state.place.allocatable);
+    this.#show(state);
+  }
+
+  removeNode(name: string): void {
+    const state = this.#nodes.get(name);
+    if (state?.place === undefined) return;
+    this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    state.place = undefined;
+    this.index.remove(name);
+    if (state.podCount === 0) this.#nodes.delete(name);
+  }
+
+  get nodeNames(): string[] {
+    return [...this.#nodes].flatMap(([name, { place }]) => (place === undefined ? [] : [name]));
+  }
+
+  setPod(pod: Pod): void {
+    const { nodeName } = pod.spec;
+    if (nodeName === undefined || nodeName === '' || isTerminated(pod)) this.#drop(keyOf(pod));
+    else {
+      const isOurs = this.#isOurs(pod);
+      const resources = podRequests(pod, this.#names);
+      this.#take(keyOf(pod), { nodeName, resources, isOurs, isAssumed: false });
+    }
+  }
+
+  removePod(pod: Pod): void {
+    this.#drop(keyOf(pod));
+  }
+
+  /** After a gap in the watch. */
+  dropAllPodsBut(keys: ReadonlySet<string>): void {
+    for (const [key, { isAssumed }] of this.#taken)
+      if (!isAssumed && !keys.has(key)) this.#drop(key);
+  }
+
+  /** A pod of ours that is about to be created takes its room at once. */
+  assume(key: string, nodeName: string, resources: Resources): void {
+    this.#take(key, { nodeName, resources, isOurs: true, isAssumed: true });
+  }
+
+  hasImage(nodeName: string, image: string): boolean {
+    return this.#nodes.get(nodeName)?.place?.images.has(image) ?? false;
+  }
+
+  /** A start failed for this node's sake. */
+  blame(nodeName: string, fault: string, nowMs: number): void {
+    const state = this.#nodes.get(nodeName);
+    if (state === undefined) return;
+    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS * 2 ** state.faultCount);
+    state.faultCount += 1;
+    state.coolDownUntilMs = nowMs + waitMs;
+    state.fault = fault;
+    this.#show(state);
+  }
+
+  praise(nodeName: string): void {
+    const state = this.#nodes.get(nodeName);
+    if (state !== undefined) state.faultCount = 0;
+  }
+
+  /** Why what runs on a node is to be given up; undefined: it is not. */
+  troubleOf(nodeName: string, nowMs: number, patienceMs: number): string | undefined {
+    const place = this.#nodes.get(nodeName)?.place;
+    if (place === undefined) return `node ${nodeName} is gone`;
+    const silentMs = place.notReadySinceMs === undefined ? 0 : nowMs - place.notReadySinceMs;
+    if (silentMs <= patienceMs) return undefined;
+    return `node ${nodeName} has not been ready for ${Math.round(silentMs / SECOND)} s`;
+  }
+
+  /** Nodes as people are shown them. */
+  pictures(): {
+    readonly picture: NodePicture;
+    readonly ourCount: number;
+    readonly fault: string;
+  }[] {
+    return [...this.#nodes.values()].flatMap((state) => {
+      const picture = pictureOf(state);
+      return picture === undefined
+        ? []
+        : [{ picture, ourCount: state.ourCount, fault: state.fault }];
+    });
+  }
+
+  #node(name: string): NodeState {
+    const known = this.#nodes.get(name);
+    if (known !== undefined) return known;
+    const state: NodeState = {
+      place: undefined,
+      held: NO_RESOURCES,
+      podCount: 0,
+      ours: NO_RESOURCES,
+      ourCount: 0,
+      faultCount: 0,
+      coolDownUntilMs: 0,
+      fault: '',
+    };
+    this.#nodes.set(name, state);
+    return state;
+  }
+
+  #take(key: string, taken: Taken): void {
+    const before = this.#taken.get(key);
+    // A pod's later events change nothing of what it takes.
+    if (before?.nodeName === taken.nodeName && before.isAssumed === taken.isAssumed) return;
+    this.#drop(key);
+    this.#taken.set(key, taken);
+    this.#count(taken, 1);
+  }
+
+  #drop(key: string): void {
+    const taken = this.#taken.get(key);
+    if (taken === undefined) return;
+    this.#taken.delete(key);
+    this.#count(taken, -1);
+  }
+
+  #count({ nodeName, resources, isOurs }: Taken, sign: 1 | -1): void {
+    const change = sign === 1 ? addResources : subtractResources;
+    const state = this.#node(nodeName);
+    state.held = change(state.held, resources);
+    state.podCount += sign;
+    if (isOurs) {
+      state.ours = change(state.ours, resources);
+      state.ourCount += sign;
+    } else this.#others = change(this.#others, resources);
+    this.#show(state);
+  }
+
+  #show(state: NodeState): void {
+    const picture = pictureOf(state);
+    if (picture !== undefined) this.index.set(picture);
+  }
+}
+
+function pictureOf({
+  place,
+  held,
+  podCount,
+  ours,
+  ourCount,
+  coolDownUntilMs,
+}: NodeState): NodePicture | undefined {
+  if (place === undefined) return undefined;
+  return {
+    ...place,
+    held,
+    podCount,
+    ...(coolDownUntilMs > 0 && { coolDownUntilMs }),
+    runningEnds:
+      ourCount === 0 ? [] : [{ endsAtMs: undefined, resources: ours, podCount: ourCount }],
+  };
+}

@@ -1,0 +1,301 @@
+import type { AttemptOutcome } from '@majorana/core';
+import type { EndedEvent, Lease } from '@majorana/protocol';
+import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
+import { LeaseRefusedError } from '../engine/ports.ts';
+import type { RunnerObjects } from '../runner/runner-end.ts';
+import { parseRunnerEnd, runnerEndedEvent } from '../runner/runner-end.ts';
+import type { ApiServer } from './api-server.ts';
+import { ApiServerError } from './api-server.ts';
+import type { ClusterRoom } from './cluster-room.ts';
+import type { ClusterView } from './cluster-view.ts';
+import type { Pod } from './objects.ts';
+import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
+import { standingOf } from './pod-standing.ts';
+import type { PodOptions } from './pod.ts';
+import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName, refusalOf } from './pod.ts';
+
+const MINUTE = 60_000;
+export const START_LIMITS: StartLimits = {
+  pullPatienceMs: 10 * MINUTE,
+  // Of a 17 GB image the pull took 30 minutes on a fresh node.
+  startPatienceMs: 60 * MINUTE,
+};
+/** As Kubernetes' own: what ran on a silent node is given up after this. */
+const NODE_PATIENCE_MS = 5 * MINUTE;
+
+export interface PodHostOptions {
+  readonly api: ApiServer;
+  readonly clock: AgentClock;
+  readonly pods: PodOptions;
+  readonly objects: RunnerObjects;
+  readonly limits?: StartLimits;
+  readonly nodePatienceMs?: number;
+  readonly log: (message: string, details: object) => void;
+}
+
+interface Known {
+  readonly lease: Lease;
+  /** As the watch last showed it. */
+  pod?: Pod;
+  /** It is no longer in the cluster. */
+  isDeleted: boolean;
+  /** A user ended it, so we asked for its deletion. */
+  isOrdered: boolean;
+  /** The API server will never take its pod. */
+  refusal?: string;
+  outcome?: EndedEvent;
+}
+
+const isStatus = (error: unknown, ...statuses: number[]): boolean =>
+  error instanceof ApiServerError && statuses.includes(error.status);
+
+/**
+ * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
+ * anew finds its pods by their label, and makes none a second time, since names are unique.
+ */
+export class PodHost implements AttemptHost {
+  readonly #options: PodHostOptions;
+  readonly #view: ClusterView;
+  readonly #known = new Map<string, Known>();
+  #room!: ClusterRoom;
+  /** The agent knows what there is: any other pod of ours is one that nobody holds. */
+  #isListed = false;
+  #onChange: (attemptId: string) => void = () => undefined;
+
+  constructor(options: PodHostOptions, view: ClusterView) {
+    this.#options = options;
+    this.#view = view;
+  }
+
+  set room(room: ClusterRoom) {
+    this.#room = room;
+  }
+
+  isOurs(pod: Pod): boolean {
+    const { agentId, namespace } = this.#options.pods;
+    const { metadata } = pod;
+    return metadata.namespace === namespace && metadata.labels?.[AGENT_LABEL] === agentId;
+  }
+
+  podKey(attemptId: string): string {
+    return `${this.#options.pods.namespace}/${podName(attemptId)}`;
+  }
+
+  leaseOf(attemptId: string): Lease {
+    return this.#known.get(attemptId)!.lease;
+  }
+
+  /** From the watch. */
+  see(pod: Pod): void {
+    const attemptId = attemptOf(pod);
+    const known = this.#known.get(attemptId);
+    if (known === undefined) this.#meet(pod, attemptId);
+    else known.pod = pod;
+    this.#onChange(attemptId);
+  }
+
+  #meet(pod: Pod, attemptId: string): void {
+    const lease = leaseOf(pod, this.#options.pods);
+    const known = { lease, pod, isDeleted: false, isOrdered: false };
+    if (!this.#isListed) this.#known.set(attemptId, known);
+    else if (pod.metadata.deletionTimestamp === undefined) {
+      // Its creation was given up, and came through all the same.
+      const { log } = this.#options;
+      log('a pod that nobody holds is ended', { attemptId });
+      this.#delete(known, attemptId, 0).catch((error: unknown) =>
+        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) }),
+      );
+    }
+  }
+
+  /** From the watch: deleted, as it was at last. */
+  miss(pod: Pod): void {
+    const attemptId = attemptOf(pod);
+    const known = this.#known.get(attemptId);
+    if (known === undefined) return;
+    known.pod = pod;
+    known.isDeleted = true;
+    this.#onChange(attemptId);
+  }
+
+  /** After a gap in the watch: pods as old as the list that are not in it are gone. */
+  missAllBut(names: ReadonlySet<string>, version: string): void {
+    for (const { pod, isDeleted } of this.#known.values()) {
+      if (pod === undefined || isDeleted || names.has(pod.metadata.name)) continue;
+      if (Number(pod.metadata.resourceVersion) <= Number(version)) this.miss(pod);
+    }
+  }
+
+  async list(): Promise<{ readonly attemptId: string; readonly lease: Lease }[]> {
+    this.#isListed = true;
+    return [...this.#known].map(([attemptId, { lease }]) => ({ attemptId, lease }));
+  }
+
+  async inspect(attemptId: string): Promise<AttemptStanding> {
+    const known = this.#known.get(attemptId);
+    if (known === undefined) return { kind: 'absent' };
+    if (known.outcome !== undefined) return { kind: 'collected', event: known.outcome };
+    if (known.refusal !== undefined) return { kind: 'exited' };
+    const { pod } = known;
+    if (pod === undefined) return { kind: 'accepted' };
+    const standing = this.#standing(pod);
+    if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
+    if (known.isDeleted && known.isOrdered) return { kind: 'exited' };
+    if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
+    const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
+    const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
+    if (trouble !== undefined) return { kind: 'gone', reason: trouble };
+    return standing.kind === 'running' ? standing : { kind: 'accepted' };
+  }
+
+  #standing(pod: Pod): PodStanding {
+    const { clock, limits = START_LIMITS } = this.#options;
+    return standingOf(pod, clock.nowMs(), limits);
+  }
+
+  async accept(lease: Lease): Promise<void> {
+    const { attemptId, container } = lease;
+    if (container === undefined) throw new LeaseRefusedError('this cluster runs images only');
+    const refusal = refusalOf(container, this.#options.pods);
+    if (refusal !== undefined) throw new LeaseRefusedError(refusal);
+    const known = this.#known.get(attemptId);
+    if (known?.pod === undefined)
+      this.#known.set(attemptId, { lease, isDeleted: false, isOrdered: false });
+  }
+
+  async start(attemptId: string): Promise<void> {
+    const known = this.#known.get(attemptId)!;
+    const nodeName = this.#room.nodeOf(attemptId);
+    if (known.pod !== undefined || nodeName === undefined) return;
+    const { api, pods, clock } = this.#options;
+    const begunMs = clock.nowMs();
+    try {
+      const body = makePod(known.lease, nodeName, pods);
+      const pod = await api.request<Pod>('POST', `/api/v1/namespaces/${pods.namespace}/pods`, body);
+      known.pod ??= pod;
+      this.#room.learn({ kind: 'created', latencyMs: clock.nowMs() - begunMs });
+    } catch (error) {
+      await this.#refused(known, attemptId, error);
+    }
+  }
+
+  async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
+    if (isStatus(error, 409)) return this.#adopt(known, attemptId);
+    if (isStatus(error, 400, 422)) {
+      known.refusal = (error as Error).message;
+      return;
+    }
+    const { status, retryAfterMs } =
+      error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
+    if (status === 0 || status === 429 || status >= 500)
+      this.#room.learn({ kind: 'refused', status, retryAfterMs });
+    throw error;
+  }
+
+  /** It was made before, and nobody heard: the answer was lost, or another agent did it. */
+  async #adopt(known: Known, attemptId: string): Promise<void> {
+    const { api, pods } = this.#options;
+    const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}`;
+    const pod = await api.request<Pod>('GET', path);
+    if (this.isOurs(pod) && attemptOf(pod) === attemptId) known.pod ??= pod;
+    else known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
+  }
+
+  async end(attemptId: string): Promise<void> {
+    const known = this.#known.get(attemptId);
+    if (known?.pod === undefined || known.isOrdered) return;
+    await this.#delete(known, attemptId, undefined);
+    known.isOrdered = true;
+  }
+
+  /** A grace of 0 takes it from the API server at once: for what has ended. */
+  async #delete(known: Known, attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
+    const { api, pods } = this.#options;
+    const query = graceSeconds === undefined ? '' : `?gracePeriodSeconds=${graceSeconds}`;
+    const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}${query}`;
+    await api.request('DELETE', path).catch((error: unknown) => {
+      if (!isStatus(error, 404)) throw error;
+      known.isDeleted = true;
+    });
+  }
+
+  async collect(attemptId: string): Promise<EndedEvent> {
+    const known = this.#known.get(attemptId)!;
+    known.outcome ??= await this.#read(known, attemptId);
+    return known.outcome;
+  }
+
+  async #read(known: Known, attemptId: string): Promise<EndedEvent> {
+    const { objects, clock } = this.#options;
+    const { lease, pod, isOrdered } = known;
+    const nowMs = clock.nowMs();
+    if (known.refusal !== undefined)
+      return silentEvent(
+        known,
+        { kind: 'start_error', reason: `could not start: ${known.refusal}` },
+        nowMs,
+      );
+    const standing = this.#standing(pod!);
+    if (standing.kind === 'told') {
+      this.#view.praise(pod!.spec.nodeName ?? '');
+      const end = parseRunnerEnd(standing.message);
+      if (end.attemptId === attemptId)
+        return runnerEndedEvent(end, { lease, objects, isOrdered, nowMs });
+    }
+    if (isOrdered)
+      return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
+    if (standing.kind !== 'silent') throw new Error(`${attemptId} has not ended`);
+    return this.#silent(known, standing.end, nowMs);
+  }
+
+  #silent(known: Known, end: SilentEnd, nowMs: number): EndedEvent {
+    const { kind, exitCode, reason, isNodesFault } = end;
+    const nodeName = known.pod?.spec.nodeName;
+    if (isNodesFault && nodeName !== undefined) {
+      this.#view.blame(nodeName, reason, nowMs);
+      this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
+    }
+    return silentEvent(known, { kind, reason, ...(exitCode !== undefined && { exitCode }) }, nowMs);
+  }
+
+  async conclude(event: EndedEvent): Promise<void> {
+    const { attemptId } = event;
+    const known = this.#known.get(attemptId);
+    if (known === undefined) return;
+    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    known.outcome = event;
+  }
+
+  /** The pod goes when its end is on record, and not before: it is what remembers it. */
+  async forget(attemptId: string): Promise<void> {
+    const known = this.#known.get(attemptId);
+    if (known === undefined) return;
+    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    this.#known.delete(attemptId);
+  }
+
+  /** The runner's link brings the log of what runs. */
+  async readLog(): Promise<Uint8Array> {
+    throw new Error('this agent has no logs; their runners have');
+  }
+
+  onChange(callback: (attemptId: string) => void): void {
+    this.#onChange = callback;
+  }
+}
+
+function silentEvent(known: Known, outcome: AttemptOutcome, nowMs: number): EndedEvent {
+  const { attemptId } = known.lease;
+  const started = known.pod?.status?.startTime;
+  return {
+    kind: 'ended',
+    attemptId,
+    atMs: nowMs,
+    ...(started !== undefined &&
+      outcome.kind !== 'start_error' && { startedAtMs: Date.parse(started) }),
+    outcome,
+    peakMemoryBytes: 0,
+    cpuTimeMs: 0,
+    artifacts: [],
+  };
+}

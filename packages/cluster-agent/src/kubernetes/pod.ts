@@ -1,0 +1,183 @@
+import { parseAttemptId, withRequestFloor } from '@majorana/core';
+import type { Container, Lease } from '@majorana/protocol';
+import type { Pod } from './objects.ts';
+import { podRequests, readResources, writeResources } from './quantities.ts';
+
+export const AGENT_LABEL = 'majorana.dev/agent';
+const ATTEMPT_ANNOTATION = 'majorana.dev/attempt';
+const TIME_LIMIT_ANNOTATION = 'majorana.dev/time-limit-ms';
+/** The container that runs the program, by whose state the attempt is judged. */
+export const TASK_CONTAINER = 'task';
+
+export interface PodOptions {
+  readonly agentId: string;
+  readonly namespace: string;
+  /** Holds the runner at `/majorana-runner` and copies it to where it is told. */
+  readonly runnerImage: string;
+  /** Of the control plane's API, as pods see it. */
+  readonly runnerUrl: string;
+  readonly gpuResource: string;
+  /** Prefixes of host paths that tasks may mount; none by default. */
+  readonly hostPaths: readonly string[];
+  /** User and group that tasks run as, unless their image says another that is not root. */
+  readonly runAsUser: number;
+  readonly imagePullSecrets: readonly string[];
+  /** Annotations of the administrator's own, such as for a mesh to stay out. */
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** `job_42.17.2` is the pod `majorana-42-17-2`: by its name it is made once, however often asked. */
+export function podName(attemptId: string): string {
+  const { jobId, taskIndex, attemptNumber } = parseAttemptId(attemptId)!;
+  return `majorana-${jobId}-${taskIndex}-${attemptNumber}`;
+}
+
+export const attemptOf = (pod: Pod): string => pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '';
+
+/** Why the policy of this cluster does not let a container be as its job asks; undefined: it does. */
+export function refusalOf(container: Container, options: PodOptions): string | undefined {
+  const denied = container.mounts.find(
+    (mount) =>
+      mount.kind === 'hostPath' &&
+      !options.hostPaths.some(
+        (prefix) => mount.path === prefix || mount.path.startsWith(`${prefix.replace(/\/$/, '')}/`),
+      ),
+  );
+  if (denied?.kind !== 'hostPath') return undefined;
+  const allowed = options.hostPaths.join(', ') || 'none';
+  return `this cluster does not let tasks mount ${denied.path} of its nodes; allowed: ${allowed}`;
+}
+
+function volumeOf(mount: Container['mounts'][number], name: string): object {
+  switch (mount.kind) {
+    case 'pvc':
+      return { name, persistentVolumeClaim: { claimName: mount.claim } };
+    case 'nfs':
+      return { name, nfs: { server: mount.server, path: mount.path } };
+    case 'hostPath':
+      return { name, hostPath: { path: mount.path } };
+    case 'configMap':
+      return { name, configMap: { name: mount.name } };
+    case 'secret':
+      return { name, secret: { secretName: mount.name } };
+  }
+}
+
+const LOCKED = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+};
+
+/** Smaller than anything a task asks, so it never decides what fits. */
+const INSTALL_REQUESTS = { cpu: '10m', memory: '16Mi' };
+
+/** Copies the runner beside the image of the task, which has none. */
+const installer = (options: PodOptions): object => ({
+  name: 'runner',
+  image: options.runnerImage,
+  args: ['install', '/majorana'],
+  resources: { requests: INSTALL_REQUESTS, limits: INSTALL_REQUESTS },
+  securityContext: { ...LOCKED, readOnlyRootFilesystem: true },
+  volumeMounts: [{ name: 'majorana', mountPath: '/majorana' }],
+});
+
+function taskContainer(lease: Lease, container: Container, options: PodOptions): object {
+  const names = { gpu: options.gpuResource };
+  const requests = writeResources(withRequestFloor(lease.resources), names);
+  return {
+    name: TASK_CONTAINER,
+    image: container.image,
+    command: ['/majorana/majorana-runner', 'run', '--folder', '/majorana/attempt'],
+    env: [
+      { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
+      { name: 'MAJORANA_ATTEMPT_ID', value: lease.attemptId },
+      { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
+    ],
+    resources: { requests, limits: requests },
+    securityContext: { ...LOCKED, readOnlyRootFilesystem: container.isRootReadOnly },
+    volumeMounts: [
+      { name: 'majorana', mountPath: '/majorana' },
+      { name: 'shm', mountPath: '/dev/shm' },
+      ...container.mounts.map(({ mountPath, isReadOnly }, at) => ({
+        name: `mount-${at}`,
+        mountPath,
+        readOnly: isReadOnly,
+      })),
+    ],
+  };
+}
+
+/**
+ * The pod of an attempt on a node. It carries no payload, only where its runner gets it: objects
+ * in etcd are to stay below 4 kB.
+ */
+export function makePod(lease: Lease, nodeName: string, options: PodOptions): object {
+  const { container, attemptId, resources, graceMs, timeLimitMs } = lease;
+  if (container === undefined) throw new Error(`${attemptId} names no image`);
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: podName(attemptId),
+      namespace: options.namespace,
+      labels: { [AGENT_LABEL]: options.agentId },
+      annotations: {
+        ...options.annotations,
+        [ATTEMPT_ANNOTATION]: attemptId,
+        ...(timeLimitMs > 0 && { [TIME_LIMIT_ANNOTATION]: String(timeLimitMs) }),
+      },
+    },
+    spec: {
+      nodeName,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: graceSeconds(graceMs),
+      ...(container.hasHostNetwork && { hostNetwork: true }),
+      ...(container.dnsPolicy && { dnsPolicy: container.dnsPolicy }),
+      ...(container.tolerations.length > 0 && { tolerations: container.tolerations }),
+      ...(options.imagePullSecrets.length > 0 && {
+        imagePullSecrets: options.imagePullSecrets.map((name) => ({ name })),
+      }),
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: options.runAsUser,
+        runAsGroup: options.runAsUser,
+        fsGroup: options.runAsUser,
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+      volumes: [
+        { name: 'majorana', emptyDir: {} },
+        { name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: String(resources.shmBytes) } },
+        ...container.mounts.map((mount, at) => volumeOf(mount, `mount-${at}`)),
+      ],
+      initContainers: [installer(options)],
+      containers: [taskContainer(lease, container, options)],
+    },
+  };
+}
+
+/** TERM goes to the runner, which gives the program its grace and needs a moment to store results. */
+const STORE_SECONDS = 20;
+export const graceSeconds = (graceMs: number): number => Math.ceil(graceMs / 1000) + STORE_SECONDS;
+
+/** What of a lease can be read from its pod: all that is needed once it has been made. */
+export function leaseOf(pod: Pod, options: PodOptions): Lease {
+  const names = { gpu: options.gpuResource };
+  const task = pod.spec.containers.find(({ name }) => name === TASK_CONTAINER);
+  const seconds = pod.spec.terminationGracePeriodSeconds ?? STORE_SECONDS;
+  return {
+    attemptId: attemptOf(pod),
+    jobName: '',
+    argv: [],
+    env: {},
+    inputs: [],
+    outputs: [],
+    resources: task?.resources?.requests
+      ? readResources(task.resources.requests, names)
+      : podRequests(pod, names),
+    timeLimitMs: Number(pod.metadata.annotations?.[TIME_LIMIT_ANNOTATION] ?? 0),
+    graceMs: (seconds - STORE_SECONDS) * 1000,
+    taskCount: 1,
+  };
+}

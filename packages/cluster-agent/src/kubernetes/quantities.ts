@@ -1,0 +1,98 @@
+import type { Resources } from '@majorana/core';
+import { NO_RESOURCES } from '@majorana/core';
+import type { Pod, Quantities } from './objects.ts';
+
+const FACTORS: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** A quantity of Kubernetes: `250m`, `1.5Gi`, `12e6`. What it is not counts as nothing. */
+export function parseQuantity(text: string | undefined): number {
+  const [, digits, exponent, suffix = ''] =
+    /^([+-]?\d*\.?\d+)(?:([eE][+-]?\d+)|([a-zA-Z]{0,2}))$/.exec(text?.trim() ?? '') ?? [];
+  if (digits === undefined) return 0;
+  if (exponent !== undefined) return Number(digits + exponent);
+  return Number(digits) * (FACTORS[suffix] ?? 0);
+}
+
+/** Names of the resources that Kubernetes itself knows; any other is an extended one. */
+const COMMON = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
+
+export interface ResourceNames {
+  /** The extended resource that `gpuCount` stands for, such as nvidia.com/gpu. */
+  readonly gpu: string;
+}
+
+export function readResources(quantities: Quantities, names: ResourceNames): Resources {
+  const countable: Record<string, number> = {};
+  for (const [name, amount] of Object.entries(quantities)) {
+    if (COMMON.has(name) || name === names.gpu || name.startsWith('hugepages-')) continue;
+    countable[name] = parseQuantity(amount);
+  }
+  return {
+    cpuMillis: Math.round(parseQuantity(quantities['cpu']) * 1000),
+    memoryBytes: parseQuantity(quantities['memory']),
+    scratchBytes: parseQuantity(quantities['ephemeral-storage']),
+    shmBytes: 0,
+    gpuCount: parseQuantity(quantities[names.gpu]),
+    countable,
+  };
+}
+
+/** What a container asks for. */
+export function writeResources(resources: Resources, names: ResourceNames): Record<string, string> {
+  const { cpuMillis, memoryBytes, scratchBytes, gpuCount, countable } = resources;
+  return {
+    cpu: `${cpuMillis}m`,
+    memory: String(memoryBytes),
+    ...(scratchBytes > 0 && { 'ephemeral-storage': String(scratchBytes) }),
+    ...(gpuCount > 0 && { [names.gpu]: String(gpuCount) }),
+    ...Object.fromEntries(Object.entries(countable).map(([name, count]) => [name, String(count)])),
+  };
+}
+
+function merge(a: Quantities, b: Quantities, choose: (x: number, y: number) => number): Quantities {
+  const merged: Record<string, string> = { ...a };
+  for (const [name, amount] of Object.entries(b))
+    merged[name] = String(choose(parseQuantity(merged[name]), parseQuantity(amount)));
+  return merged;
+}
+
+const sum = (a: Quantities, b: Quantities): Quantities => merge(a, b, (x, y) => x + y);
+
+/**
+ * What a pod takes of its node, as kube-scheduler counts it: the larger of its containers together
+ * and each init container, with those that stay counted to both, and the overhead on top.
+ */
+export function podRequests(pod: Pod, names: ResourceNames): Resources {
+  const { containers, initContainers = [], overhead = {} } = pod.spec;
+  let running = containers.reduce<Quantities>(
+    (total, one) => sum(total, one.resources?.requests ?? {}),
+    {},
+  );
+  let staying: Quantities = {};
+  let starting: Quantities = {};
+  for (const { restartPolicy, resources } of initContainers) {
+    const requests = resources?.requests ?? {};
+    if (restartPolicy === 'Always') staying = sum(staying, requests);
+    else starting = merge(starting, sum(staying, requests), Math.max);
+  }
+  running = sum(running, staying);
+  const total = sum(merge(running, starting, Math.max), overhead);
+  return Object.keys(total).length === 0 ? NO_RESOURCES : readResources(total, names);
+}

@@ -1,0 +1,90 @@
+/** What has been seen of a cluster since the window was last set. */
+export type WindowNews =
+  /** A container started, `sinceMs` after its pod was created. */
+  | { readonly kind: 'started' }
+  | { readonly kind: 'start_failed'; readonly why: string }
+  /** A creation was answered. */
+  | { readonly kind: 'created'; readonly latencyMs: number }
+  /** 429 or a fault of the server; `retryAfterMs` is what it asked for, 0 for nothing. */
+  | { readonly kind: 'refused'; readonly status: number; readonly retryAfterMs: number };
+
+/** How many pods may be created and not yet running, and why it is so many. */
+export interface DispatchWindow {
+  readonly limit: number;
+  /** Nothing is created before. */
+  readonly closedUntilMs: number;
+  /** Until the first trouble each start makes room for one more: it doubles with every round. */
+  readonly isSlowStart: boolean;
+  readonly shrunkAtMs: number;
+  readonly why: string;
+}
+
+export const WINDOW_LIMITS = {
+  first: 32,
+  min: 4,
+  /** At 700 creations a second and 3 s from creation to start: what a large cluster can take. */
+  max: 2000,
+  /** An API server in good health answers a creation within 10 to 100 ms. */
+  latencyMsMax: 1000,
+  /** One trouble is told by many answers; the window gives way once for them. */
+  shrinkEveryMs: 1000,
+  closedMs: 1000,
+} as const;
+
+export const openWindow = (): DispatchWindow => ({
+  limit: WINDOW_LIMITS.first,
+  closedUntilMs: 0,
+  isSlowStart: true,
+  shrunkAtMs: -Infinity,
+  why: 'nothing has started yet',
+});
+
+function grow(window: DispatchWindow): DispatchWindow {
+  const { max } = WINDOW_LIMITS;
+  const step = window.isSlowStart ? 1 : 1 / window.limit;
+  const limit = Math.min(max, window.limit + step);
+  const why = limit === max ? 'it is as large as it may be' : 'containers start';
+  return { ...window, limit, why };
+}
+
+function shrink(
+  window: DispatchWindow,
+  how: { readonly factor: number; readonly why: string },
+  nowMs: number,
+): DispatchWindow {
+  if (nowMs - window.shrunkAtMs < WINDOW_LIMITS.shrinkEveryMs) return window;
+  const limit = Math.max(WINDOW_LIMITS.min, window.limit * how.factor);
+  return { ...window, limit, isSlowStart: false, shrunkAtMs: nowMs, why: how.why };
+}
+
+/**
+ * Additive increase, multiplicative decrease (Chiu and Jain 1989), the rule by which strangers
+ * share a link without asking each other: here the control plane of a cluster.
+ */
+export function nextWindow(
+  window: DispatchWindow,
+  news: WindowNews,
+  nowMs: number,
+): DispatchWindow {
+  switch (news.kind) {
+    case 'started':
+      return grow(window);
+    case 'start_failed':
+      return shrink(window, { factor: 0.8, why: `a start failed: ${news.why}` }, nowMs);
+    case 'created': {
+      if (news.latencyMs <= WINDOW_LIMITS.latencyMsMax) return window;
+      const seconds = (news.latencyMs / 1000).toFixed(1);
+      return shrink(window, { factor: 0.7, why: `a creation took ${seconds} s` }, nowMs);
+    }
+    case 'refused': {
+      const why = `the API server answered ${news.status || 'nothing'}`;
+      const pauseMs = Math.max(news.retryAfterMs, WINDOW_LIMITS.closedMs);
+      const closedUntilMs = Math.max(window.closedUntilMs, nowMs + pauseMs);
+      return { ...shrink(window, { factor: 0.5, why }, nowMs), closedUntilMs };
+    }
+  }
+}
+
+/** How many more pods may be created now. */
+export const windowRoom = (window: DispatchWindow, startingCount: number, nowMs: number): number =>
+  nowMs < window.closedUntilMs ? 0 : Math.max(0, Math.floor(window.limit) - startingCount);
