@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { apiFetch, httpExchange } from '@majorana/broker';
-import { FolderObjects } from '@majorana/objects';
+import { openObjects } from '@majorana/objects';
 import { exchangeBy } from './broker-options.ts';
 import { Agent } from './engine/agent.ts';
 import { detectCapacity } from './local/capacity.ts';
@@ -24,7 +24,7 @@ const log = (message: string, details: object): void => {
 };
 await mkdir(root, { recursive: true, mode: 0o700 });
 const capacity = await detectCapacity(root, asked);
-const objects = new FolderObjects(path.join(data, 'objects'));
+const objects = await openObjects(process.env['MAJORANA_OBJECTS_URL'], path.join(data, 'objects'));
 const { gpuCount } = capacity;
 const host = await LocalHost.open({ root, gpuCount, objects, memoryLimits, log });
 const agentId = name ?? `local-${os.hostname()}`;

@@ -1,7 +1,6 @@
-import path from 'node:path';
 import type { NatsSettings } from '@majorana/broker/nats';
 import { NatsService } from '@majorana/broker/nats';
-import { FolderObjects } from '@majorana/objects';
+import type { ObjectStore } from '@majorana/objects';
 import {
   AccessStore,
   Datasets,
@@ -17,6 +16,7 @@ import type { Api, ApiContext } from './api/context.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
+import { Uploads } from './api/uploads.ts';
 import type { EngineClock } from './engine/engine.ts';
 import { Engine } from './engine/engine.ts';
 import { EngineEvents } from './events.ts';
@@ -35,8 +35,9 @@ const clock: EngineClock = {
 
 export interface ControlPlaneOptions {
   readonly databaseUrl: string;
-  /** Where objects are kept. */
-  readonly data: string;
+  readonly objects: ObjectStore;
+  /** A folder of this server's, for objects that come in pieces. */
+  readonly uploads: string;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
   /** Agents are served over this broker too. */
@@ -52,7 +53,8 @@ export class ControlPlane {
   readonly links = new RunnerLinks(clock);
   readonly runnerTokens: RunnerTokens;
   readonly access: AccessStore;
-  readonly objects: FolderObjects;
+  readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly retention: Retention;
   readonly workflows: Workflows;
   readonly #options: ControlPlaneOptions;
@@ -65,7 +67,7 @@ export class ControlPlane {
   #isStopping = false;
 
   constructor(options: ControlPlaneOptions) {
-    const { databaseUrl, data, keepDays, log } = options;
+    const { databaseUrl, objects, keepDays, log } = options;
     this.#options = options;
     this.#events = new EngineEvents(log, this.#metrics);
     this.store = new PostgresStore(databaseUrl);
@@ -76,9 +78,16 @@ export class ControlPlane {
     this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);
-    this.objects = new FolderObjects(path.join(data, 'objects'));
+    this.objects = objects;
+    this.uploads = new Uploads(options.uploads, objects);
     this.retention = new Retention(this.store.pool);
-    this.#retentionLoop = new RetentionLoop(this.retention, this.objects, { keepDays, log });
+    this.#retentionLoop = new RetentionLoop({
+      retention: this.retention,
+      objects,
+      uploads: this.uploads,
+      keepDays,
+      log,
+    });
     this.workflows = makeWorkflows({
       engine: this.engine,
       events: this.#events,
@@ -92,7 +101,8 @@ export class ControlPlane {
 
   /** What the HTTP server works with. */
   get context(): ApiContext {
-    const { engine, gateway, links, runnerTokens, store, access, objects, workflows } = this;
+    const { engine, gateway, links, runnerTokens, store, access, objects, uploads, workflows } =
+      this;
     return {
       isReady: () => this.#isServing && engine.isReady,
       engine,
@@ -104,6 +114,7 @@ export class ControlPlane {
       reads: new Reads(store.pool),
       access,
       objects,
+      uploads,
       pool: store.pool,
       workflows,
       datasets: new Datasets(store.pool),

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { NatsSettings } from '@majorana/broker/nats';
 import { readServers } from '@majorana/broker/nats';
+import { openObjects } from '@majorana/objects';
 import type { AccessStore } from '@majorana/store';
 import { DatabaseTooNewError } from '@majorana/store';
 import { pino } from 'pino';
@@ -18,6 +19,8 @@ const STOP_PATIENCE_MS = 5000;
 interface Config {
   readonly data: string;
   readonly databaseUrl: string;
+  /** Where objects are; a folder below the data when absent. */
+  readonly objectsUrl: string | undefined;
   readonly port: number;
   readonly keepDays: number;
   readonly nats: NatsSettings | undefined;
@@ -46,7 +49,15 @@ function readConfig(): Config {
   }
   const keepDays = Number(values['keep-days']);
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
-  return { data: values.data, databaseUrl, port: Number(values.port), keepDays, nats: readNats() };
+  const objectsUrl = process.env['MAJORANA_OBJECTS_URL'];
+  return {
+    data: values.data,
+    databaseUrl,
+    objectsUrl,
+    port: Number(values.port),
+    keepDays,
+    nats: readNats(),
+  };
 }
 
 /** The first token is an administrator's, in a file that only its owner reads. */
@@ -63,7 +74,10 @@ async function ensureToken(data: string, access: AccessStore): Promise<void> {
 
 async function run(config: Config): Promise<void> {
   const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
-  const controlPlane = new ControlPlane({ ...config, log });
+  const { data, objectsUrl } = config;
+  const objects = await openObjects(objectsUrl, path.join(data, 'objects'));
+  const uploads = path.join(data, 'uploads');
+  const controlPlane = new ControlPlane({ ...config, objects, uploads, log });
   const app = await controlPlane.server();
   await app.listen({ host: '127.0.0.1', port: config.port });
   process.once('SIGTERM', () => {

@@ -3,45 +3,37 @@ import os from 'node:os';
 import path from 'node:path';
 import { apiFetch, httpExchange } from '@majorana/broker';
 import { describeBroker } from '@majorana/broker/broker.conformance';
-import { freePort } from '@majorana/embedded-postgres';
-import { TestPostgres } from '@majorana/testing';
+import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
-import { ControlPlane } from '../control-plane.ts';
 import { Metrics } from '../metrics.ts';
-import { hashToken } from './auth.ts';
 import { buildServer } from './server.ts';
+import { TestServer } from './test-server.ts';
 
-const TOKEN = 'mjr_agents';
-
-/** The server as it is, with its tokens in PostgreSQL; only who answers is the suite's. */
+/** The server as it is, with its tokens in PostgreSQL; only who answers agents is the suite's. */
 describeBroker(async () => {
-  const postgres = await TestPostgres.start();
+  const server = await TestServer.start();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-exchange-'));
-  const log = pino({ level: 'silent' });
-  const parts = new ControlPlane({ databaseUrl: postgres.url, data: folder, keepDays: 30, log });
-  const access = { user: 'agents', role: 'operator', project: null } as const;
-  await parts.start(async () => void (await parts.access.add(hashToken(TOKEN), access)));
-  const port = await freePort();
-  const exchangeWith = async (name: string, token: string) => {
-    const file = path.join(folder, name);
+  let port = 0;
+  const exchangeWith = async (token: string) => {
+    const file = path.join(folder, token);
     await writeFile(file, `${token}\n`, { mode: 0o600 });
-    return httpExchange(apiFetch(`http://127.0.0.1:${port}`, file));
+    return httpExchange((...asked) => apiFetch(`http://127.0.0.1:${port}`, file)(...asked));
   };
-  const exchange = await exchangeWith('token', TOKEN);
+  const exchange = await exchangeWith(server.token);
   return {
     serve: async (answer) => {
-      const readLog = async (): Promise<undefined> => undefined;
-      const gateway = { exchange: answer, readLog };
-      const app = await buildServer({ ...parts.context, gateway }, new Metrics(), log);
+      const gateway = { exchange: answer, readLog: async () => undefined };
+      const log = pino({ level: 'silent' });
+      const app = await buildServer({ ...server.parts.context, gateway }, new Metrics(), log);
       await app.listen({ host: '127.0.0.1', port });
+      ({ port } = app.server.address() as AddressInfo);
       return { [Symbol.asyncDispose]: async () => app.close() };
     },
     exchangeOf: () => exchange,
-    stranger: await exchangeWith('unknown', 'mjr_unknown'),
+    stranger: await exchangeWith('mjr_unknown'),
     namesAgents: false,
     [Symbol.asyncDispose]: async () => {
-      await parts.stop();
-      await postgres[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },
   };
