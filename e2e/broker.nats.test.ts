@@ -94,11 +94,11 @@ afterAll(async () => {
 });
 
 function startAgent(): void {
-  const child = start('packages/cluster-agent/src/main.ts', [
-    ...['--data', data, '--name', AGENT, '--cores', '8', '--memory', String(2 ** 34)],
-    ...['--nats-url', `tls://127.0.0.1:${relay.port}`, '--nats-ca', nats.caPath!],
-    ...['--nats-credentials', path.join(data, 'agent.nk')],
-  ]);
+  const room = ['--cores', '8', '--memory', String(2 ** 34)];
+  const where = ['--nats-url', `tls://127.0.0.1:${relay.port}`, '--nats-ca', nats.caPath!];
+  const who = ['--name', AGENT, '--nats-credentials', path.join(data, 'agent.nk')];
+  const args = ['--data', data, ...room, ...where, ...who];
+  const child = start('packages/cluster-agent/src/main.ts', args);
   child.stderr!.setEncoding('utf8').on('data', (text: string) => (agentLog += text));
 }
 

@@ -45,10 +45,9 @@ test('an amount that is none is refused by name', () => {
 });
 
 test('a broker is told by its url, and its secret by a file', () => {
-  const { broker, name } = readOptions([
-    ...['--data', folder, '--name', 'berlin', '--nats-url', 'tls://nats:4222'],
-    ...['--nats-credentials', 'berlin.nk', '--nats-ca', 'ca.pem'],
-  ]);
+  const where = ['--nats-url', 'tls://nats:4222', '--nats-ca', 'ca.pem'];
+  const who = ['--name', 'berlin', '--nats-credentials', 'berlin.nk'];
+  const { broker, name } = readOptions(['--data', folder, ...where, ...who]);
   expect(broker).toEqual({
     url: 'tls://nats:4222',
     credentialsFile: 'berlin.nk',
