@@ -3,6 +3,7 @@ import { HttpControlPlane, systemClock } from './http-exchange.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
+import { NODE_PATIENCE_MS, START_LIMITS } from './kubernetes/pod-host.ts';
 
 /** As the image's user of most science images; 0 is refused by the pods' own rules. */
 const RUN_AS_USER = 10_001;
@@ -23,6 +24,9 @@ const { values } = parseArgs({
     annotation: { type: 'string', multiple: true, default: [] },
     'run-as-user': { type: 'string', default: String(RUN_AS_USER) },
     'core-price-per-hour': { type: 'string' },
+    'pull-patience-ms': { type: 'string', default: String(START_LIMITS.pullPatienceMs) },
+    'start-patience-ms': { type: 'string', default: String(START_LIMITS.startPatienceMs) },
+    'node-patience-ms': { type: 'string', default: String(NODE_PATIENCE_MS) },
   },
 });
 const { name, url, 'token-file': tokenFile } = values;
@@ -53,6 +57,11 @@ const agent = new KubernetesAgent({
     ),
   },
   objects: controlPlane.objects,
+  limits: {
+    pullPatienceMs: Number(values['pull-patience-ms']),
+    startPatienceMs: Number(values['start-patience-ms']),
+  },
+  nodePatienceMs: Number(values['node-patience-ms']),
   exchange: controlPlane.exchange,
   clock: systemClock,
   ...(price !== undefined && { corePricePerHour: Number(price) }),

@@ -16,6 +16,7 @@ const STOP_PATIENCE_MS = 5000;
 interface Config {
   readonly data: string;
   readonly databaseUrl: string;
+  readonly host: string;
   readonly port: number;
   readonly keepDays: number;
 }
@@ -24,6 +25,7 @@ function readConfig(): Config {
   const { values } = parseArgs({
     options: {
       data: { type: 'string' },
+      host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
       'keep-days': { type: 'string', default: String(KEEP_DAYS_DEFAULT) },
     },
@@ -34,7 +36,8 @@ function readConfig(): Config {
   }
   const keepDays = Number(values['keep-days']);
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
-  return { data: values.data, databaseUrl, port: Number(values.port), keepDays };
+  const { data, host, port } = values;
+  return { data, databaseUrl, host, port: Number(port), keepDays };
 }
 
 /** The first token is an administrator's, in a file that only its owner reads. */
@@ -53,7 +56,7 @@ async function run(config: Config): Promise<void> {
   const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
   const controlPlane = new ControlPlane({ ...config, log });
   const app = await controlPlane.server();
-  await app.listen({ host: '127.0.0.1', port: config.port });
+  await app.listen({ host: config.host, port: config.port });
   process.once('SIGTERM', () => {
     // A standby has nothing to lose; whatever still hangs then has been answered, or is asked again.
     void controlPlane.stop().then(({ wasStandby }) => wasStandby && process.exit(0));

@@ -21,7 +21,7 @@ export const START_LIMITS: StartLimits = {
   startPatienceMs: 60 * MINUTE,
 };
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
-const NODE_PATIENCE_MS = 5 * MINUTE;
+export const NODE_PATIENCE_MS = 5 * MINUTE;
 
 export interface PodHostOptions {
   readonly api: ApiServer;
