@@ -99,6 +99,7 @@ export const outcomeSchema = z.strictObject({
   exitCode: z.number().int().min(0).max(255).optional(),
   signal: z.number().int().min(1).max(64).optional(),
   reason: z.string().max(4096),
+  faultyNode: z.string().max(253).optional().describe('the node that broke under it'),
 });
 
 export const attemptEventSchema = z.discriminatedUnion('kind', [

@@ -22,7 +22,7 @@ export type AttemptStanding =
   | { readonly kind: 'running'; readonly startedAtMs: number }
   | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }
-  | { readonly kind: 'gone'; readonly reason: string };
+  | { readonly kind: 'gone'; readonly reason: string; readonly faultyNode?: string };
 
 /** Trying again cannot help: an input that is nowhere, a path outside the working directory. */
 export class LeaseRefusedError extends Error {

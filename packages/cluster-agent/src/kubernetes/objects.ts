@@ -46,6 +46,12 @@ export interface Pod {
     readonly reason?: string;
     readonly message?: string;
     readonly startTime?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
     readonly initContainerStatuses?: readonly {
       readonly name: string;
       readonly state?: ContainerState;

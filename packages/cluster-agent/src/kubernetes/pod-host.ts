@@ -144,7 +144,8 @@ export class PodHost implements AttemptHost {
     if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
     const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
-    if (trouble !== undefined) return { kind: 'gone', reason: trouble };
+    const faultyNode = pod.spec.nodeName ?? '';
+    if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
     return standing.kind === 'running' ? standing : { kind: 'accepted' };
   }
 
@@ -239,8 +240,16 @@ export class PodHost implements AttemptHost {
     if (standing.kind === 'told') {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
+      const { cause, isOverScratch } = standing;
       if (end.attemptId === attemptId)
-        return runnerEndedEvent(end, { lease, objects, isOrdered, nowMs });
+        return runnerEndedEvent(end, {
+          lease,
+          objects,
+          isOrdered,
+          isOverScratch,
+          nowMs,
+          ...(cause !== undefined && { cause }),
+        });
     }
     if (isOrdered)
       return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
@@ -249,13 +258,17 @@ export class PodHost implements AttemptHost {
   }
 
   #silent(known: Known, end: SilentEnd, nowMs: number): EndedEvent {
-    const { kind, exitCode, reason, isNodesFault } = end;
-    const nodeName = known.pod?.spec.nodeName;
-    if (isNodesFault && nodeName !== undefined) {
-      this.#view.blame(nodeName, reason, nowMs);
-      this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
-    }
-    return silentEvent(known, { kind, reason, ...(exitCode !== undefined && { exitCode }) }, nowMs);
+    const { kind, exitCode, reason, fault } = end;
+    const nodeName = known.pod?.spec.nodeName ?? '';
+    if (fault !== 'none') this.#view.blame(nodeName, { fault, reason }, nowMs);
+    if (fault === 'broke') this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
+    const outcome: AttemptOutcome = {
+      kind,
+      reason,
+      ...(exitCode !== undefined && { exitCode }),
+      ...(fault === 'broke' && { faultyNode: nodeName }),
+    };
+    return silentEvent(known, outcome, nowMs);
   }
 
   async conclude(event: EndedEvent): Promise<void> {
