@@ -54,6 +54,14 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     return folder;
   };
 
+  // First, since the kubelet looks at disks once in a minute.
+  test.concurrent('a task that fills more disk than it asked for is put out, and fails', async () => {
+    const script = `busybox head -c 50000000 /dev/zero >big; ${FOREVER}`;
+    const { task } = await ended(await shell(script, '--scratch', '10M'));
+    expect(task.state).toBe('failed');
+    expect(task.reason).toMatch(/^it filled more scratch than it asked for.*Evicted: /);
+  }, 240_000);
+
   test.concurrent('a program of an image is told where it runs, and its logs are kept', async () => {
     const job = await shell('echo said; echo bad >&2; echo $MAJORANA_TASK_ID');
     const { task } = await ended(job);
@@ -142,6 +150,35 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     expect(attempts).toMatchObject([{ outcome: 'start_error' }]);
   });
 
+  test.concurrent('a volume of a secret that is not there is told while it waits, then fails', async () => {
+    const job = await shell('true', '--mount', 'secret:nosuch:/secret');
+    const words = /FailedMount: .*secret "nosuch" not found/;
+    const start = await until('the words of the node', async () => {
+      const { explanation } = await told(job);
+      return words.test(explanation.sentence) && explanation.sentence;
+    });
+    expect(start).toMatch(/^it is starting on real: .*, on node node-0 for \d+ s$/);
+    const { task } = await ended(job);
+    expect(task.state).toBe('failed');
+    expect(task.reason).toMatch(words);
+  });
+
+  test.concurrent('a pod that somebody evicts is requeued, with who did it', async () => {
+    const job = await shell(FOREVER);
+    await running(job);
+    const metadata = { name: path.basename(pod(job)), namespace: NAMESPACE };
+    const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata };
+    await cluster.kubernetes.admin.create(`${pod(job)}/eviction`, eviction);
+    const { attempts } = await until('a second attempt', async () => {
+      const state = await told(job);
+      return state.attempts.length === 2 && state;
+    });
+    expect(attempts[0]!.outcome).toBe('reclaimed');
+    expect(attempts[0]!.reason).toMatch(/^its pod was ended \(EvictionByEvictionAPI: .*\); /);
+    await product.ok('cancel', job);
+    await ended(job);
+  });
+
   test.concurrent('a cancelled task is told by TERM, and killed after its grace', async () => {
     const stubborn = await shell(`trap "echo told" TERM; ${FOREVER}`, '--grace', '1s');
     const polite = await shell(`trap "echo bye; exit 7" TERM; ${FOREVER}`);
@@ -194,7 +231,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     expect(task.retryCount).toBe(0);
     expect(attempts[0]).toMatchObject({
       outcome: 'reclaimed',
-      reason: 'its pod was ended; exit code 7',
+      reason: 'its pod was ended (deleted, and not by us); exit code 7',
     });
     await product.ok('cancel', job);
     await ended(job);

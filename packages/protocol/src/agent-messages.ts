@@ -41,11 +41,14 @@ export interface StagedObject {
 export const LOG_STREAMS = ['stdout', 'stderr'] as const;
 export type LogStream = (typeof LOG_STREAMS)[number];
 
+/** What an agent is asked for: a log, or what it knows of a start that takes its time. */
+export type AgentStream = LogStream | 'start';
+
 /** Someone reads the log of an attempt that has not ended: the agent answers at its next sync. */
-export interface LogRequest {
+export interface LogRequest<Stream extends AgentStream = LogStream> {
   readonly requestId: string;
   readonly attemptId: string;
-  readonly stream: LogStream;
+  readonly stream: Stream;
   readonly offset: number;
   readonly bytesMax: number;
 }
@@ -76,7 +79,7 @@ export interface AgentOrders {
   readonly wantsHeldAttemptIds: boolean;
   /** To agents that offer, when something else waits than they have heard of. */
   readonly waiting?: WaitingShapes;
-  readonly logRequests: readonly LogRequest[];
+  readonly logRequests: readonly LogRequest<AgentStream>[];
 }
 
 const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

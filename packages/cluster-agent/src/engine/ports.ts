@@ -52,6 +52,8 @@ export interface AttemptHost {
    */
   conclude(event: EndedEvent): Promise<void>;
   readLog(request: LogRequest): Promise<Uint8Array>;
+  /** What an attempt that has not started waits for, for a person. */
+  describeStart?(attemptId: string): Promise<string>;
   forget(attemptId: string): Promise<void>;
   /** Called with the attempt whose standing may have changed; notices may be lost. */
   onChange(callback: (attemptId: string) => void): void;

@@ -84,5 +84,15 @@ export interface KubernetesNode {
   };
 }
 
+/** The kubelet's own words on what it does. */
+export interface KubernetesEvent {
+  readonly metadata: Metadata;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly type?: string;
+  readonly lastTimestamp?: string | null;
+  readonly eventTime?: string | null;
+}
+
 export const isTerminated = (pod: Pod): boolean =>
   pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';

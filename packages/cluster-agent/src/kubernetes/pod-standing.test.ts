@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ContainerState, Pod } from './objects.ts';
 import { standingOf } from './pod-standing.ts';
+import type { StartWord } from './start-words.ts';
 
 const SECOND = 1000;
 const LIMITS = { pullPatienceMs: 600 * SECOND, startPatienceMs: 3600 * SECOND };
@@ -29,8 +30,8 @@ const podOf = ({ task, runner, status, deletionTimestamp }: Parts): Pod => ({
     ...status,
   },
 });
-const after = (seconds: number, parts: Parts) =>
-  standingOf(podOf(parts), CREATED_MS + seconds * SECOND, LIMITS);
+const after = (seconds: number, parts: Parts, word?: StartWord) =>
+  standingOf(podOf(parts), CREATED_MS + seconds * SECOND, LIMITS, word);
 
 /** A kubelet's own end of a pod that has no container state yet. */
 const failed = (reason: string, message: string): Parts => ({
@@ -187,6 +188,40 @@ describe('what the kubelet waits for', () => {
     expect(after(599, { task }).kind).toBe('starting');
     expect(after(600, { task })).toMatchObject({ end: { kind: 'lost', fault: 'broke' } });
   });
+
+  const word = (reason: string, message: string, isTrouble: boolean): StartWord => ({
+    reason,
+    text: `${reason}: ${message}`,
+    isTrouble,
+  });
+
+  test('a pull is a start for as long as any, and told as one', () => {
+    const pulling = word('Pulling', 'Pulling image "science:1"', false);
+    expect(after(3000, { task: waiting('PodInitializing') }, pulling)).toEqual({
+      kind: 'starting',
+      doing: 'Pulling: Pulling image "science:1"',
+    });
+  });
+
+  test('a volume of what is not there is waited for a while, then the task fails', () => {
+    const text = 'MountVolume.SetUp failed for volume "mount-0" : secret "nosuch" not found';
+    const task = waiting('PodInitializing');
+    const mount = word('FailedMount', text, true);
+    expect(after(599, { task }, mount)).toEqual({ kind: 'starting', doing: mount.text });
+    expect(after(600, { task }, mount)).toMatchObject({
+      end: { kind: 'start_error', reason: `could not start: ${mount.text}`, fault: 'none' },
+    });
+  });
+
+  test.each(['FailedMount', 'FailedCreatePodSandBox'])(
+    'a node that cannot do it for long is left for another: %s',
+    (reason) => {
+      const trouble = word(reason, 'timed out waiting for the condition', true);
+      expect(after(600, { task: waiting('ContainerCreating') }, trouble)).toMatchObject({
+        end: { kind: 'lost', fault: 'broke' },
+      });
+    },
+  );
 
   test('a pod that no kubelet has looked at is a start', () => {
     expect(after(1, {})).toEqual({ kind: 'starting', doing: 'Pending' });

@@ -1,6 +1,7 @@
 import type { OutcomeKind } from '@majorana/core';
 import type { ContainerState, Pod } from './objects.ts';
 import { TASK_CONTAINER } from './pod.ts';
+import type { StartWord } from './start-words.ts';
 
 /** How a pod ended whose runner left no word, in the words of the task life-cycle. */
 export interface SilentEnd {
@@ -56,6 +57,8 @@ const CACHE_LAG = /failed to sync \w+ cache/;
 const PULL_TROUBLE = new Set(['ErrImagePull', 'ImagePullBackOff', 'RegistryUnavailable']);
 /** The registry has answered that there is no such image; words of containerd and CRI-O. */
 const NO_SUCH_IMAGE = /: not found$|manifest unknown|repository does not exist/;
+/** What the task mounts is not in the cluster, and on no other node either. */
+const NOTHING_TO_MOUNT = /^Failed(Mount|AttachVolume): .*not found/;
 /** The node is at it again and again. */
 const START_TROUBLE = new Set(['CreateContainerError', 'RunContainerError', 'ImageInspectError']);
 
@@ -74,7 +77,13 @@ const statesOf = (pod: Pod): readonly (ContainerState | undefined)[] => [
   ...(pod.status?.containerStatuses ?? []).map(({ state }) => state),
 ];
 
-export function standingOf(pod: Pod, nowMs: number, limits: StartLimits): PodStanding {
+/** `word`: the kubelet's last event on a start that takes its time, if it has been asked for. */
+export function standingOf(
+  pod: Pod,
+  nowMs: number,
+  limits: StartLimits,
+  word?: StartWord,
+): PodStanding {
   const state = pod.status?.containerStatuses?.find(({ name }) => name === TASK_CONTAINER)?.state;
   const message = state?.terminated?.message;
   const { phase, message: words = '' } = pod.status ?? {};
@@ -87,7 +96,7 @@ export function standingOf(pod: Pod, nowMs: number, limits: StartLimits): PodSta
     return { kind: 'silent', end: silentEnd(pod, state) };
   if (state?.running !== undefined)
     return { kind: 'running', startedAtMs: timeOf(state.running.startedAt, nowMs) };
-  return starting(pod, nowMs, limits);
+  return starting(pod, nowMs, limits, word);
 }
 
 const join = (...parts: readonly (string | undefined)[]): string =>
@@ -104,22 +113,40 @@ function causeOf(pod: Pod): string | undefined {
   return pod.metadata.deletionTimestamp === undefined ? undefined : 'deleted, and not by us';
 }
 
-function starting(pod: Pod, nowMs: number, limits: StartLimits): PodStanding {
+interface Wait {
+  readonly reason: string;
+  readonly message: string;
+  readonly word: StartWord | undefined;
+  /** It has not lasted long yet. */
+  readonly isShort: boolean;
+}
+
+/** Where a start that waits will never come about: on its node, or nowhere at all. */
+function hopelessAt({ reason, message, word, isShort }: Wait): 'node' | 'everywhere' | undefined {
+  if (HOPELESS.has(reason)) return CACHE_LAG.test(message) ? undefined : 'everywhere';
+  if (PULL_TROUBLE.has(reason) && NO_SUCH_IMAGE.test(message)) return 'everywhere';
+  if (isShort) return undefined;
+  if (PULL_TROUBLE.has(reason)) return 'everywhere';
+  const trouble = word?.isTrouble === true ? word.text : undefined;
+  if (trouble !== undefined && NOTHING_TO_MOUNT.test(trouble)) return 'everywhere';
+  return trouble !== undefined || START_TROUBLE.has(reason) ? 'node' : undefined;
+}
+
+function starting(pod: Pod, nowMs: number, limits: StartLimits, word?: StartWord): PodStanding {
   const waiting = statesOf(pod).find((one) => one?.waiting !== undefined)?.waiting;
   const { reason = 'Pending', message = '' } = waiting ?? {};
-  const words = join(reason, message);
+  const words = message === '' && word !== undefined ? word.text : join(reason, message);
   const waitedMs = nowMs - timeOf(pod.metadata.creationTimestamp, nowMs);
-  const isPatient = waitedMs < limits.pullPatienceMs;
-  const isHopeless = HOPELESS.has(reason) && !CACHE_LAG.test(message);
-  const isMissing = PULL_TROUBLE.has(reason) && (!isPatient || NO_SUCH_IMAGE.test(message));
-  if (isHopeless || isMissing)
+  const isShort = waitedMs < limits.pullPatienceMs;
+  const hopeless = hopelessAt({ reason, message, word, isShort });
+  const node = `node ${pod.spec.nodeName}`;
+  if (hopeless === 'everywhere')
     return { kind: 'silent', end: startError(`could not start: ${words}`) };
-  if (START_TROUBLE.has(reason) && !isPatient)
-    return { kind: 'silent', end: lost(`node ${pod.spec.nodeName} could not start it: ${words}`) };
+  if (hopeless === 'node')
+    return { kind: 'silent', end: lost(`${node} could not start it: ${words}`) };
   if (waitedMs < limits.startPatienceMs) return { kind: 'starting', doing: words };
-  const minutes = Math.round(waitedMs / 60_000);
-  const node = `node ${pod.spec.nodeName} did not start it within ${minutes} minutes`;
-  return { kind: 'silent', end: lost(`${node}: ${words}`) };
+  const late = `${node} did not start it within ${Math.round(waitedMs / 60_000)} minutes`;
+  return { kind: 'silent', end: lost(`${late}: ${words}`) };
 }
 
 const startError = (reason: string): SilentEnd => ({ kind: 'start_error', reason, fault: 'none' });
