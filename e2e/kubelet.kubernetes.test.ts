@@ -25,6 +25,7 @@ interface Told {
   readonly task: { readonly state: string; readonly reason: string; readonly retryCount: number };
   readonly attempts: readonly Attempt[];
   readonly explanation: { readonly sentence: string };
+  readonly artifacts: readonly { readonly path: string; readonly attemptNumber: number }[];
 }
 
 describe.skipIf(obstacle !== undefined)(title, () => {
@@ -220,11 +221,15 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     await closed;
   });
 
-  test.concurrent('a pod deleted by somebody is requeued, uncounted, with what it had kept', async () => {
-    const job = await shell(`trap "echo 5 >a.kept; exit 7" TERM; ${FOREVER}`, '--output', '*.kept');
+  test.concurrent('a pod deleted by somebody is requeued, uncounted, with its checkpoint and what it had kept', async () => {
+    const options = ['--output', '*.kept', '--checkpoint', 'busybox touch saved.kept'];
+    const job = await shell(
+      `trap "busybox ls; echo 5 >a.kept; exit 7" TERM; ${FOREVER}`,
+      ...options,
+    );
     await running(job);
-    await cluster.kubernetes.admin.delete(pod(job), 30);
-    const { task, attempts } = await until('a second attempt', async () => {
+    await cluster.kubernetes.admin.delete(pod(job), 60);
+    const { task, attempts, artifacts } = await until('a second attempt', async () => {
       const state = await told(job);
       return state.attempts.length === 2 && state;
     });
@@ -233,6 +238,10 @@ describe.skipIf(obstacle !== undefined)(title, () => {
       outcome: 'reclaimed',
       reason: 'its pod was ended (deleted, and not by us); exit code 7',
     });
+    const kept = artifacts.filter((one) => one.attemptNumber === 1 && one.path.endsWith('.kept'));
+    expect(kept.map((one) => one.path).toSorted()).toEqual(['a.kept', 'saved.kept']);
+    // The checkpoint comes before the program hears of its end.
+    expect(await product.ok('logs', job, '--attempt', '1')).toBe('up\nsaved.kept');
     await product.ok('cancel', job);
     await ended(job);
   });

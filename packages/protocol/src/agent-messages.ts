@@ -2,6 +2,7 @@ import type { Resources } from '@majorana/core';
 import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
 import { z } from 'zod';
 import type { Container } from './container.ts';
+import type { Checkpoint } from './job-spec.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
@@ -26,6 +27,7 @@ export interface Lease {
   readonly timeLimitMs: number;
   /** From TERM to KILL. */
   readonly graceMs: number;
+  readonly checkpoint?: Checkpoint;
   readonly taskCount: number;
   /** What its runner shows the runner API; only for agents that ask for it. */
   readonly runnerToken?: string;
