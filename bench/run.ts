@@ -6,6 +6,7 @@ import { kubernetesFigures } from './kubernetes.ts';
 import { millionFigures } from './million.ts';
 import { placementFigures } from './placement.ts';
 import { productFigures } from './product.ts';
+import { workflowFigures } from './workflow.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
 const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
@@ -14,6 +15,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   million: millionFigures,
   kubernetes: kubernetesFigures,
   placement: placementFigures,
+  workflow: workflowFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 

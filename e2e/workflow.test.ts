@@ -208,6 +208,18 @@ test('a workflow in TypeScript, with a nested one in a file of its own, is drawn
   expect(svg).toContain('<title>loud.up: succeeded</title>');
 });
 
+test('the workflow of the tutorial that is built in TypeScript runs wherever its file lies', async () => {
+  const tutorial = readFileSync(new URL('../docs/workflows.md', import.meta.url), 'utf8');
+  const flow = write('built.ts', /```ts\n(.*?)```/s.exec(tutorial)![1]!);
+  const shown = await product.ok('workflow', 'run', flow, '--quiet');
+  expect(shown).toContain('5 elements');
+  const broken = write('broken.ts', "import 'nothing-here';\nexport const workflow = {};\n");
+  const { code, stderr } = await product.run('workflow', 'run', broken);
+  expect(code).toBe(2);
+  expect(stderr).toContain("broken.ts: Cannot find package 'nothing-here'");
+  expect(stderr).not.toContain('    at ');
+});
+
 test('the example searches in rounds until nothing is new, and its ranking is there', async () => {
   const examples = fileURLToPath(new URL('../examples/', import.meta.url));
   const id = await product.ok(

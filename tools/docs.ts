@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { buildProgram } from '@majorana/cli/program';
 import { apiReference } from './api-reference.ts';
+import { cleaningReference } from './cleaning-reference.ts';
 import { cliReference } from './cli-reference.ts';
 import { openApiDocument } from './openapi.ts';
 
@@ -8,6 +9,7 @@ import { openApiDocument } from './openapi.ts';
 export async function referenceFiles(): Promise<Map<string, string>> {
   return new Map([
     ['docs/reference/cli.md', cliReference(buildProgram())],
+    ['docs/reference/cleaning-reasons.md', cleaningReference()],
     ['docs/reference/api.md', apiReference(await openApiDocument())],
   ]);
 }

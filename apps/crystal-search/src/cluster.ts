@@ -1,6 +1,6 @@
 import { parametersOf, type CellParameters } from './cell.ts';
 import { atomicCellOf, moleculesOf, rigidCrystalOf, type RigidCrystal } from './crystal.ts';
-import type { Molecule } from './molecule.ts';
+import { conformerOf, type Molecule } from './molecule.ts';
 import { findSymmetry, type SymmetryReport } from './moyo.ts';
 import { niggli } from './niggli.ts';
 import {
@@ -120,7 +120,7 @@ function memberOf(record: RelaxedRecord, molecule: Molecule): Member {
 
 /** Distinct packings, lowest energy first, whatever the order of the records. */
 export function cluster(
-  molecule: Molecule,
+  molecules: readonly Molecule[],
   records: readonly RelaxedRecord[],
   options: ClusterOptions,
 ): Packing[] {
@@ -128,11 +128,11 @@ export function cluster(
     .filter((record) => record.outcome === 'converged')
     .toSorted((a, b) => a.energyKjPerMol - b.energyKjPerMol || (a.id < b.id ? -1 : 1));
   const lowest = usable[0]?.energyKjPerMol ?? 0;
-  const frame = frameOf(molecule);
+  const frame = frameOf(molecules[0]!);
   const members: Member[] = [];
   for (const record of usable) {
     if (record.energyKjPerMol - lowest > options.windowKjPerMol) break;
-    const candidate = memberOf(record, molecule);
+    const candidate = memberOf(record, conformerOf(molecules, record));
     const same = members.findLast((known) => isSame(known, candidate, frame, options));
     if (same) {
       same.hits++;
@@ -141,6 +141,7 @@ export function cluster(
   }
   return members.map((member, index) => {
     const crystal = rigidCrystalOf(member.record);
+    const molecule = conformerOf(molecules, member.record);
     const symmetry = symmetryOf(crystal, molecule, options.symmetryToleranceAngstrom);
     return {
       ...member.record,

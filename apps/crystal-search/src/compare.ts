@@ -5,7 +5,7 @@ import { molecularMassDalton } from './atom-types.ts';
 import { rigidCrystalOf, type RigidCrystal } from './crystal.ts';
 import { experimentOf, layOn } from './experiment.ts';
 import type { PackingsFile } from './files.ts';
-import type { Molecule } from './molecule.ts';
+import { conformerOf, type Molecule } from './molecule.ts';
 import { moleculesInCell } from './molecules-in-cell.ts';
 import { findSymmetry } from './moyo.ts';
 import { CLUSTER_SIZE, overlay, surroundings, type Surroundings } from './packing.ts';
@@ -71,6 +71,15 @@ function experimentalSurroundings(structure: Structure, molecule: Molecule): Sur
   return surroundings({ lattice: structure.lattice, molecules }, 0);
 }
 
+function nearestConformer(structure: Structure, molecules: readonly Molecule[]): Molecule {
+  const target = moleculesInCell(structure)[0]!;
+  const fits = molecules.map((molecule) => ({
+    molecule,
+    rmsdAngstrom: layOn(molecule, target).rmsdAngstrom,
+  }));
+  return fits.toSorted((a, b) => a.rmsdAngstrom - b.rmsdAngstrom)[0]!.molecule;
+}
+
 type Lengths = readonly number[];
 
 function deviations(found: Lengths, experiment: Lengths): [number, number, number] {
@@ -84,15 +93,18 @@ function sortedLengths(cell: CellParameters): Lengths {
 
 interface Standing {
   around: Surroundings;
+  molecules: readonly Molecule[];
+  /** The conformer nearest to the molecule of the experiment. */
   molecule: Molecule;
   file: PackingsFile;
 }
 
-function bestMatch({ around, molecule, file }: Standing): Match | undefined {
+function bestMatch({ around, molecules, molecule, file }: Standing): Match | undefined {
   const frame = frameOf(molecule);
   let best: Match | undefined;
   for (const packing of file.packings) {
-    const other = surroundings(packingOf(rigidCrystalOf(packing), molecule), 0);
+    const body = conformerOf(molecules, packing);
+    const other = surroundings(packingOf(rigidCrystalOf(packing), body), 0);
     const { matched, rmsdAngstrom } = overlay(around, other, frame);
     const isBetter =
       best === undefined ||
@@ -138,38 +150,42 @@ function relaxedExperiment(structure: Structure, standing: Standing) {
   const relaxed = relaxer(disturbed(experiment.crystal));
   const still = createRelaxer(molecule, { ...file.options, iterationsMax: 0 })(experiment.crystal);
   const after = surroundings(packingOf(relaxed.crystal, molecule), 0);
-  const lowest = file.packings[0]?.energyKjPerMol ?? relaxed.energyKjPerMol;
+  const strain = molecule.conformerKjPerMol ?? 0;
+  const energyKjPerMol = relaxed.energyKjPerMol + strain;
+  const lowest = file.packings[0]?.energyKjPerMol ?? energyKjPerMol;
   const symmetry = symmetryOf(
     relaxed.crystal,
     molecule,
     CLUSTER_DEFAULTS.symmetryToleranceAngstrom,
   );
   const own: RelaxedExperiment = {
-    energyKjPerMol: relaxed.energyKjPerMol,
-    aboveMinimumKjPerMol: relaxed.energyKjPerMol - lowest,
+    energyKjPerMol,
+    aboveMinimumKjPerMol: energyKjPerMol - lowest,
     densityGramPerCm3: crystalDensity(relaxed.crystal, molecule),
     symmetrySymbol: symmetry.symbol,
     cell: parametersOf(symmetry.standard.lattice),
     ...overlay(around, after, frameOf(molecule)),
-    rank: rankOf(after, relaxed.energyKjPerMol, standing),
-    symmetricKjPerMol: symmetric.energyKjPerMol,
+    rank: rankOf(after, energyKjPerMol, standing),
+    symmetricKjPerMol: symmetric.energyKjPerMol + strain,
     isSaddle: symmetric.energyKjPerMol - relaxed.energyKjPerMol > SADDLE_KJ_PER_MOL,
   };
   return {
     moleculeRmsdAngstrom: experiment.moleculeRmsdAngstrom,
-    atExperimentKjPerMol: still.energyKjPerMol,
+    atExperimentKjPerMol: still.energyKjPerMol + strain,
     lengthsAngstrom: parametersOf(relaxed.crystal.lattice),
     relaxed: own,
   };
 }
 
 /** The packing of the landscape that a relaxed crystal is. */
-function rankOf(after: Surroundings, energyKjPerMol: number, { molecule, file }: Standing) {
+function rankOf(after: Surroundings, energyKjPerMol: number, standing: Standing) {
+  const { molecules, molecule, file } = standing;
   const frame = frameOf(molecule);
   const same = file.packings.find((packing) => {
     const apart = Math.abs(packing.energyKjPerMol - energyKjPerMol);
     if (apart > CLUSTER_DEFAULTS.energyMaxKjPerMol) return false;
-    const other = surroundings(packingOf(rigidCrystalOf(packing), molecule), 0);
+    const body = conformerOf(molecules, packing);
+    const other = surroundings(packingOf(rigidCrystalOf(packing), body), 0);
     const { matched, rmsdAngstrom } = overlay(after, other, frame);
     return matched === CLUSTER_SIZE && rmsdAngstrom < CLUSTER_DEFAULTS.rmsdMaxAngstrom;
   });
@@ -178,11 +194,12 @@ function rankOf(after: Surroundings, energyKjPerMol: number, { molecule, file }:
 
 export function compareWithExperiment(
   structure: Structure,
-  molecule: Molecule,
+  molecules: readonly Molecule[],
   file: PackingsFile,
 ): Comparison {
+  const molecule = nearestConformer(structure, molecules);
   const around = experimentalSurroundings(structure, molecule);
-  const standing = { around, molecule, file };
+  const standing = { around, molecules, molecule, file };
   const symmetry = findSymmetry(structure, 0.02);
   const cell = parametersOf(structure.lattice);
   const standard = parametersOf(symmetry.standard.lattice);

@@ -32,6 +32,8 @@ export interface CrystalRecord {
   cell: CellParameters;
   centre: Vector3;
   orientation: Quaternion;
+  /** Which conformer, from 1, when there are several. */
+  conformer?: number;
 }
 
 export function rigidCrystalOf(record: CrystalRecord): RigidCrystal {

@@ -4,6 +4,8 @@ export interface LandscapePoint {
   energyKjPerMol: number;
   label: string;
   hits: number;
+  /** From 1; each has a colour and a place in the legend. */
+  conformer?: number;
 }
 
 export interface Landmark {
@@ -65,6 +67,26 @@ text{font:12px system-ui,sans-serif;fill:#333}
 .point{fill:#2b6cb0;fill-opacity:.65;stroke:#1a4971;stroke-width:.5}
 .landmark{fill:none;stroke:#c53030;stroke-width:2}.landmark-label{fill:#c53030;font-weight:600}`;
 
+/** Told apart by people who see no red or green (Okabe and Ito 2008). */
+const CONFORMER_COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00'];
+
+function colourOf(conformer: number): string {
+  return CONFORMER_COLOURS[(conformer - 1) % CONFORMER_COLOURS.length]!;
+}
+
+function legend(points: readonly LandscapePoint[]): string[] {
+  const conformers = [...new Set(points.flatMap((point) => point.conformer ?? []))];
+  return conformers
+    .toSorted((a, b) => a - b)
+    .map((conformer, index) => {
+      const y = MARGIN.top + 14 + 18 * index;
+      return (
+        `<circle cx="${MARGIN.left + 14}" cy="${y - 4}" r="5" fill="${colourOf(conformer)}"/>` +
+        `<text x="${MARGIN.left + 25}" y="${y}">conformer ${conformer}</text>`
+      );
+    });
+}
+
 export function landscapeSvg(
   points: readonly LandscapePoint[],
   landmarks: readonly Landmark[],
@@ -92,8 +114,10 @@ export function landscapeSvg(
   );
   const dots = points.map((point) => {
     const radius = 3 + Math.min(4, Math.log2(point.hits) * 0.7);
+    const colour =
+      point.conformer === undefined ? '' : ` style="fill:${colourOf(point.conformer)}"`;
     return (
-      `<circle class="point" cx="${x(point.densityGramPerCm3).toFixed(1)}" ` +
+      `<circle class="point"${colour} cx="${x(point.densityGramPerCm3).toFixed(1)}" ` +
       `cy="${y(point.energyKjPerMol).toFixed(1)}" r="${radius.toFixed(1)}">` +
       `<title>${escapeXml(point.label)}</title></circle>`
     );
@@ -116,6 +140,7 @@ ${[...xTicks, ...yTicks].join('\n')}
 <text transform="translate(18 ${(MARGIN.top + bottom) / 2}) rotate(-90)" text-anchor="middle">Lattice energy, kJ/mol</text>
 ${dots.toReversed().join('\n')}
 ${marks.join('\n')}
+${legend(points).join('\n')}
 </svg>
 `;
 }

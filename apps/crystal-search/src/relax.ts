@@ -43,6 +43,7 @@ export type RelaxOutcome = 'converged' | 'unconverged' | 'collapsed' | 'disperse
 
 export interface RelaxedRecord extends CrystalRecord {
   outcome: RelaxOutcome;
+  /** From free molecules of the lowest conformer: lattice energy and conformer energy. */
   energyKjPerMol: number;
   densityGramPerCm3: number;
   gradientMaxKjPerMolAngstrom: number;
@@ -112,12 +113,12 @@ export function rounded(value: number, digits = 6): number {
   return Number(value.toFixed(digits));
 }
 
-function roundedCell(cell: CellParameters): CellParameters {
+export function roundedCell(cell: CellParameters): CellParameters {
   const [a, b, c, alpha, beta, gamma] = cell.map((value) => rounded(value));
   return [a!, b!, c!, alpha!, beta!, gamma!];
 }
 
-function roundedVector([x, y, z]: Vector3): Vector3 {
+export function roundedVector([x, y, z]: Vector3): Vector3 {
   return [rounded(x), rounded(y), rounded(z)];
 }
 
@@ -143,8 +144,9 @@ function relaxedRecord(molecule: Molecule, start: CrystalRecord, relaxed: Relaxe
     cell: roundedCell(parametersOf(crystal.lattice)),
     centre: roundedVector(crystal.centre),
     orientation: roundedQuaternion(crystal.orientation),
+    ...(start.conformer !== undefined && { conformer: start.conformer }),
     outcome,
-    energyKjPerMol: rounded(energyKjPerMol, 4),
+    energyKjPerMol: rounded(energyKjPerMol + (molecule.conformerKjPerMol ?? 0), 4),
     densityGramPerCm3: rounded(densityOf(molecularMassDalton(molecule), perMolecule), 4),
     gradientMaxKjPerMolAngstrom: rounded(minimum.gradientMax, 4),
     iterations: minimum.iterations,

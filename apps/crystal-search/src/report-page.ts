@@ -1,16 +1,18 @@
 import type { Comparison } from './compare.ts';
-import type { PackingsFile } from './files.ts';
+import type { PackingsFile, Refined } from './files.ts';
 import { escapeXml } from './landscape.ts';
-import type { Molecule } from './molecule.ts';
+import { conformerOf, type Molecule } from './molecule.ts';
+import { PRICE_SOURCE, USD_PER_CORE_HOUR, type Cost } from './timing.ts';
 import { VIEWER_SCRIPT, viewerCrystal, viewerElements } from './viewer.ts';
 
 export interface PageContent {
-  molecule: Molecule;
+  molecules: readonly Molecule[];
   file: PackingsFile;
   comparisons: readonly Comparison[];
   verdicts: readonly string[];
   svg: string;
   top: number;
+  cost: Cost | undefined;
 }
 
 const STYLE = `
@@ -37,30 +39,34 @@ function cellText(cell: readonly number[]): string {
   return cell.map((value, k) => value.toFixed(k < 3 ? 3 : 2)).join(' ');
 }
 
-function rankedTable({ file, comparisons, top }: PageContent): string {
+function refinedText(refined: Refined | undefined): string {
+  if (!refined) return '';
+  const { rank, energyKjPerMol, aboveMinimumKjPerMol, volumeChangePercent } = refined;
+  const energy = energyKjPerMol === undefined ? '' : `${energyKjPerMol.toFixed(1)}, `;
+  const volume = volumeChangePercent === undefined ? '' : `, V ${volumeChangePercent.toFixed(1)} %`;
+  return `${rank}: ${energy}+${aboveMinimumKjPerMol.toFixed(2)}${volume}`;
+}
+
+function rankedTable({ molecules, file, comparisons, top }: PageContent): string {
   const matches = new Map(
     comparisons.flatMap((comparison) =>
       comparison.isFound ? [[comparison.best!.rank, comparison.name] as const] : [],
     ),
   );
-  const refinedEnergies = file.packings.flatMap((packing) => packing.refinedKjPerMol ?? []);
-  const isRefined = refinedEnergies.length > 0;
-  const refinedLowest = Math.min(...refinedEnergies);
+  const isRefined = file.packings.some((packing) => packing.refined);
+  const isFlexible = molecules.length > 1;
   const rows = file.packings.map((packing, index) => {
     const match = matches.get(packing.rank);
-    const own = packing.refinedKjPerMol;
-    const refined =
-      own === undefined ? '' : `${own.toFixed(1)} (+${(own - refinedLowest).toFixed(1)})`;
     return `<tr${match ? ' class="match"' : ''}><td>${packing.rank}</td>
 <td>${packing.energyKjPerMol.toFixed(2)}</td><td>${packing.aboveMinimumKjPerMol.toFixed(2)}</td>
-${isRefined ? `<td>${refined}</td>` : ''}<td>${packing.densityGramPerCm3.toFixed(4)}</td>
+${isRefined ? `<td>${refinedText(packing.refined)}</td>` : ''}${isFlexible ? `<td>${packing.conformer ?? 1}</td>` : ''}<td>${packing.densityGramPerCm3.toFixed(4)}</td>
 <td class="text">${escapeXml(packing.symmetrySymbol)}</td><td>${packing.moleculesInStandardCell}</td>
 <td>${cellText(packing.standardCell)}</td><td>${packing.hits}</td>
 <td class="text">${packing.foundIn.join(', ')}</td>
 <td class="text">${index < top ? `<button data-show="${index}">view</button>` : ''} ${match ? escapeXml(match) : ''}</td></tr>`;
   });
   return `<div class="wide"><table><thead><tr><th>Rank</th><th>E, kJ/mol</th><th>ΔE</th>
-${isRefined ? '<th>GFN1-xTB, kJ/mol</th>' : ''}<th>Density, g/cm³</th><th class="text">Symmetry</th><th>Z</th>
+${isRefined ? '<th>GFN1-xTB rank: kJ/mol, above</th>' : ''}${isFlexible ? '<th>Conformer</th>' : ''}<th>Density, g/cm³</th><th class="text">Symmetry</th><th>Z</th>
 <th>Cell, Å and °</th><th>Hits</th><th class="text">Searched in</th><th></th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`;
 }
@@ -88,14 +94,48 @@ function comparisonTable(comparisons: readonly Comparison[]): string {
 <tbody>${rows.join('\n')}</tbody></table></div>`;
 }
 
+function conformerTable(molecules: readonly Molecule[], file: PackingsFile): string {
+  if (molecules.length < 2) return '';
+  const rows = molecules.map((molecule, index) => {
+    const own = file.packings.filter((packing) => (packing.conformer ?? 1) === index + 1);
+    return `<tr><td>${index + 1}</td><td>${(molecule.conformerKjPerMol ?? 0).toFixed(2)}</td>
+<td class="text">${escapeXml(molecule.pointGroup)}</td><td>${own.length}</td>
+<td>${own[0] ? `${own[0].rank} (+${own[0].aboveMinimumKjPerMol.toFixed(2)})` : '–'}</td></tr>`;
+  });
+  return `<h2>Conformers</h2><p>Each was searched as a rigid molecule. Energies of their crystals are
+lattice energy plus the conformer's MMFF94s energy above the lowest one, which is known to some kJ/mol only.</p>
+<div class="wide"><table><thead><tr><th>Conformer</th><th>MMFF94s, kJ/mol</th><th class="text">Point group</th>
+<th>Packings</th><th>Best rank</th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+}
+
+function costTable(cost: Cost | undefined): string {
+  if (!cost) return '';
+  const { stages, coreHours, cpuSeconds, usd, usdPerCoreHour } = cost;
+  const rows = stages.map(
+    (
+      stage,
+    ) => `<tr><td>${escapeXml(stage.stage)}</td><td>${stage.tasks}</td><td>${stage.structures}</td>
+<td>${stage.cpuSeconds.toFixed(1)}</td><td>${stage.wallSeconds.toFixed(1)}</td></tr>`,
+  );
+  const source = usdPerCoreHour === USD_PER_CORE_HOUR ? ` (${PRICE_SOURCE})` : '';
+  return `<h2>What it took</h2><div class="wide"><table><thead><tr><th>Stage</th><th>Tasks</th>
+<th>Structures</th><th>Core-seconds</th><th>Seconds, summed over tasks</th></tr></thead>
+<tbody>${rows.join('\n')}</tbody></table></div>
+<p>${cpuSeconds.toFixed(1)} core-seconds are ${coreHours.toFixed(4)} core-hours: ${usd.toFixed(5)} USD at
+${usdPerCoreHour} USD for a core-hour${source}. Attempts that ended early and this report are not counted.</p>`;
+}
+
 /** JSON inside a script element: no end tag may appear in it. */
 function embedded(value: unknown): string {
   return JSON.stringify(value).replaceAll('<', '\\u003c');
 }
 
 export function reportPage(content: PageContent): string {
-  const { molecule, file, verdicts, svg, top } = content;
-  const crystals = file.packings.slice(0, top).map((packing) => viewerCrystal(packing, molecule));
+  const { molecules, file, verdicts, svg, top } = content;
+  const molecule = molecules[0]!;
+  const crystals = file.packings
+    .slice(0, top)
+    .map((packing) => viewerCrystal(packing, conformerOf(molecules, packing)));
   const { options } = file;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -105,12 +145,14 @@ export function reportPage(content: PageContent): string {
 ${verdicts.map((text) => `<p><strong>${escapeXml(text)}</strong></p>`).join('\n')}
 <h2>Energy landscape</h2>
 ${svg}
+${conformerTable(molecules, file)}
 <h2>Comparison with experiment</h2>
 ${comparisonTable(content.comparisons)}
 <h2>Packings</h2>
 <p><label>Shown: <select id="pick"></select></label> drag to turn, wheel to zoom, arrow keys when focused</p>
 <canvas id="viewer" tabindex="0" aria-label="The selected crystal"></canvas>
 ${rankedTable(content)}
+${costTable(content.cost)}
 <h2>How it was made</h2>
 <dl><dt>Molecule</dt><dd>${escapeXml(molecule.name)}, ${molecule.atoms.length} atoms, ${escapeXml(molecule.pointGroup)}; rigid</dd>
 <dt>Geometry</dt><dd>${escapeXml(molecule.geometry)}</dd>

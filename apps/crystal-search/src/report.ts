@@ -1,26 +1,46 @@
 import { readFileSync } from 'node:fs';
 import { readCif, type Structure } from './cif.ts';
 import { writeCif } from './cif-write.ts';
+import { latticeOf } from './cell.ts';
 import { CLUSTER_DEFAULTS, symmetryOf, type Packing } from './cluster.ts';
 import { compareWithExperiment, type Comparison } from './compare.ts';
 import { rigidCrystalOf } from './crystal.ts';
 import { layOn } from './experiment.ts';
-import type { PackingsFile } from './files.ts';
+import type { PackingsFile, RankedPacking, RefinedCell } from './files.ts';
 import { landscapeSvg, type Landmark } from './landscape.ts';
-import type { Molecule } from './molecule.ts';
+import { conformerOf, type Molecule } from './molecule.ts';
 import { moleculesInCell } from './molecules-in-cell.ts';
+import { findSymmetry, type AtomicCell } from './moyo.ts';
 import { reportPage } from './report-page.ts';
 import { rankingCsv, summaryOf } from './summary.ts';
+import { costOf, type Cost, type TimingFile } from './timing.ts';
 
 export interface ReportOptions {
   /** How many structures get a CIF file, a view and a row with a button. */
   top: number;
   experiments: readonly string[];
+  timings: readonly TimingFile[];
+  usdPerCoreHour: number;
 }
 
 export interface ReportOutput {
   files: Map<string, string>;
   summary: string;
+}
+
+/** The packing with the cell and atoms that the better method relaxed it to. */
+function refinedCifOf(packing: RankedPacking, cell: RefinedCell, molecule: Molecule): string {
+  const atoms: AtomicCell = {
+    lattice: latticeOf(cell.parameters),
+    fractional: cell.fractional,
+    atomicNumbers: cell.atomicNumbers,
+  };
+  const symmetry = findSymmetry(atoms, CLUSTER_DEFAULTS.symmetryToleranceAngstrom);
+  return writeCif(symmetry.standard, {
+    name: `${molecule.name}_rank_${packing.rank}_refined`,
+    spaceGroup: symmetry.spaceGroup,
+    comment: `${molecule.name}, rank ${packing.rank} of the search, relaxed with GFN1-xTB`,
+  });
 }
 
 function cifOf(packing: Packing, molecule: Molecule): string {
@@ -96,35 +116,57 @@ export function checkExperiment(path: string, molecule: Molecule): void {
   for (const target of moleculesInCell(readExperiment(path))) layOn(molecule, target);
 }
 
-export function compareFile(path: string, molecule: Molecule, file: PackingsFile): Comparison {
-  return compareWithExperiment(readExperiment(path), molecule, file);
+export function compareFile(
+  path: string,
+  molecules: readonly Molecule[],
+  file: PackingsFile,
+): Comparison {
+  return compareWithExperiment(readExperiment(path), molecules, file);
+}
+
+function pointOf(packing: Packing) {
+  const { rank, energyKjPerMol, densityGramPerCm3, symmetrySymbol, conformer } = packing;
+  return {
+    ...packing,
+    label:
+      `rank ${rank}: ${energyKjPerMol.toFixed(2)} kJ/mol, ` +
+      `${densityGramPerCm3.toFixed(3)} g/cm³, ${symmetrySymbol}` +
+      (conformer === undefined ? '' : `, conformer ${conformer}`),
+  };
+}
+
+function cifsOf(molecules: readonly Molecule[], packings: readonly RankedPacking[]) {
+  return packings.flatMap((packing): [string, string][] => {
+    const name = `rank-${String(packing.rank).padStart(3, '0')}`;
+    const molecule = conformerOf(molecules, packing);
+    const own: [string, string] = [`${name}.cif`, cifOf(packing, molecule)];
+    const cell = packing.refined?.cell;
+    return cell ? [own, [`${name}-refined.cif`, refinedCifOf(packing, cell, molecule)]] : [own];
+  });
 }
 
 export function writeReport(
-  molecule: Molecule,
+  molecules: readonly Molecule[],
   file: PackingsFile,
   options: ReportOptions,
 ): ReportOutput {
-  const comparisons = options.experiments.map((path) => compareFile(path, molecule, file));
-  const points = file.packings.map((packing) => ({
-    ...packing,
-    label:
-      `rank ${packing.rank}: ${packing.energyKjPerMol.toFixed(2)} kJ/mol, ` +
-      `${packing.densityGramPerCm3.toFixed(3)} g/cm³, ${packing.symmetrySymbol}`,
-  }));
+  const { experiments, timings, usdPerCoreHour, top } = options;
+  const comparisons = experiments.map((path) => compareFile(path, molecules, file));
+  const molecule = molecules[0]!;
+  const points = file.packings.map(pointOf);
   const title = `Energy landscape of ${molecule.name}`;
   const svg = landscapeSvg(points, landmarksOf(comparisons, file), title);
   const verdicts = comparisons.map(verdict);
+  const cost: Cost | undefined = timings.length > 0 ? costOf(timings, usdPerCoreHour) : undefined;
   const files = new Map<string, string>([
     ['landscape.svg', svg],
-    ['report.html', reportPage({ molecule, file, comparisons, verdicts, svg, top: options.top })],
+    ['report.html', reportPage({ molecules, file, comparisons, verdicts, svg, top, cost })],
     ['ranking.csv', rankingCsv(file, comparisons)],
     ['comparison.json', `${JSON.stringify(comparisons, null, 1)}\n`],
     ['summary.json', `${JSON.stringify(summaryOf(file, comparisons, verdicts), null, 1)}\n`],
+    ...cifsOf(molecules, file.packings.slice(0, top)),
   ]);
-  for (const packing of file.packings.slice(0, options.top)) {
-    files.set(`rank-${String(packing.rank).padStart(3, '0')}.cif`, cifOf(packing, molecule));
-  }
+  if (cost) files.set('cost.json', `${JSON.stringify(cost, null, 1)}\n`);
   const summary = verdicts.join('\n') || `${file.packings.length} packings, no experiment given`;
   return { files, summary };
 }

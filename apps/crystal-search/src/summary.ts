@@ -84,6 +84,9 @@ const COLUMNS = [
   'gamma_degrees',
   'hits',
   'found_as',
+  'conformer',
+  'refined_rank',
+  'refined_above_minimum_kj_per_mol',
   'experiment',
 ] as const;
 
@@ -108,6 +111,9 @@ export function rankingCsv(file: PackingsFile, comparisons: readonly Comparison[
     ...packing.standardCell.map((value) => value.toFixed(3)),
     packing.hits,
     packing.id,
+    packing.conformer ?? 1,
+    packing.refined?.rank ?? '',
+    packing.refined?.aboveMinimumKjPerMol.toFixed(3) ?? '',
     found.get(packing.rank) ?? '',
   ]);
   return [COLUMNS, ...rows].map((row) => `${row.map(String).map(quoted).join(',')}\n`).join('');

@@ -1,3 +1,5 @@
+export const VERSION = '0.1.0';
+
 /** Exit codes, the same for every command; `docs/reference/errors.md` has the table. */
 export const EXIT = {
   ok: 0,
@@ -68,6 +70,18 @@ export function formatDuration(ms: number): string {
   return seconds < 172_800
     ? `${(seconds / 3600).toFixed(1)} h`
     : `${Math.round(seconds / 86_400)} d`;
+}
+
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < BYTE_UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${BYTE_UNITS[unit]}`;
 }
 
 export const plural = (count: number, word: string): string =>

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
 import { addCompletionCommands } from './commands/completion.ts';
+import { addDataCommands } from './commands/data.ts';
 import { addJobCommands } from './commands/jobs.ts';
 import { addQueueCommands } from './commands/queues.ts';
 import { addServiceCommands } from './commands/service.ts';
@@ -9,6 +10,7 @@ import { addTaskCommands } from './commands/tasks.ts';
 import { addTokenCommands } from './commands/tokens.ts';
 import { addWaitCommands } from './commands/wait.ts';
 import { addWorkflowCommands } from './commands/workflows.ts';
+import { VERSION } from './output.ts';
 
 function inheritSettings(command: Command): void {
   for (const child of command.commands) {
@@ -25,7 +27,7 @@ export function buildProgram({ isQuiet = false } = {}): Command {
   const program = new Command('majorana')
     .configureOutput(isQuiet ? { writeErr: () => undefined } : {})
     .description('Runs 1 to 1,000,000 calculations to completion, on this machine and beyond.')
-    .version('0.1.0')
+    .version(VERSION)
     .showHelpAfterError('(add --help for the options)')
     .exitOverride()
     .addHelpText(
@@ -47,6 +49,7 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addTaskCommands(program);
   addWaitCommands(program);
   addWorkflowCommands(program);
+  addDataCommands(program);
   addQueueCommands(program);
   addAgentCommands(program);
   addTokenCommands(program);

@@ -2,10 +2,19 @@ import type { TaskState } from '@majorana/core';
 import type {
   AgentView,
   ArtifactPage,
+  DatasetDetail,
+  DatasetDiff,
+  DatasetFiles,
+  DatasetPage,
+  DatasetPut,
+  DatasetPutAnswer,
+  DatasetRemoval,
+  ExecutionPage,
   FailureGroup,
   JobDetail,
   JobSpecInput,
   JobView,
+  LineageGraph,
   LogStream,
   ParameterSetView,
   QueueSettings,
@@ -15,6 +24,7 @@ import type {
   Role,
   RunDetail,
   RunFile,
+  RunInstance,
   RunRequest,
   RunView,
   StepExplanation,
@@ -23,6 +33,7 @@ import type {
   TaskPage,
   TokenRequest,
   TokenView,
+  UploadState,
 } from '@majorana/protocol';
 import type { JobEvent } from './events.ts';
 import type { CallOptions, ClientOptions } from './request.ts';
@@ -72,12 +83,17 @@ export interface StateRun {
   readonly state: TaskState;
   readonly count: number;
 }
+export interface DatasetPageFilter {
+  readonly project?: string | undefined;
+  readonly cursor?: string | undefined;
+  readonly limit?: number | undefined;
+}
 export interface StoredObject {
   readonly object: string;
   readonly sizeBytes: number;
 }
 
-const at = (collection: 'jobs' | 'tasks' | 'runs', id: string): string =>
+const at = (collection: 'jobs' | 'tasks' | 'runs' | 'datasets', id: string): string =>
   `/${collection}/${encodeURIComponent(id)}`;
 
 /** Typed access to the HTTP API; needs nothing but fetch. Every call takes an abort signal. */
@@ -180,8 +196,40 @@ export class Client {
     const isRepeatable = true;
     return this.#http.json('/objects', { method: 'POST', headers, body, isRepeatable, ...options });
   }
-  getObject(object: string, options?: CallOptions): Promise<Response> {
-    return this.#http.send(`/objects/${object}`, options);
+  /** Those of at most 1000 objects that are there. */
+  async statObjects(objects: readonly string[], options?: CallOptions): Promise<StoredObject[]> {
+    const call = { ...options, isRepeatable: true };
+    const answer = this.#http.sendJson<{ objects: StoredObject[] }>(
+      'POST',
+      '/objects/stat',
+      { objects },
+      call,
+    );
+    return (await answer).objects;
+  }
+  /** From a byte on: the rest of what a broken line has brought. */
+  getObject(
+    object: string,
+    { start = 0, ...options }: CallOptions & { readonly start?: number } = {},
+  ): Promise<Response> {
+    const headers: Record<string, string> =
+      start === 0 ? {} : { range: `bytes=${start}-`, 'if-match': `"${object}"` };
+    return this.#http.send(`/objects/${object}`, { ...options, headers });
+  }
+  /** How much of an object is there. */
+  uploadState(object: string, options?: CallOptions): Promise<UploadState> {
+    return this.#http.json(`/uploads/${object}`, options);
+  }
+  /** A piece of an object; `uploadObject` sends all of it, over lines that break. */
+  appendUpload(
+    object: string,
+    at: { readonly offset: number; readonly size: number },
+    piece: ReadableStream<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<UploadState> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    const path = `/uploads/${object}${query({ ...at })}`;
+    return this.#http.json(path, { method: 'PATCH', headers, body: piece, ...options });
   }
 
   /** With an idempotency key a second request is the first run, so it is safe to repeat. */
@@ -223,6 +271,99 @@ export class Client {
     options?: CallOptions,
   ): Promise<{ files: RunFile[] }> {
     return this.#http.json(`${at('runs', id)}/files${query({ ...which })}`, options);
+  }
+
+  /** Steps of a run that were run or reused, and what their elements share. */
+  runInstances(id: string, options?: CallOptions): Promise<{ instances: RunInstance[] }> {
+    return this.#http.json(`${at('runs', id)}/instances`, options);
+  }
+  executions(
+    id: string,
+    page: { readonly cursor?: string | undefined; readonly limit?: number } = {},
+    options?: CallOptions,
+  ): Promise<ExecutionPage> {
+    return this.#http.json(`${at('runs', id)}/executions${query({ ...page })}`, options);
+  }
+
+  datasets(filter: DatasetPageFilter = {}, options?: CallOptions): Promise<DatasetPage> {
+    return this.#http.json(`/datasets${query({ ...filter })}`, options);
+  }
+  dataset(
+    name: string,
+    which: { readonly project?: string | undefined; readonly before?: number | undefined } = {},
+    options?: CallOptions,
+  ): Promise<DatasetDetail> {
+    return this.#http.json(`${at('datasets', name)}${query({ ...which })}`, options);
+  }
+  datasetFiles(
+    name: string,
+    which: DatasetPageFilter & {
+      readonly version?: number | undefined;
+      readonly path?: string | undefined;
+    } = {},
+    options?: CallOptions,
+  ): Promise<DatasetFiles> {
+    return this.#http.json(`${at('datasets', name)}/files${query({ ...which })}`, options);
+  }
+  datasetDiff(
+    name: string,
+    which: DatasetPageFilter & {
+      readonly from: number;
+      readonly to: number;
+      readonly toName?: string | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<DatasetDiff> {
+    return this.#http.json(`${at('datasets', name)}/diff${query({ ...which })}`, options);
+  }
+  /** Lines of JSON objects with path, object and sizeBytes, streamed. */
+  putDataset(
+    name: string,
+    about: DatasetPut,
+    lines: ReadableStream<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<DatasetPutAnswer> {
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const path = `${at('datasets', name)}/versions${query({ ...about })}`;
+    return this.#http.json(path, { method: 'POST', headers, body: lines, ...options });
+  }
+  /** Outputs of a job or a run as a version: the same again is the same version. */
+  copyToDataset(
+    name: string,
+    copy: Omit<DatasetPut, 'project'> & { readonly source: string },
+    project?: string,
+    options?: CallOptions,
+  ): Promise<DatasetPutAnswer> {
+    const path = `${at('datasets', name)}/copies${query({ project })}`;
+    return this.#http.sendJson('POST', path, copy, { ...options, isRepeatable: true });
+  }
+  removeDataset(
+    name: string,
+    which: {
+      readonly version?: number | undefined;
+      readonly project?: string | undefined;
+      readonly dryRun?: boolean | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<DatasetRemoval> {
+    const { version, ...rest } = which;
+    const path = version === undefined ? '' : `/versions/${version}`;
+    const url = `${at('datasets', name)}${path}${query({ ...rest })}`;
+    return this.#http.json(url, { method: 'DELETE', ...options });
+  }
+
+  /** What a file came from, or what was made from it. */
+  lineage(
+    of: string,
+    which: {
+      readonly direction?: 'up' | 'down' | undefined;
+      readonly depth?: number | undefined;
+      readonly width?: number | undefined;
+      readonly project?: string | undefined;
+    } = {},
+    options?: CallOptions,
+  ): Promise<LineageGraph> {
+    return this.#http.json(`/lineage${query({ of, ...which })}`, options);
   }
 
   queues(options?: CallOptions): Promise<{ queues: QueueView[] }> {

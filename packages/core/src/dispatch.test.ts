@@ -16,6 +16,7 @@ const group = (edit: Partial<WaitingGroup>): WaitingGroup => ({
   jobId: 1,
   queue: 'default',
   priority: 0,
+  remainingMs: 0,
   submittedAtMs: 0,
   waitingSinceMs: NOW,
   resources: cores(1),

@@ -14,6 +14,8 @@ export interface WaitingGroup {
   readonly queue: string;
   readonly priority: number;
   readonly submittedAtMs: number;
+  /** Of a step of a run: how much of the run waits for it at least. */
+  readonly remainingMs: number;
   /** When the first of them began to wait. */
   readonly waitingSinceMs: number;
   readonly resources: Resources;
@@ -72,9 +74,12 @@ export const RESERVE_AFTER_MS = 5 * 60_000;
 /** Leases given to one queue before the shares are compared again: 16 keeps a round cheap. */
 const GRANT_RUN_MAX = 16;
 
-/** Higher priority first, then the earlier submission. */
+/** Higher priority first, then the earlier submission, then what a run's end waits for. */
 export const compareGroups = (a: WaitingGroup, b: WaitingGroup): number =>
-  b.priority - a.priority || a.submittedAtMs - b.submittedAtMs || a.jobId - b.jobId;
+  b.priority - a.priority ||
+  a.submittedAtMs - b.submittedAtMs ||
+  b.remainingMs - a.remainingMs ||
+  a.jobId - b.jobId;
 
 interface OpenQueue {
   readonly weight: number;

@@ -173,6 +173,15 @@ export const jobSpecSchema = spec;
 export type JobSpecInput = z.input<typeof jobSpecSchema>;
 export type SubmittedJobSpec = z.output<typeof jobSpecSchema>;
 
-export const storedJobSpecSchema = spec.extend({ array: storedArraySchema });
+/** Where a run's step stands in line; the platform says it, not a user. */
+const place = z.strictObject({
+  sinceMs: z.number().describe('the beginning of its run'),
+  remainingMs: z.number().describe('the longest way from it to the end of the run'),
+  predictedMs: z.number().optional().describe('of one task, when the workflow says it'),
+});
+export const storedJobSpecSchema = spec.extend({
+  array: storedArraySchema,
+  place: place.optional(),
+});
 /** A job's spec as the engine, the store and the API's answers hold it. */
 export type JobSpec = z.output<typeof storedJobSpecSchema>;

@@ -11,7 +11,7 @@ import {
 
 /** Records that stand in a definition; more of them come as lines of a file. */
 const RECORDS_MAX = 10_000;
-const STEPS_MAX = 1000;
+const STEPS_MAX = 20_000;
 const ITERATIONS_MAX = 1000;
 
 const reference = z
@@ -69,11 +69,14 @@ const taskOnly = {
   tools: z.record(nameSchema, text).default({}),
   isRepeatable: z.boolean().default(true),
   successPercentMin: z.number().min(0).max(100).default(100),
+  predictedMs: z.number().min(0).optional(),
   resources: job.resources,
   retry: job.retry,
   timeLimitMs: job.timeLimitMs,
   graceMs: job.graceMs,
   parallelMax: job.parallelMax,
+  container: job.container,
+  cluster: job.cluster,
 };
 const repeatSchema = z.strictObject({
   until: conditionSchema,

@@ -9,6 +9,7 @@ import { EPOCH_MS } from './life.ts';
 import type { ProgramPlan, ProgramShape } from './programs.ts';
 import { planProgram } from './programs.ts';
 import type { Random } from './random.ts';
+import { runProgram } from './workflows/programs.ts';
 import type { World } from './world.ts';
 
 interface Running {
@@ -170,14 +171,17 @@ export class Machine {
     if (kept?.event !== undefined) return kept.event;
     if (kept?.exit === undefined) throw new Error(`${attemptId} has not ended`);
     const isGood = kept.exit.outcome.kind === 'succeeded' && (kept.lease?.outputs.length ?? 0) > 0;
-    const output = {
-      role: 'output' as const,
-      path: 'out',
-      object: outputObject(attemptId),
-      sizeBytes: 1,
-    };
-    kept.event = { ...kept.exit, artifacts: isGood ? [output] : [] };
+    const artifacts = isGood
+      ? [{ role: 'output' as const, path: 'out', ...this.#store(attemptId, kept.lease!) }]
+      : [];
+    kept.event = { ...kept.exit, artifacts };
     return kept.event;
+  }
+
+  #store(attemptId: string, lease: Lease): { object: string; sizeBytes: number } {
+    const { workflows } = this.#world;
+    if (workflows === undefined) return { object: outputObject(attemptId), sizeBytes: 1 };
+    return workflows.objects.put(runProgram(workflows.objects, lease));
   }
 
   conclude(event: EndedEvent): void {

@@ -23,6 +23,8 @@ export interface ProgramShape {
   /** How many tasks of a hundred fail often, and how many always. */
   readonly flakyPercent: number;
   readonly brokenPercent: number;
+  /** All succeed, if they are let. */
+  readonly isSound?: boolean;
 }
 
 const EXIT_CODES = [1, 2, 75, 137] as const;
@@ -41,6 +43,15 @@ export function planProgram(
   const taskId = lease.attemptId.slice(0, lease.attemptId.lastIndexOf('.'));
   const task = random.stream(`task/${taskId}`);
   const attempt = random.stream(`attempt/${lease.attemptId}`);
+  if (shape.isSound === true) {
+    return {
+      durationMs: attempt.spread(shape.durationMsMin, shape.durationMsMax),
+      end: { kind: 'exit', exitCode: 0 },
+      memoryBytes: MEBIBYTE,
+      ignoresTerm: false,
+      isRefused: false,
+    };
+  }
   const character = task.next() * 100;
   const isBroken = character < shape.brokenPercent;
   const isFlaky = character < shape.brokenPercent + shape.flakyPercent;

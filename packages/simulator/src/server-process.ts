@@ -1,6 +1,8 @@
 import { AgentGateway } from '@majorana/control-plane/api/agent-gateway';
 import { Engine, NotFoundError } from '@majorana/control-plane/engine/engine';
-import type { EngineListener } from '@majorana/control-plane/engine/engine';
+import type { EngineClock, EngineListener } from '@majorana/control-plane/engine/engine';
+import type { LoopPorts } from '@majorana/control-plane/workflow/workflow-loop';
+import { WorkflowLoop } from '@majorana/control-plane/workflow/workflow-loop';
 import { ENGINE_LIMITS } from '@majorana/control-plane/engine/limits';
 import type { EngineLimits } from '@majorana/control-plane/engine/limits';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
@@ -9,7 +11,9 @@ import type { TaskState } from '@majorana/core';
 import { checkEngineState } from './engine-state.ts';
 import { FaultyStore, StoreOutage } from './faulty-store.ts';
 import { Life } from './life.ts';
+import type { Caller } from './outside-calls.ts';
 import type { Random } from './random.ts';
+import { faultyWorkflows } from './workflows/faulty-workflows.ts';
 import type { World } from './world.ts';
 
 const RESTART_MS_MEAN = 1000;
@@ -52,7 +56,7 @@ export class ServerProcess {
     let wake = (_agentIds: readonly string[]): void => undefined;
     const listener: EngineListener = {
       onCommit: () => undefined,
-      onJobs: () => undefined,
+      onJobs: (jobIds) => loop?.onJobs(jobIds),
       onAgents: (agentIds) => wake(agentIds),
       onReload: (error) => {
         trace.add('reload', 0, `${name} ${error.message}`);
@@ -63,7 +67,12 @@ export class ServerProcess {
     const engine = new Engine(store, clock, listener, this.#limits);
     const gateway = new AgentGateway(engine, clock);
     wake = (agentIds) => gateway.wake(agentIds);
-    engine.start().then(
+    const loop = this.#makeLoop(engine, clock, caller);
+    const start = async (): Promise<void> => {
+      await engine.start();
+      await loop?.start();
+    };
+    start().then(
       () => {
         if (!life.isAlive) return;
         this.#engine = engine;
@@ -74,6 +83,24 @@ export class ServerProcess {
         if (life.isAlive) this.crash(`could not start: ${error.message}`);
       },
     );
+  }
+
+  /** As `makeWorkflows` has it. */
+  #makeLoop(engine: Engine, clock: EngineClock, caller: Caller): WorkflowLoop | undefined {
+    const { workflows, database, trace } = this.#world;
+    if (workflows === undefined) return undefined;
+    const store = faultyWorkflows(workflows.store, this.#world, caller);
+    return new WorkflowLoop({
+      engine,
+      reads: { job: async (jobId) => database.jobs.get(jobId) },
+      results: store,
+      runs: store,
+      objects: workflows.objects as unknown as LoopPorts['objects'],
+      clock,
+      isOpenJob: (jobId) => engine.isReady && engine.state.jobs.has(jobId),
+      onEnd: (runId, status) => trace.add('run_ended', 0, `run_${runId} ${status}`),
+      onTrouble: (error, what) => trace.add('run_trouble', 0, `${what}: ${error.message}`),
+    });
   }
 
   crash(why: string): void {

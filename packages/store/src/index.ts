@@ -1,5 +1,8 @@
 export * from './access.ts';
+export * from './datasets.ts';
 export * from './engine-store.ts';
+export * from './executions.ts';
+export * from './lineage.ts';
 export { DatabaseTooNewError } from './migrate.ts';
 export * from './parameter-sets.ts';
 export * from './postgres-store.ts';

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DatabaseTooNewError } from './migrate.ts';
 import { PostgresStore } from './postgres-store.ts';
 import { Reads } from './reads.ts';
+import { WorkflowRuns } from './workflow-runs.ts';
 
 let postgres: TestPostgres;
 beforeAll(async () => {
@@ -12,7 +13,9 @@ beforeAll(async () => {
 });
 afterAll(() => postgres[Symbol.asyncDispose]());
 
-const first = await readFile(new URL('../migrations/0001-foundation.sql', import.meta.url), 'utf8');
+const sqlOf = (name: string): Promise<string> =>
+  readFile(new URL(`../migrations/${name}.sql`, import.meta.url), 'utf8');
+const first = await sqlOf('0001-foundation');
 
 /** A database as the first release left it: a range with steps, and records in the spec. */
 async function layOut(pool: pg.Pool): Promise<void> {
@@ -60,6 +63,33 @@ test('a database of the first release keeps its tasks, by position, and its reco
   const { parameterSetId } = records!.spec.array as { parameterSetId: number };
   expect(await store.loadFields(parameterSetId, 1)).toEqual({ t: '2', m: 'b' });
   expect(records!.spec.after).toEqual([{ jobId: 9, on: 'ok', each: false }]);
+});
+
+test('a run whose steps were one text keeps them, each in a row', async () => {
+  const administrator = new pg.Client(postgres.url);
+  await administrator.connect();
+  await administrator.query('create database with_runs');
+  await administrator.end();
+  const url = Object.assign(new URL(postgres.url), { pathname: '/with_runs' }).href;
+  const pool = new pg.Pool({ connectionString: url });
+  for (const name of ['0001-foundation', '0002-positions-and-parameter-sets', '0003-workflows']) {
+    await pool.query(await sqlOf(name));
+  }
+  await pool.query('create table migration (number integer primary key, sha256 text not null)');
+  await pool.query(`insert into migration values (1, 'x'), (2, 'x'), (3, 'x')`);
+  const step = { status: 'preparing', startedAtMs: 1, sinceMs: 2 };
+  const state = { status: 'running', steps: { a: step, 'rounds[2].b': step } };
+  await pool.query(`insert into workflow_run (project, name, user_name, round, status, created_at_ms)
+    values ('default', 'w', 'u', 1, 'running', 1)`);
+  await pool.query(
+    `insert into workflow_round (run_id, round, definition, inputs, state, version, started_at_ms)
+     values (1, 1, '{}', '{}', $1, 3, 1)`,
+    [JSON.stringify(state)],
+  );
+  await pool.end();
+  await using store = new PostgresStore(url);
+  await store.load(10);
+  expect(await new WorkflowRuns(store.pool).latestRound(1)).toMatchObject({ state, version: 3 });
 });
 
 test('a database that is newer than the program is refused', async () => {

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 
 /** Records in one row: 256 short ones are about 20 kB, one page of TOAST or two. */
-const BLOCK_RECORDS_MAX = 256;
+export const BLOCK_RECORDS_MAX = 256;
 const BLOCK_CHARACTERS_MAX = 65_536;
 /** Blocks in one statement. */
 const BATCH_BLOCKS = 32;

@@ -1,11 +1,14 @@
 import type { FailedElement, StepFile, TaskFields, Template } from '@majorana/core';
 import { elementLabel, formatTaskId } from '@majorana/core';
 import type pg from 'pg';
+import type { ParameterSetRecord } from './parameter-sets.ts';
+import { BLOCK_RECORDS_MAX } from './parameter-sets.ts';
+import { inTransaction } from './transaction.ts';
 
 /** Rows in one statement. */
 const ROWS = 5000;
 /** Failed elements that are named; the job has them all. */
-const NAMED_MAX = 20;
+export const NAMED_MAX = 20;
 
 export interface InstanceRecord {
   readonly instanceId: number;
@@ -28,8 +31,45 @@ export interface ElementRecord {
 }
 export type NewInstance = Pick<
   InstanceRecord,
-  'runId' | 'round' | 'path' | 'stepName' | 'template' | 'isFanOut'
-> & { readonly project: string };
+  'runId' | 'round' | 'path' | 'stepName' | 'template' | 'isFanOut' | 'reusedCount'
+>;
+export interface NewElement {
+  readonly key: string;
+  readonly fields: TaskFields;
+  /** Null: its result is there. Equal elements have one place in the job. */
+  readonly jobPosition: number | null;
+}
+
+/** What becomes true with a run's step, in the transaction that writes it. */
+export type RunWrite =
+  | {
+      readonly kind: 'instance';
+      readonly instance: NewInstance;
+      readonly elements: readonly NewElement[];
+    }
+  | { readonly kind: 'job'; readonly instanceId: number; readonly jobId: number }
+  /** Results of what the instance's ended job has stored; the first of a key stays. */
+  | { readonly kind: 'harvest'; readonly instance: InstanceRecord; readonly project: string };
+
+/** Whose results a run may use: those of its project, and of all that its user may read. */
+export interface Reader {
+  readonly project: string;
+  readonly user: string;
+}
+
+/** What drives runs needs of results. */
+export interface DrivingResults {
+  instance(runId: number, round: number, path: string): Promise<InstanceRecord | undefined>;
+  reuse(reader: Reader, keys: readonly string[], nowMs: number): Promise<Set<string>>;
+  parametersOf(instanceId: number): Promise<ParameterSetRecord>;
+  failed(
+    instance: InstanceRecord,
+    project: string,
+  ): Promise<{ failedCount: number; failed: FailedElement[] }>;
+  outputs(instance: InstanceRecord, project: string): Promise<OutputFile[]>;
+}
+
+type FailedRow = ElementRecord & { readonly reason: string | null; readonly count: number };
 
 export interface OutputFile extends StepFile {
   readonly sizeBytes: number;
@@ -38,6 +78,7 @@ export interface OutputFile extends StepFile {
 /** A result that a key is compared with. */
 export interface ResultOrigin {
   readonly runId: number;
+  readonly project: string;
   readonly round: number;
   readonly path: string;
   readonly position: number;
@@ -55,8 +96,111 @@ const chunks = <T>(items: readonly T[]): T[][] =>
     items.slice(at * ROWS, (at + 1) * ROWS),
   );
 
+/** Elements from which on a join of all with all tasks needs help, see `inBulk`. */
+const BULK_ELEMENTS = 1000;
+
+async function insertInstance(
+  client: pg.PoolClient,
+  { instance, elements }: Extract<RunWrite, { kind: 'instance' }>,
+  nowMs: number,
+): Promise<void> {
+  const { runId, round, path, stepName, template, isFanOut, reusedCount } = instance;
+  const { rows } = await client.query<{ id: number }>(
+    `insert into workflow_instance (run_id, round, path, step_name, template, is_fan_out,
+       element_count, reused_count, created_at_ms)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning instance_id as id`,
+    [
+      runId,
+      round,
+      path,
+      stepName,
+      JSON.stringify(template),
+      isFanOut,
+      elements.length,
+      reusedCount,
+      nowMs,
+    ],
+  );
+  let first = 0;
+  for (const some of chunks(elements)) {
+    await client.query(
+      `insert into workflow_element (instance_id, position, key, fields, job_position)
+       select $1, $2 + (n - 1)::int, key, fields, job_position
+       from unnest($3::text[], $4::json[], $5::int[]) with ordinality as e(key, fields, job_position, n)`,
+      [
+        rows[0]!.id,
+        first,
+        some.map(({ key }) => key),
+        some.map(({ fields }) => JSON.stringify(fields)),
+        some.map(({ jobPosition }) => jobPosition),
+      ],
+    );
+    first += some.length;
+  }
+}
+
+/**
+ * Statements that join all elements with all tasks. Fresh tables have no statistics, and without
+ * them PostgreSQL looked through all tasks for each element: 65 s for 20,000, and not 1 s.
+ */
+async function inBulk<R>(
+  client: pg.PoolClient,
+  { elementCount }: InstanceRecord,
+  act: () => Promise<R>,
+): Promise<R> {
+  if (elementCount < BULK_ELEMENTS) return act();
+  await client.query('set local enable_nestloop = off');
+  const answer = await act();
+  await client.query('set local enable_nestloop = on');
+  return answer;
+}
+
+async function harvest(
+  client: pg.PoolClient,
+  { instance, project }: Extract<RunWrite, { kind: 'harvest' }>,
+  nowMs: number,
+): Promise<void> {
+  const { instanceId, jobId, stepName } = instance;
+  await inBulk(client, instance, () =>
+    client.query(
+      `with stored as (
+         select position, attempt_number,
+           json_agg(json_build_object('path', path, 'object', object, 'sizeBytes', size_bytes)
+             order by path) as outputs
+         from artifact where job_id = $2 and role = 'output' group by position, attempt_number)
+       insert into step_result (project, key, step_name, outputs, instance_id, position,
+         created_at_ms, used_at_ms)
+       select distinct on (e.key) $3, e.key, $4, coalesce(stored.outputs, '[]'), $1, e.position,
+         $5::bigint, $5::bigint
+       from workflow_element e
+         join task t on t.job_id = $2 and t.position = e.job_position
+         left join stored on stored.position = t.position
+           and stored.attempt_number = t.attempt_number
+       where e.instance_id = $1 and t.state = 'succeeded'
+       order by e.key, e.position
+       on conflict (key, project) do nothing`,
+      [instanceId, jobId, project, stepName, nowMs],
+    ),
+  );
+}
+
+export async function applyWrite(
+  client: pg.PoolClient,
+  write: RunWrite,
+  nowMs: number,
+): Promise<void> {
+  if (write.kind === 'instance') await insertInstance(client, write, nowMs);
+  else if (write.kind === 'harvest') await harvest(client, write, nowMs);
+  else {
+    await client.query('update workflow_instance set job_id = $2 where instance_id = $1', [
+      write.instanceId,
+      write.jobId,
+    ]);
+  }
+}
+
 /** Instances of steps, their elements, and the results that keys lead to. */
-export class StepResults {
+export class StepResults implements DrivingResults {
   readonly #pool: pg.Pool;
 
   constructor(pool: pg.Pool) {
@@ -80,164 +224,85 @@ export class StepResults {
   }
 
   /**
-   * Keeps an instance and its elements, and says which of them have no result. Equal elements have
-   * one place in the job. Whole or not at all: what is there already was prepared before.
+   * Which keys have a result. Those found are used anew; what another project has that the user may
+   * read at this moment becomes a result of this one too, made by whom it was made by.
    */
-  async prepare(
-    instance: NewInstance,
-    elements: readonly { readonly key: string; readonly fields: TaskFields }[],
+  async reuse(
+    { project, user }: Reader,
+    keys: readonly string[],
     nowMs: number,
-  ): Promise<void> {
-    const client = await this.#pool.connect();
-    try {
-      await client.query('begin');
-      const places = await this.#placesInJob(client, instance.project, elements, nowMs);
-      const reusedCount = elements.filter(({ key }) => !places.has(key)).length;
-      const { runId, round, path, stepName, template, isFanOut } = instance;
-      const { rows } = await client.query<{ id: number }>(
-        `insert into workflow_instance (run_id, round, path, step_name, template, is_fan_out,
-           element_count, reused_count, created_at_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning instance_id as id`,
-        [
-          runId,
-          round,
-          path,
-          stepName,
-          JSON.stringify(template),
-          isFanOut,
-          elements.length,
-          reusedCount,
-          nowMs,
-        ],
-      );
-      let first = 0;
-      for (const some of chunks(elements)) {
-        await client.query(
-          `insert into workflow_element (instance_id, position, key, fields, job_position)
-           select $1, $2 + (n - 1)::int, key, fields, job_position
-           from unnest($3::text[], $4::json[], $5::int[]) with ordinality as e(key, fields, job_position, n)`,
-          [
-            rows[0]!.id,
-            first,
-            some.map(({ key }) => key),
-            some.map(({ fields }) => JSON.stringify(fields)),
-            some.map(({ key }) => places.get(key) ?? null),
-          ],
-        );
-        first += some.length;
-      }
-      await client.query('commit');
-      client.release();
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
-  }
-
-  /** Place in the job of each key that has no result; those found are used anew. */
-  async #placesInJob(
-    client: pg.PoolClient,
-    project: string,
-    elements: readonly { readonly key: string }[],
-    nowMs: number,
-  ): Promise<Map<string, number>> {
-    const places = new Map<string, number>();
-    for (const some of chunks([...new Set(elements.map(({ key }) => key))])) {
-      const { rows } = await client.query<{ key: string }>(
-        `update step_result set used_at_ms = $3 where project = $1 and key = any($2) returning key`,
+  ): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (const some of chunks([...new Set(keys)])) {
+      const own = await this.#rows<{ key: string }>(
+        'update step_result set used_at_ms = $3 where project = $1 and key = any($2) returning key',
         [project, some, nowMs],
       );
-      const found = new Set(rows.map(({ key }) => key));
-      for (const key of some) if (!found.has(key)) places.set(key, places.size);
-    }
-    return places;
-  }
-
-  /** The elements of an instance that are to be run, in their order in the job. */
-  async *missing(instanceId: number): AsyncGenerator<ElementRecord> {
-    for (let next = 0; ;) {
-      const rows = await this.#rows<ElementRecord>(
-        `select distinct on (job_position) ${elementFields} from workflow_element
-         where instance_id = $1 and job_position >= $2 and job_position < $3
-         order by job_position, position`,
-        [instanceId, next, next + ROWS],
-      );
-      yield* rows;
-      if (rows.length < ROWS) return;
-      next += ROWS;
-    }
-  }
-
-  async setJob(instanceId: number, jobId: number): Promise<void> {
-    await this.#pool.query('update workflow_instance set job_id = $2 where instance_id = $1', [
-      instanceId,
-      jobId,
-    ]);
-  }
-
-  /**
-   * Statements that join all elements with all tasks. Fresh tables have no statistics, and without
-   * them PostgreSQL looked through all tasks for each element: 65 s for 20,000, and not 1 s.
-   */
-  async #inBulk<R>(act: (client: pg.PoolClient) => Promise<R>): Promise<R> {
-    const client = await this.#pool.connect();
-    try {
-      await client.query('begin');
-      await client.query('set local enable_nestloop = off');
-      const answer = await act(client);
-      await client.query('commit');
-      client.release();
-      return answer;
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
-  }
-
-  /** Makes results of what an instance's ended job has stored; the first of a key stays. */
-  async harvest(instance: InstanceRecord, project: string, nowMs: number): Promise<void> {
-    const { instanceId, jobId, stepName } = instance;
-    await this.#inBulk((client) =>
-      client.query(
-        `with stored as (
-           select position, attempt_number,
-             json_agg(json_build_object('path', path, 'object', object, 'sizeBytes', size_bytes)
-               order by path) as outputs
-           from artifact where job_id = $2 and role = 'output' group by position, attempt_number)
-         insert into step_result (project, key, step_name, outputs, instance_id, position,
+      for (const { key } of own) found.add(key);
+      const missing = some.filter((key) => !found.has(key));
+      if (missing.length === 0) continue;
+      const shared = await this.#rows<{ key: string }>(
+        `insert into step_result (project, key, step_name, outputs, instance_id, position,
            created_at_ms, used_at_ms)
-         select distinct on (e.key) $3, e.key, $4, coalesce(stored.outputs, '[]'), $1, e.position,
-           $5::bigint, $5::bigint
-         from workflow_element e
-           join task t on t.job_id = $2 and t.position = e.job_position
-           left join stored on stored.position = t.position
-             and stored.attempt_number = t.attempt_number
-         where e.instance_id = $1 and t.state = 'succeeded'
-         order by e.key, e.position
-         on conflict (project, key) do nothing`,
-        [instanceId, jobId, project, stepName, nowMs],
-      ),
-    );
+         select distinct on (r.key) $1, r.key, r.step_name, r.outputs, r.instance_id, r.position,
+           r.created_at_ms, $3::bigint
+         from step_result r where r.key = any($2) and exists (
+           select from api_token t
+           where t.user_name = $4 and (t.project is null or t.project = r.project))
+         order by r.key, r.created_at_ms
+         on conflict (key, project) do update set used_at_ms = excluded.used_at_ms
+         returning key`,
+        [project, missing, nowMs, user],
+      );
+      for (const { key } of shared) found.add(key);
+    }
+    return found;
   }
 
-  /** Elements of an ended instance without a result: how many, and the first of them by name. */
+  /** The elements that are to be run as records of a job, made where they are. */
+  async parametersOf(instanceId: number): Promise<ParameterSetRecord> {
+    const rows = await this.#rows<ParameterSetRecord>(
+      `with element as (
+         select distinct on (job_position) job_position, fields from workflow_element
+         where instance_id = $1 and job_position is not null order by job_position, position),
+       made as (
+         insert into parameter_set (record_count, field_names)
+         select (select count(*) from element), array(select json_object_keys(fields))
+         from element where job_position = 0
+         returning parameter_set_id, record_count, field_names),
+       block as (
+         insert into parameter_block (parameter_set_id, first_position, records)
+         select parameter_set_id, min(job_position),
+           '[' || string_agg(fields::text, ',' order by job_position) || ']'
+         from made, element group by parameter_set_id, job_position / ${BLOCK_RECORDS_MAX})
+       select parameter_set_id as "parameterSetId", record_count as "recordCount",
+         field_names as "fieldNames" from made`,
+      [instanceId],
+    );
+    return rows[0]!;
+  }
+
+  /** Elements of an instance whose job has ended, that have none and will have none: how many, and the first of them by name. */
   async failed(
     instance: InstanceRecord,
     project: string,
   ): Promise<{ failedCount: number; failed: FailedElement[] }> {
     const { instanceId, jobId } = instance;
-    const { rows } = await this.#inBulk((client) =>
-      client.query<ElementRecord & { reason: string | null; count: number }>(
-        `select e.position, e.fields, e.job_position as "jobPosition", t.reason,
-           count(*) over () as count
-         from workflow_element e
-           left join task t on t.job_id = $3 and t.position = e.job_position
-           left join step_result r on r.project = $2 and r.key = e.key
-         where e.instance_id = $1 and e.job_position is not null and r.key is null
-         order by e.position limit ${NAMED_MAX}`,
-        [instanceId, project, jobId],
-      ),
-    );
+    const sql = `select e.position, e.fields, e.job_position as "jobPosition", t.reason,
+        count(*) over () as count
+      from workflow_element e
+        left join task t on t.job_id = $3 and t.position = e.job_position
+        left join step_result r on r.project = $2 and r.key = e.key
+      where e.instance_id = $1 and e.job_position is not null and r.key is null
+        and t.state is distinct from 'succeeded'
+      order by e.position limit ${NAMED_MAX}`;
+    const values = [instanceId, project, jobId];
+    const isBulk = instance.elementCount >= BULK_ELEMENTS;
+    const rows = isBulk
+      ? await inTransaction(this.#pool, (client) =>
+          inBulk(client, instance, async () => (await client.query<FailedRow>(sql, values)).rows),
+        )
+      : await this.#rows<FailedRow>(sql, values);
     const failed = rows.map(({ position, fields, jobPosition, reason }) => ({
       position,
       label: instance.isFanOut ? elementLabel(fields) : '',
@@ -295,8 +360,9 @@ export class StepResults {
 
   #origins(condition: string, order: string, values: unknown[]): Promise<ResultOrigin[]> {
     return this.#rows(
-      `select i.run_id as "runId", i.round, i.path, e.position, i.template, e.fields
+      `select i.run_id as "runId", run.project, i.round, i.path, e.position, i.template, e.fields
        from step_result r join workflow_instance i on i.instance_id = r.instance_id
+         join workflow_run run on run.run_id = i.run_id
        join workflow_element e on e.instance_id = r.instance_id and e.position = r.position
        where ${condition} order by ${order}`,
       values,

@@ -1,7 +1,10 @@
-import type { RunState, RunStatus, WorkflowDefinition } from '@majorana/core';
-import { isFinalRun, NEW_RUN } from '@majorana/core';
+import type { RunState, RunSteps, RunStatus, StepState, WorkflowDefinition } from '@majorana/core';
+import { isFinalRun } from '@majorana/core';
 import type { RunInputs } from '@majorana/protocol';
 import type pg from 'pg';
+import type { RunWrite } from './step-results.ts';
+import { applyWrite } from './step-results.ts';
+import { inTransaction } from './transaction.ts';
 
 export interface RunRecord {
   readonly runId: number;
@@ -33,6 +36,22 @@ export interface NewRun {
   readonly idempotencyKey: string | undefined;
 }
 
+/** What a run has learned: its steps as they are now, and what else is true from then on. */
+export interface RunChange {
+  readonly status: RunStatus;
+  readonly steps: ReadonlyMap<string, StepState>;
+  readonly writes: readonly RunWrite[];
+}
+
+/** What drives runs needs of their records. */
+export interface OpenRuns {
+  openRunIds(): Promise<number[]>;
+  find(runId: number): Promise<RunRecord | undefined>;
+  latestRound(runId: number): Promise<RoundRecord | undefined>;
+  write(round: RoundAddress, change: RunChange, nowMs: number): Promise<void>;
+}
+export type RoundAddress = Pick<RoundRecord, 'runId' | 'round' | 'version'>;
+
 /** Somebody else has written the round meanwhile: read it again. */
 export class RoundChangedError extends Error {
   override name = 'RoundChangedError';
@@ -40,11 +59,12 @@ export class RoundChangedError extends Error {
 
 const runFields = `run_id as "runId", project, name, user_name as "user", round, status,
   created_at_ms as "createdAtMs", ended_at_ms as "endedAtMs"`;
-const roundFields = `run_id as "runId", round, definition, inputs, state, version,
+const roundFields = `run_id as "runId", round, definition, inputs, status, version,
   started_at_ms as "startedAtMs", ended_at_ms as "endedAtMs"`;
+type RoundRow = Omit<RoundRecord, 'state'> & { readonly status: RunStatus };
 
 /** Runs of workflows and their rounds. */
-export class WorkflowRuns {
+export class WorkflowRuns implements OpenRuns {
   readonly #pool: pg.Pool;
 
   constructor(pool: pg.Pool) {
@@ -60,8 +80,8 @@ export class WorkflowRuns {
            idempotency_key)
          values ($1, $2, $3, 1, 'running', $4, $5) on conflict do nothing returning run_id),
        first_round as (
-         insert into workflow_round (run_id, round, definition, inputs, state, version, started_at_ms)
-         select run_id, 1, $6, $7, $8, 0, $4 from run)
+         insert into workflow_round (run_id, round, definition, inputs, status, version, started_at_ms)
+         select run_id, 1, $6, $7, 'running', 0, $4 from run)
        select run_id as "runId" from run`,
       [
         project,
@@ -71,7 +91,6 @@ export class WorkflowRuns {
         idempotencyKey,
         JSON.stringify(definition),
         JSON.stringify(inputs),
-        JSON.stringify(NEW_RUN),
       ],
     );
     if (rows[0] !== undefined) return { runId: rows[0].runId, isNew: true };
@@ -90,15 +109,14 @@ export class WorkflowRuns {
   ): Promise<boolean> {
     const { rowCount } = await this.#pool.query(
       `with run as (
-         update workflow_run set round = round + 1, status = 'running', ended_at_ms = null, name = $5
+         update workflow_run set round = round + 1, status = 'running', ended_at_ms = null, name = $4
          where run_id = $1 and ended_at_ms is not null returning run_id, round)
-       insert into workflow_round (run_id, round, definition, inputs, state, version, started_at_ms)
-       select run_id, round, $2, $3, $4, 0, $6 from run`,
+       insert into workflow_round (run_id, round, definition, inputs, status, version, started_at_ms)
+       select run_id, round, $2, $3, 'running', 0, $5 from run`,
       [
         runId,
         JSON.stringify(change.definition),
         JSON.stringify(change.inputs),
-        JSON.stringify(NEW_RUN),
         change.definition.name,
         nowMs,
       ],
@@ -130,35 +148,74 @@ export class WorkflowRuns {
     return rows.map((row) => row.runId);
   }
 
-  async rounds(runId: number): Promise<RoundRecord[]> {
-    const { rows } = await this.#pool.query<RoundRecord>(
-      `select ${roundFields} from workflow_round where run_id = $1 order by round`,
-      [runId],
-    );
-    return rows;
+  rounds(runId: number): Promise<RoundRecord[]> {
+    return this.#rounds('where run_id = $1 order by round', runId);
   }
 
   async latestRound(runId: number): Promise<RoundRecord | undefined> {
-    const { rows } = await this.#pool.query<RoundRecord>(
-      `select ${roundFields} from workflow_round where run_id = $1 order by round desc limit 1`,
-      [runId],
+    return (await this.#rounds('where run_id = $1 order by round desc limit 1', runId))[0];
+  }
+
+  async #rounds(which: string, runId: number): Promise<RoundRecord[]> {
+    const sql = `select ${roundFields} from workflow_round ${which}`;
+    const { rows } = await this.#pool.query<RoundRow>(sql, [runId]);
+    return Promise.all(
+      rows.map(async ({ status, ...round }) => {
+        const steps = await this.#steps(runId, round.round);
+        return { ...round, state: { status, steps } };
+      }),
+    );
+  }
+
+  async #steps(runId: number, round: number): Promise<RunSteps> {
+    const { rows } = await this.#pool.query<{ path: string; state: StepState }>(
+      'select path, state from workflow_step where run_id = $1 and round = $2',
+      [runId, round],
+    );
+    return Object.fromEntries(rows.map(({ path, state }) => [path, state]));
+  }
+
+  /** The run whose step a job runs, if it is one's. */
+  async runOfJob(jobId: number): Promise<{ runId: number; path: string } | undefined> {
+    const { rows } = await this.#pool.query<{ runId: number; path: string }>(
+      'select run_id as "runId", path from workflow_instance where job_id = $1',
+      [jobId],
     );
     return rows[0];
   }
 
-  /** Writes a round that has not changed since it was read; the run's status goes with it. */
-  async write(round: RoundRecord, state: RunState, nowMs: number): Promise<RoundRecord> {
-    const { runId, round: number, version } = round;
-    const endedAtMs = isFinalRun(state.status) ? nowMs : null;
-    const { rowCount } = await this.#pool.query(
-      `with written as (
-         update workflow_round set state = $4, version = version + 1, ended_at_ms = $5
-         where run_id = $1 and round = $2 and version = $3 returning run_id)
-       update workflow_run set status = $6, ended_at_ms = $5 from written
-       where workflow_run.run_id = written.run_id`,
-      [runId, number, version, JSON.stringify(state), endedAtMs, state.status],
-    );
-    if (rowCount !== 1) throw new RoundChangedError(`run_${runId} was changed meanwhile`);
-    return { ...round, state, version: version + 1, endedAtMs };
+  /**
+   * Steps and everything that is true with them, in one transaction: whole or not at all, and only
+   * when the round has not changed since it was read. Costs what has changed, not what there is.
+   */
+  async write(address: RoundAddress, change: RunChange, nowMs: number): Promise<void> {
+    const { runId, round, version } = address;
+    const { status, steps, writes } = change;
+    const endedAtMs = isFinalRun(status) ? nowMs : null;
+    await inTransaction(this.#pool, async (client) => {
+      const { rowCount } = await client.query(
+        `with round as (
+           update workflow_round set status = $4, version = version + 1, ended_at_ms = $5
+           where run_id = $1 and round = $2 and version = $3 returning run_id, round),
+         step as (
+           insert into workflow_step (run_id, round, path, state)
+           select run_id, round, path, state from round,
+             unnest($6::text[], $7::json[]) as one(path, state)
+           on conflict (run_id, round, path) do update set state = excluded.state)
+         update workflow_run set status = $4, ended_at_ms = $5 from round
+         where workflow_run.run_id = round.run_id`,
+        [
+          runId,
+          round,
+          version,
+          status,
+          endedAtMs,
+          [...steps.keys()],
+          [...steps.values()].map((state) => JSON.stringify(state)),
+        ],
+      );
+      if (rowCount !== 1) throw new RoundChangedError(`run_${runId} was changed meanwhile`);
+      for (const write of writes) await applyWrite(client, write, nowMs);
+    });
   }
 }

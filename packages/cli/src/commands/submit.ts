@@ -52,7 +52,11 @@ async function submit(words: string[], options: SubmitOptions, command: Command)
   }
   const client = connect();
   const { resolveDraft } = await import('../submit/upload.ts');
-  const spec = await resolveDraft(client, draft);
+  const { TransferProgress } = await import('../transfer-progress.ts');
+  const progress = options.quiet === true ? undefined : new TransferProgress('sent');
+  const spec = await resolveDraft({ client, progress }, draft).finally(() =>
+    progress?.[Symbol.dispose](),
+  );
   // With a key of its own a submission may be repeated when the answer was lost on the way.
   const idempotencyKey = options.idempotencyKey ?? spec.idempotencyKey ?? randomUUID();
   const submitted = await client.submit({ ...spec, idempotencyKey });
@@ -124,6 +128,7 @@ export function addSubmitCommand(program: Command): void {
       'seq 10 | majorana submit --each - --wait -- ./run.sh "{line}"',
       'majorana submit --files "molecules/*.xyz" --output "*.out" -- xtb "{file}"',
       'majorana submit --retries 3 --retry-on memory --retry-memory-max 16G -- ./fit',
+      'majorana submit --input dataset:water@2=clusters --array 0-9 -- ./relax clusters "{index}"',
       'majorana submit --image science/xtb:6.7.1 --mount pvc:data:/data -- xtb /data/a.xyz',
       'majorana submit --after job_1:ok:each --array 0-99 -- ./next "{index}"',
       'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
@@ -139,7 +144,12 @@ export function addSubmitCommand(program: Command): void {
     .option('--priority <number>', 'higher goes first in the queue', numberIn(-1000, 1000))
     .option('--env <name=value>', 'environment variable', collect, [])
     .option('--label <name=value>', 'label', collect, [])
-    .option('--input <file[=name]>', 'a file laid into each task’s folder', collect, [])
+    .option(
+      '--input <file[=name]>',
+      'a file laid into each task’s folder; dataset:NAME@3/PATH: a file or all files of a dataset',
+      collect,
+      [],
+    )
     .option('--output <glob>', 'files to keep', collect, [])
     .option(
       '--after <job[:ok|any][:each]>',

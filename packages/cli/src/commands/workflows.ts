@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { WorkflowBody } from '@majorana/core';
 import { formatRunId, isFinalRun, parseRunId } from '@majorana/core';
 import type { RunDetail } from '@majorana/protocol';
@@ -17,6 +19,7 @@ import {
   print,
   printJson,
   table,
+  VERSION,
 } from '../output.ts';
 import { readYamlText } from '../submit/yaml-file.ts';
 
@@ -65,7 +68,7 @@ async function start(file: string, options: RunOptions): Promise<void> {
   const { readInputs, sendFiles } = await import('../workflow/run-inputs.ts');
   const workflow = await readWorkflow(file);
   const client = connect();
-  const inputs = await readInputs(client, workflow, options.input);
+  const inputs = await readInputs(client, workflow, options.input, options.project);
   const definition = await sendFiles(client, workflow);
   const { project, idempotencyKey = randomUUID() } = options;
   const { id } = await client.createRun({
@@ -206,6 +209,31 @@ async function results(
   answer(options, { files: written }, () => `${plural(written.length, 'file')} in ${output}`);
 }
 
+interface ExportOptions extends JsonOption {
+  readonly output: string;
+  readonly data: boolean;
+  readonly license?: string;
+}
+
+async function exportCrate(text: string, options: ExportOptions): Promise<void> {
+  const { exportRun, zipFolder } = await import('../crate/export-run.ts');
+  const { data: hasData, license, output } = options;
+  const id = readRunId(text);
+  const client = connectPatiently();
+  const isZip = output.endsWith('.zip');
+  if (isZip && existsSync(output)) throw new CliError(`${output}: is there already`);
+  const folder = isZip ? mkdtempSync(path.join(os.tmpdir(), 'majorana-crate-')) : output;
+  try {
+    const report = await exportRun(client, id, folder, { hasData, license, version: VERSION });
+    if (isZip) await zipFolder(folder, output);
+    const { executionCount, fileCount } = report;
+    const files = `${plural(fileCount, 'file')}${hasData ? '' : ' named, none'} in ${output}`;
+    answer(options, report, () => `${plural(executionCount, 'execution')}, ${files}`);
+  } finally {
+    if (isZip) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 interface ImportOptions extends JsonOption {
   readonly wfformat: string;
   readonly timeScale: number;
@@ -218,6 +246,21 @@ async function importFile(options: ImportOptions): Promise<void> {
   const { wfformat: file, timeScale: time, sizeScale: size } = options;
   const workflow = importWfFormat(file, readYamlText(file), { time, size });
   answer(options, workflow, () => stringify(workflow, { lineWidth: 0 }).trimEnd());
+}
+
+function addExport(workflow: Command): void {
+  addCommand(workflow, {
+    usage: 'export <run>',
+    description: 'a run as an RO-Crate (Provenance Run Crate 0.5): what it ran, on what, and made',
+    examples: [
+      'majorana workflow export run_7 -o crate',
+      'majorana workflow export run_7 -o run_7.crate.zip --no-data',
+    ],
+  })
+    .requiredOption('-o, --output <folder>', 'a new folder, or a FILE.zip')
+    .option('--no-data', 'only the metadata: files are named by their SHA-256')
+    .option('--license <url>', 'of what is exported; default: none is stated')
+    .action(exportCrate);
 }
 
 function addImport(workflow: Command): void {
@@ -241,10 +284,16 @@ function addRuns(workflow: Command): void {
     description: 'run a workflow: a YAML file, or a TypeScript file that exports "workflow"',
     examples: [
       'majorana workflow run flow.yaml --input molecules=all.smi --input count=20',
+      'majorana workflow run flow.yaml --input molecules=dataset:molecules@2',
       'majorana workflow run flow.ts --detach',
     ],
   })
-    .option('--input <name=value>', 'an input: a value, a file, or a glob of files', collect, [])
+    .option(
+      '--input <name=value>',
+      'a value, a file, a glob of files, or dataset:NAME@3/PATH',
+      collect,
+      [],
+    )
     .option('--project <project>', 'project')
     .option('--detach', 'do not wait for the end')
     .option('--quiet', 'no progress')
@@ -326,5 +375,6 @@ export function addWorkflowCommands(program: Command): void {
   const workflow = program.command('workflow').description('steps bound by files and values');
   addRuns(workflow);
   addReads(workflow);
+  addExport(workflow);
   addImport(workflow);
 }

@@ -36,6 +36,7 @@ export const crystals: Demo = {
       'smiles=c1ccccc1',
       'molecule=benzene',
       `perGroup=${isQuick ? PER_GROUP.quick : PER_GROUP.full}`,
+      `refineMethod=${isQuick ? 'none' : 'auto'}`,
       `experiments=${path.join(app, 'experiments', 'benzene.cif')}`,
     ]);
     const definition = await sendFiles(client, workflow);

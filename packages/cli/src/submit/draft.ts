@@ -7,7 +7,9 @@ import type { JobSpecInput } from '@majorana/protocol';
 export type DraftInput =
   | { readonly path: string; readonly object: string }
   /** Relative to the job file; the path in the task's folder is its name unless given. */
-  | { readonly file: string; readonly path?: string | undefined };
+  | { readonly file: string; readonly path?: string | undefined }
+  /** `NAME@3/PATH` of a dataset; what it means is settled when it is submitted. */
+  | { readonly dataset: string; readonly path?: string | undefined };
 
 export type LocalArray =
   /** One task for each line, as {line}. */

@@ -4,14 +4,15 @@ import { z } from 'zod';
 import type { Draft, DraftInput } from './draft.ts';
 import { nameOf, readYamlText, YamlFile } from './yaml-file.ts';
 
-/** An input names an object that is there, or a file of this machine. */
+/** An input names an object that is there, a file of this machine, or files of a dataset. */
 const draftInputSchema = inputSchema
   .partial()
-  .extend({ file: z.string().min(1).optional() })
+  .extend({ file: z.string().min(1).optional(), dataset: z.string().min(1).optional() })
   .superRefine((input, context) => {
     const add = (message: string): void => context.addIssue({ code: 'custom', message });
-    if ((input.file === undefined) === (input.object === undefined))
-      add('an input has either "file", a path on this machine, or "object"');
+    const given = [input.file, input.object, input.dataset].filter((one) => one !== undefined);
+    if (given.length !== 1)
+      add('an input has either "file", a path on this machine, "dataset", or "object"');
     else if (input.object !== undefined && input.path === undefined)
       add('"path" is missing: where the object goes in the working directory');
   });

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { parseArray } from '@majorana/core';
 import type { JobSpecInput } from '@majorana/protocol';
+import { datasetOf } from '../data/inputs.ts';
 import { CliError } from '../output.ts';
 import { readAfter } from './after.ts';
 import type { ContainerOptions } from './container-options.ts';
@@ -85,13 +86,15 @@ const localGlob = (glob: string): string =>
     ? glob
     : `${process.cwd().replaceAll(/[()[\]{}!*?@|+\\]/g, String.raw`\$&`)}/${glob}`;
 
-/** `FILE` or `FILE=NAME`, the name being the path in the task's folder. */
+/** `FILE`, `FILE=NAME` or `dataset:NAME@3/PATH=NAME`; the last is the path in the task's folder. */
 export function readInput(text: string): DraftInput {
   const at = text.lastIndexOf('=');
   const file = at < 0 ? text : text.slice(0, at);
   const name = at < 0 ? path.basename(text) : text.slice(at + 1);
   if (file === '' || name === '')
     throw new CliError(`--input ${text}: FILE or FILE=NAME is expected`);
+  const dataset = datasetOf(file);
+  if (dataset !== undefined) return { dataset, ...(at < 0 ? {} : { path: name }) };
   return { file: localPath(file), path: name };
 }
 

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Client } from '@majorana/client';
 import type { RunInputs, RunRequest } from '@majorana/protocol';
+import { datasetInputs, datasetOf } from '../data/inputs.ts';
 import { CliError } from '../output.ts';
 import { parsePairs } from '../submit/quantities.ts';
 import { mapInOrder, uploadFile } from '../submit/upload.ts';
@@ -27,11 +28,12 @@ async function filesOf(name: string, pattern: string): Promise<string[]> {
   return files;
 }
 
-/** `--input name=value` by what the workflow declares: a text, a file, or a glob of files. */
+/** `--input name=value` by what the workflow declares: a text, a file, a glob of files, or files of a dataset. */
 export async function readInputs(
   client: Client,
   workflow: WrittenWorkflow,
   pairs: readonly string[],
+  project = workflow.project,
 ): Promise<RunInputs> {
   const inputs: RunInputs = { values: {}, files: {} };
   for (const [name, value] of Object.entries(parsePairs('--input', pairs))) {
@@ -41,7 +43,10 @@ export async function readInputs(
       throw new CliError(`--input ${name}: the workflow has no such input; it has ${known}`);
     }
     if (declared.kind === 'value') inputs.values[name] = value;
-    else {
+    else if (datasetOf(value) !== undefined) {
+      const at = { path: '', project };
+      inputs.files[name] = await datasetInputs(client, datasetOf(value)!, at);
+    } else {
       const files = declared.kind === 'file' ? [value] : await filesOf(name, value);
       inputs.files[name] = await uploadAll(client, files);
     }

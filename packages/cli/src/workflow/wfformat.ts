@@ -43,13 +43,18 @@ export interface ReplayScale {
   readonly size: number;
 }
 
-/** Sleeps for $1 seconds, then writes each NAME=BYTES; the step's name makes contents differ. */
-const STAND_IN = `sleep "$1"; shift
+/**
+ * Takes $1 seconds, in which it writes each NAME=BYTES: what was recorded has its writing in it. The
+ * step's name makes contents differ.
+ */
+const STAND_IN = `set -e
+sleep "$1" & shift
 for spec; do
   file="\${spec%=*}"
-  mkdir -p "$(dirname "$file")"
+  case "$file" in */*) mkdir -p "\${file%/*}";; esac
   { echo "$0 $file"; head -c "\${spec##*=}" /dev/zero; } > "$file"
-done`;
+done
+wait`;
 const GIVEN = 'given_files';
 
 const stepName = (id: string): string =>
@@ -114,6 +119,7 @@ function replay(document: z.output<typeof wfFormatSchema>, scale: ReplayScale): 
       ...files.map((id) => `${fileName(id)}=${Math.round((sizes.get(id) ?? 0) * scale.size)}`),
     ],
     outputs: files.map(fileName),
+    predictedMs: seconds * scale.time * 1000,
   });
   const steps: Record<string, StepWritten> = {};
   const add = (name: string, step: StepWritten): void => {

@@ -1,3 +1,4 @@
+import { registerHooks } from 'node:module';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,6 +12,7 @@ import { nameOf, readYamlText, YamlFile } from '../submit/yaml-file.ts';
 /** A checked workflow; its inputs may still name files of this machine, by absolute path. */
 export interface WrittenWorkflow {
   readonly name: string;
+  readonly project?: string;
   readonly inputs: Readonly<Record<string, { readonly kind: 'value' | 'file' | 'files' }>>;
   readonly steps: Readonly<Record<string, WrittenStep>>;
 }
@@ -51,9 +53,35 @@ function checkNames(body: Body, refuse: (issues: Issues) => never): void {
   if (issues.length > 0) refuse(issues.map((issue) => ({ ...issue, path: [...issue.path] })));
 }
 
+/** A user's file finds what it builds with in this program, wherever it lies and whatever is there. */
+const OURS = '@majorana/client';
+
+async function importFile(file: string): Promise<{ workflow?: unknown }> {
+  const url = import.meta.resolve(OURS);
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) =>
+      specifier === OURS ? { url, shortCircuit: true } : next(specifier, context),
+  });
+  try {
+    return (await import(pathToFileURL(path.resolve(file)).href)) as { workflow?: unknown };
+  } catch (error) {
+    throw new CliError(`${file}: ${whyOf(error)}`);
+  } finally {
+    hooks.deregister();
+  }
+}
+
+/** The message, and the place in the user's file when there is one. */
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const place = /file:\/\/\S+:\d+:\d+/.exec(error.stack ?? '')?.[0];
+  const where = place === undefined || place.startsWith(import.meta.url) ? '' : ` (${place})`;
+  return `${error.message}${where}`;
+}
+
 /** Of a TypeScript file the compiler knows the lines; here only the place in the definition is known. */
 async function readModule(file: string): Promise<WrittenWorkflow> {
-  const module = (await import(pathToFileURL(path.resolve(file)).href)) as { workflow?: unknown };
+  const module = await importFile(file);
   if (module.workflow === undefined)
     throw new CliError(`${file}: exports no "workflow"; write: export const workflow = …`);
   const complain = (issues: readonly z.core.$ZodIssue[] | Issues): never => {

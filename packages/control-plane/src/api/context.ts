@@ -3,15 +3,17 @@ import type { ObjectStore } from '@majorana/objects';
 import type {
   Access,
   AccessStore,
+  Datasets,
   EngineStore,
   JobRecord,
+  Lineage,
   Reads,
   TaskRecord,
 } from '@majorana/store';
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Pool } from 'pg';
-import { parseId } from '@majorana/core';
+import { formatRunId, parseId } from '@majorana/core';
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { positionOfIndex } from '../engine/indexes.ts';
@@ -21,6 +23,7 @@ import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
 import type { RunnerLinks } from './runner-links.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface ApiContext {
   /** Whether this server is the one engine, and knows its tokens. */
@@ -34,8 +37,11 @@ export interface ApiContext {
   readonly reads: Reads;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly pool: Pool;
   readonly workflows: Workflows;
+  readonly datasets: Datasets;
+  readonly lineage: Lineage;
 }
 
 export type Api = FastifyInstance<
@@ -80,6 +86,19 @@ export async function findJob(
     throw new ProblemError(404, 'not_found', `there is no ${text}`);
   }
   return job;
+}
+
+/**
+ * A step takes the results of its job when that ends, once: what is retried later would run for
+ * nothing. While the job is open the run waits for it anyhow.
+ */
+export async function mustNotBeOfRun(context: ApiContext, job: JobRecord): Promise<void> {
+  if (job.endedAtMs === null) return;
+  const found = await context.workflows.runs.runOfJob(job.jobId);
+  if (found === undefined) return;
+  const run = formatRunId(found.runId);
+  const what = `job_${job.jobId} was the step ${found.path} of ${run}, which has taken its results: "majorana workflow resume ${run}" runs again what failed`;
+  throw new ProblemError(409, 'job_of_run', what);
 }
 
 export interface FoundTask {

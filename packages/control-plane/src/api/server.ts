@@ -9,10 +9,15 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
+import { passStreams } from './body.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
+import { addDatasetRoutes } from './routes/datasets.ts';
+import { addExecutionRoutes } from './routes/executions.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addLineageRoutes } from './routes/lineage.ts';
+import { addObjectRoutes } from './routes/objects.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addRunnerRoutes } from './routes/runners.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -83,14 +88,19 @@ export async function buildServer(
     },
     transform: jsonSchemaTransform,
   });
+  passStreams(app);
   guard(app, context);
   observe(app, metrics);
   addHealth(app, context, metrics);
   addJobRoutes(app, context);
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
+  addObjectRoutes(app, context);
   addOperationRoutes(app, context);
   addRunnerRoutes(app, context);
   addWorkflowRoutes(app, context);
+  addDatasetRoutes(app, context);
+  addLineageRoutes(app, context);
+  addExecutionRoutes(app, context);
   return app;
 }

@@ -52,14 +52,21 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
-    const { priority, queue, resources } = job.spec;
-    const { jobId, submittedAtMs } = job;
-    const ahead = aheadPerSlot(state.meanRunMs.get(jobId));
+    const { priority, queue, resources, place } = job.spec;
+    const { jobId } = job;
+    // A run stands in line since its beginning: its steps do not go back behind younger jobs.
+    const { sinceMs: submittedAtMs, remainingMs } = place ?? {
+      sinceMs: job.submittedAtMs,
+      remainingMs: 0,
+    };
+    // A job of one task has no earlier one to go by: its workflow may say what to expect.
+    const ahead = aheadPerSlot(state.meanRunMs.get(jobId) ?? place?.predictedMs);
     const base = {
       jobId,
       queue,
       priority,
       submittedAtMs,
+      remainingMs,
       aheadPerSlot: ahead,
       ...(job.spec.cluster === undefined ? {} : { agentId: job.spec.cluster }),
     };

@@ -20,7 +20,7 @@ export const fieldsOf = (
 /** A lease says what to run in full: no agent has to know about placeholders or arrays. */
 export function makeLease(
   spec: JobSpec,
-  task: TaskRecord,
+  task: Pick<TaskRecord, 'jobId' | 'position' | 'attemptNumber' | 'memoryBytes'>,
   record: Readonly<Record<string, string>>,
   fromJobs: readonly StagedObject[],
 ): Lease {

@@ -7,23 +7,34 @@ import {
   linesOf,
   locate,
   readPointer,
+  remainingMs,
 } from '@majorana/core';
 import type { ObjectStore } from '@majorana/objects';
-import type { Reads, RoundRecord, RunRecord, StepResults } from '@majorana/store';
-import type { Pool } from 'pg';
+import type {
+  DrivingResults,
+  InstanceRecord,
+  Reads,
+  RoundRecord,
+  RunRecord,
+  RunWrite,
+} from '@majorana/store';
 import type { Engine } from '../engine/engine.ts';
 import { newInstance, prepareStep } from './prepare.ts';
 import { RefusedError, Sources } from './sources.ts';
 import type { RunSettings } from './step-job.ts';
 import { jobOf } from './step-job.ts';
 
-export interface CommandPorts {
+export interface CommandParts {
   readonly engine: Pick<Engine, 'submit' | 'cancelJob'>;
   readonly reads: Pick<Reads, 'job'>;
-  readonly results: StepResults;
-  readonly objects: ObjectStore;
-  readonly pool: Pool;
-  readonly nowMs: () => number;
+  readonly results: DrivingResults;
+  readonly objects: Pick<ObjectStore, 'read' | 'stat'>;
+  readonly clock: { nowMs(): number };
+}
+/** A fact, and what is to be written in the transaction that takes it in. */
+export interface Learned {
+  readonly fact: Fact;
+  readonly write?: RunWrite;
 }
 export interface RoundAt {
   readonly run: RunRecord;
@@ -32,23 +43,23 @@ export interface RoundAt {
 
 /** Does what a run's round commands, one by one; each may be done again. */
 export class Commands {
-  readonly #ports: CommandPorts;
+  readonly #ports: CommandParts;
   readonly #at: RoundAt;
   readonly #sources: Sources;
 
-  constructor(ports: CommandPorts, at: RoundAt) {
+  constructor(ports: CommandParts, at: RoundAt) {
     this.#ports = ports;
     this.#at = at;
     this.#sources = new Sources(at, ports.results, ports.objects);
   }
 
   /** What was learned; undefined: it is not over yet. */
-  async do(command: Command): Promise<Fact | undefined> {
+  async do(command: Command): Promise<Learned | undefined> {
     const { path } = command;
     try {
       switch (command.kind) {
         case 'decide':
-          return await this.#decide(path, command.iteration);
+          return { fact: await this.#decide(path, command.iteration) };
         case 'prepare':
           return await this.#prepare(path);
         case 'submit':
@@ -61,7 +72,7 @@ export class Commands {
       }
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      return { kind: 'refused', path, reason: error.message };
+      return { fact: { kind: 'refused', path, reason: error.message } };
     }
   }
 
@@ -100,46 +111,69 @@ export class Commands {
     return { kind: 'decided', path, iteration, holds, why };
   }
 
-  async #prepare(path: string): Promise<Fact> {
-    const { results, nowMs } = this.#ports;
-    const { runId, round } = this.#at.round;
-    const { project } = this.#at.run;
-    let instance = await results.instance(runId, round, path);
-    if (instance === undefined) {
-      const located = this.#task(path);
-      const prepared = await prepareStep(this.#sources, located, { runId, path });
-      const made = newInstance({ runId, round, project }, path, located, prepared.template);
-      await results.prepare(made, prepared.elements, nowMs());
-      instance = (await results.instance(runId, round, path))!;
-    }
-    const { elementCount, reusedCount } = instance;
-    return { kind: 'prepared', path, elementCount, reusedCount };
+  /** Equal elements have one place in the job. */
+  async #prepare(path: string): Promise<Learned> {
+    const { results, clock } = this.#ports;
+    const { run, round } = this.#at;
+    const located = this.#task(path);
+    const only = { runId: run.runId, path };
+    const { template, elements: own } = await prepareStep(this.#sources, located, only);
+    const keys = own.map(({ key }) => key);
+    const found = await results.reuse(run, keys, clock.nowMs());
+    const places = new Map<string, number>();
+    for (const key of keys) if (!found.has(key) && !places.has(key)) places.set(key, places.size);
+    const elements = own.map((element) => ({
+      ...element,
+      jobPosition: places.get(element.key) ?? null,
+    }));
+    const elementCount = elements.length;
+    const reusedCount = keys.filter((key) => found.has(key)).length;
+    const instance = newInstance(round, path, located, { template, reusedCount });
+    return {
+      fact: { kind: 'prepared', path, elementCount, reusedCount },
+      write: { kind: 'instance', instance, elements },
+    };
   }
 
-  async #submit(path: string): Promise<Fact> {
-    const { results, engine, pool } = this.#ports;
-    const { runId, round, definition } = this.#at.round;
-    const instance = await results.instance(runId, round, path);
-    if (instance === undefined) throw new Error(`${path} of run_${runId} was not prepared`);
-    if (instance.jobId !== null) return { kind: 'submitted', path, jobId: instance.jobId };
+  async #submit(path: string): Promise<Learned> {
+    const { results, engine } = this.#ports;
+    const { definition } = this.#at.round;
+    const instance = await this.#instance(path);
+    const { instanceId } = instance;
     const { queue } = definition as unknown as { queue: string };
-    const step = this.#task(path).step as TaskStep & Omit<RunSettings, 'queue'>;
-    const settings: RunSettings = { ...step, queue };
-    const spec = await jobOf(pool, results, this.#at.run, { instance, settings });
+    const located = this.#task(path);
+    const settings: RunSettings = { ...(located.step as unknown as RunSettings), queue };
+    const place = {
+      sinceMs: this.#at.round.startedAtMs,
+      remainingMs: remainingMs(located),
+      predictedMs: located.step.predictedMs,
+    };
+    const spec = await jobOf(results, this.#at.run, { instance, settings, place });
     const { jobId } = await engine.submit(spec);
-    await results.setJob(instance.instanceId, jobId);
-    return { kind: 'submitted', path, jobId };
+    return {
+      fact: { kind: 'submitted', path, jobId },
+      write: { kind: 'job', instanceId, jobId },
+    };
   }
 
-  async #lookAt(path: string, jobId: number): Promise<Fact | undefined> {
-    const { reads, results, nowMs } = this.#ports;
+  async #instance(path: string): Promise<InstanceRecord> {
     const { runId, round } = this.#at.round;
+    const instance = await this.#ports.results.instance(runId, round, path);
+    if (instance === undefined) throw new Error(`${path} of run_${runId} was not prepared`);
+    return instance;
+  }
+
+  async #lookAt(path: string, jobId: number): Promise<Learned | undefined> {
+    const { reads, results } = this.#ports;
     const job = await reads.job(jobId);
     if (job !== undefined && job.endedAtMs === null) return undefined;
-    const instance = (await results.instance(runId, round, path))!;
-    await results.harvest(instance, this.#at.run.project, nowMs());
-    const { failedCount, failed } = await results.failed(instance, this.#at.run.project);
-    return { kind: 'ended', path, failedCount, failed };
+    const instance = await this.#instance(path);
+    const { project } = this.#at.run;
+    const { failedCount, failed } = await results.failed(instance, project);
+    return {
+      fact: { kind: 'ended', path, failedCount, failed },
+      write: { kind: 'harvest', instance, project },
+    };
   }
 }
 

@@ -11,10 +11,11 @@ import type {
 
 type ElementExplanation = StepExplanation['elements'][number];
 
-const originText = (origin: ResultOrigin): string => {
+const originText = (origin: ResultOrigin, project: string): string => {
+  const other = origin.project === project ? '' : ` of project ${origin.project}`;
   const round = origin.round === 1 ? '' : ` round ${origin.round}`;
   const place = origin.position === 0 ? '' : ` element ${origin.position}`;
-  return `${formatRunId(origin.runId)}${round} ${origin.path}${place}`;
+  return `${formatRunId(origin.runId)}${other}${round} ${origin.path}${place}`;
 };
 
 async function explainElement(
@@ -27,7 +28,7 @@ async function explainElement(
   const isReused = jobPosition === null;
   const common = { position, key, isReused, label: instance.isFanOut ? elementLabel(fields) : '' };
   const origin = await results.origin(project, key);
-  const made = origin === undefined ? null : originText(origin);
+  const made = origin === undefined ? null : originText(origin, project);
   if (isReused) return { ...common, origin: made, nearest: null, differences: [] };
   const now = keyParts(instance.template, fields);
   const candidates = await results.candidates(instance, project, position);
@@ -36,7 +37,7 @@ async function explainElement(
     now,
   );
   const found: KeyDifference[] = earlier === undefined ? [] : differences(earlier.parts, now);
-  const compared = earlier === undefined ? null : originText(earlier.one);
+  const compared = earlier === undefined ? null : originText(earlier.one, project);
   return { ...common, origin: made, nearest: compared, differences: found };
 }
 

@@ -3,7 +3,7 @@ import type { Reads } from '@majorana/store';
 import { StepResults, WorkflowRuns } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Pool } from 'pg';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineClock } from '../engine/engine.ts';
 import type { EngineEvents } from '../events.ts';
 import { WorkflowLoop } from './workflow-loop.ts';
 
@@ -20,23 +20,22 @@ export function makeWorkflows(parts: {
   readonly reads: Reads;
   readonly objects: ObjectStore;
   readonly pool: Pool;
+  readonly clock: EngineClock;
   readonly log: FastifyBaseLogger;
 }): Workflows {
-  const { engine, events, reads, objects, pool, log } = parts;
+  const { engine, events, reads, objects, pool, log, clock } = parts;
   const runs = new WorkflowRuns(pool);
   const results = new StepResults(pool);
-  const isOpenJob = (jobId: number): boolean => engine.isReady && engine.state.jobs.has(jobId);
-  const nowMs = (): number => Date.now();
   const loop = new WorkflowLoop({
     engine,
     reads,
     results,
     objects,
-    pool,
-    nowMs,
+    clock,
     runs,
-    isOpenJob,
-    log,
+    isOpenJob: (jobId) => engine.isReady && engine.state.jobs.has(jobId),
+    onEnd: (runId, status) => log.info({ runId, status }, 'workflow run ended'),
+    onTrouble: (error, what) => log.error({ error: error.stack }, what),
   });
   events.onJobChanges = (jobIds) => loop.onJobs(jobIds);
   return { runs, results, loop };

@@ -38,6 +38,7 @@ export async function prepareStep(
     env: Object.fromEntries(Object.entries(step.env).map(([name, text]) => [name, bind(text)])),
     outputs: step.outputs.map(bind),
     tools: step.tools,
+    image: step.container?.image,
     ...(await layIn(sources, located, bind)),
     onlyFor: step.isRepeatable ? null : `run_${only.runId} ${only.path}`,
   };
@@ -97,16 +98,15 @@ async function layIn(
 }
 
 export const newInstance = (
-  round: { readonly runId: number; readonly round: number; readonly project: string },
+  { runId, round }: { readonly runId: number; readonly round: number },
   path: string,
   { step }: { readonly step: TaskStep },
-  template: Template,
-): NewInstance & { readonly project: string } => ({
-  runId: round.runId,
-  round: round.round,
-  project: round.project,
+  prepared: { readonly template: Template; readonly reusedCount: number },
+): NewInstance => ({
+  runId,
+  round,
   path,
   stepName: path.replaceAll(/\[\d+\]/g, ''),
-  template,
   isFanOut: step.each !== undefined,
+  ...prepared,
 });

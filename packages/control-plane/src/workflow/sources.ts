@@ -10,7 +10,7 @@ import {
 } from '@majorana/core';
 import type { ObjectStore } from '@majorana/objects';
 import { ObjectDamagedError, ObjectMissingError } from '@majorana/objects';
-import type { RoundRecord, RunRecord, StepResults } from '@majorana/store';
+import type { DrivingResults, RoundRecord, RunRecord } from '@majorana/store';
 
 /** What a condition or a value may read of a file. */
 const TEXT_BYTES_MAX = 1024 * 1024;
@@ -42,13 +42,13 @@ const matches = (file: string | undefined, path: string): boolean =>
 export class Sources {
   readonly #run: RunRecord;
   readonly #round: RoundRecord;
-  readonly #results: StepResults;
-  readonly #objects: ObjectStore;
+  readonly #results: Pick<DrivingResults, 'instance' | 'outputs'>;
+  readonly #objects: Pick<ObjectStore, 'read' | 'stat'>;
 
   constructor(
     at: { readonly run: RunRecord; readonly round: RoundRecord },
-    results: StepResults,
-    objects: ObjectStore,
+    results: Pick<DrivingResults, 'instance' | 'outputs'>,
+    objects: Pick<ObjectStore, 'read' | 'stat'>,
   ) {
     this.#run = at.run;
     this.#round = at.round;

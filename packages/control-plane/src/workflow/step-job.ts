@@ -1,9 +1,9 @@
 import { formatRunId, literal } from '@majorana/core';
 import type { JobSpec } from '@majorana/protocol';
 import { jobSpecSchema } from '@majorana/protocol';
-import type { InstanceRecord, RunRecord, StepResults } from '@majorana/store';
-import { writeParameterSet } from '@majorana/store';
-import type { Pool } from 'pg';
+import type { DrivingResults, InstanceRecord, RunRecord } from '@majorana/store';
+import type { z } from 'zod';
+import { RefusedError } from './sources.ts';
 
 const NAME_LENGTH_MAX = 200;
 
@@ -15,42 +15,40 @@ export interface RunSettings {
   readonly timeLimitMs: number;
   readonly graceMs: number;
   readonly parallelMax?: number | undefined;
-}
-
-async function* recordTexts(results: StepResults, instanceId: number): AsyncGenerator<string> {
-  for await (const { fields } of results.missing(instanceId)) yield JSON.stringify(fields);
+  readonly container?: JobSpec['container'];
+  readonly cluster?: string | undefined;
 }
 
 /** The elements without a result, as records; their index is that of the whole fan-out. */
 async function arrayOf(
-  pool: Pool,
-  results: StepResults,
+  results: DrivingResults,
   instance: InstanceRecord,
 ): Promise<JobSpec['array']> {
   if (!instance.isFanOut) return { kind: 'range', ranges: [{ from: 0, to: 0, step: 1 }] };
-  let recordCount = 0;
-  let fieldNames: string[] = [];
-  async function* counted(): AsyncGenerator<string> {
-    for await (const text of recordTexts(results, instance.instanceId)) {
-      if (recordCount === 0) fieldNames = Object.keys(JSON.parse(text) as object);
-      recordCount += 1;
-      yield text;
-    }
-  }
-  const set = await writeParameterSet(pool, counted(), () => ({ recordCount, fieldNames }));
+  const set = await results.parametersOf(instance.instanceId);
   return { kind: 'parameter_set', ...set, fieldNames: [...set.fieldNames] };
 }
 
+/** What files and values have made of a step may be what no job can be. */
+const whyOf = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 5)
+    .map(({ path, message }) => `${path.join('.')}: ${message}`)
+    .join('; ');
+
 /** An instance of a step as an ordinary job. The same instance is the same job, however often. */
 export async function jobOf(
-  pool: Pool,
-  results: StepResults,
+  results: DrivingResults,
   run: RunRecord,
-  of: { readonly instance: InstanceRecord; readonly settings: RunSettings },
+  of: {
+    readonly instance: InstanceRecord;
+    readonly settings: RunSettings;
+    readonly place: NonNullable<JobSpec['place']>;
+  },
 ): Promise<JobSpec> {
-  const { instance, settings } = of;
+  const { instance, settings, place } = of;
   const { template, path } = instance;
-  const base = jobSpecSchema.parse({
+  const checked = jobSpecSchema.safeParse({
     name: `${run.name}.${path}`.slice(0, NAME_LENGTH_MAX),
     project: run.project,
     labels: { run: formatRunId(run.runId), step: path.slice(0, NAME_LENGTH_MAX) },
@@ -63,15 +61,20 @@ export async function jobOf(
     ],
     idempotencyKey: `workflow ${instance.instanceId} ${instance.createdAtMs}`,
   });
-  const { queue, resources, retry, timeLimitMs, graceMs, parallelMax } = settings;
+  if (!checked.success) throw new RefusedError(`as a job it is refused: ${whyOf(checked.error)}`);
+  const { queue, resources, retry, timeLimitMs, graceMs } = settings;
+  const { parallelMax, container, cluster } = settings;
   return {
-    ...base,
+    ...checked.data,
+    place,
     queue,
     resources,
     retry,
     timeLimitMs,
     graceMs,
     ...(parallelMax === undefined ? {} : { parallelMax }),
-    array: await arrayOf(pool, results, instance),
+    ...(container === undefined ? {} : { container }),
+    ...(cluster === undefined ? {} : { cluster }),
+    array: await arrayOf(results, instance),
   };
 }

@@ -35,8 +35,12 @@ type StepFacts = Pick<StepView, Exclude<keyof typeof NOTHING, 'jobId'>> & {
   readonly jobId: number | null;
 };
 
-function stepView(path: string, state: StepState | undefined): StepView {
-  const facts: StepFacts = { ...NOTHING, ...(state as Partial<StepFacts> | undefined) };
+/** What keeps a step from going on, when something does. */
+export type TroubleOf = (path: string) => string | undefined;
+
+function stepView(path: string, state: StepState | undefined, trouble = ''): StepView {
+  const known = state as Partial<StepFacts> | undefined;
+  const facts: StepFacts = { ...NOTHING, reason: trouble, ...known };
   return {
     path,
     status: state?.status ?? 'waiting',
@@ -53,13 +57,13 @@ function stepView(path: string, state: StepState | undefined): StepView {
 }
 
 /** Every step in the order of the definition, nested ones after the step they belong to. */
-function stepViews({ definition, state }: RoundRecord): StepView[] {
+function stepViews({ definition, state }: RoundRecord, troubleOf: TroubleOf): StepView[] {
   const views: StepView[] = [];
   const visit = (body: WorkflowBody, scope: ReturnType<typeof rootScope>): void => {
     for (const [name, step] of Object.entries(body.steps)) {
       const path = scope.prefix + name;
       const here = state.steps[path];
-      views.push(stepView(path, here));
+      views.push(stepView(path, here, troubleOf(path)));
       if (!isNested(step)) continue;
       const last =
         here !== undefined && 'iteration' in here ? here.iteration : begunCount(path, state);
@@ -85,12 +89,12 @@ function begunCount(path: string, state: RoundRecord['state']): number {
   return count;
 }
 
-export const roundView = (round: RoundRecord): RoundView => ({
+export const roundView = (round: RoundRecord, troubleOf: TroubleOf): RoundView => ({
   round: round.round,
   status: round.state.status,
   startedAtMs: round.startedAtMs,
   endedAtMs: round.endedAtMs,
   definition: round.definition,
   inputs: round.inputs,
-  steps: stepViews(round),
+  steps: stepViews(round, troubleOf),
 });

@@ -613,3 +613,79 @@ test('two users of a project share the result of a step', async () => {
     origin: `${first} list`,
   });
 });
+
+test('a result is shared over projects when the user of the second may read the first', async () => {
+  const tokenFor = async (user: string, project: string): Promise<string> => {
+    const request = { user, role: 'member', project };
+    return ((await server.call('POST', '/tokens', request)).body as { token: string }).token;
+  };
+  const ours = await tokenFor('clara', 'ours');
+  const theirs = await tokenFor('dora', 'theirs');
+  const definition = fanOut({}, 'over projects');
+  const run = async (token: string): Promise<string> => {
+    const { body } = await server.call('POST', '/runs', { definition }, token);
+    return (body as { id: string }).id;
+  };
+  const first = await run(ours);
+  expect(await play(first, fanProgram())).toHaveLength(7);
+  expect(await play(await run(theirs), fanProgram())).toHaveLength(7);
+  const both = await tokenFor('emma', 'third');
+  await tokenFor('emma', 'ours');
+  const second = await run(both);
+  expect(await play(second, fanProgram())).toEqual([]);
+  const { body } = await server.call('GET', `/runs/${second}/explain?step=list`, undefined, both);
+  expect((body as { steps: StepExplanation[] }).steps[0]!.elements[0]).toMatchObject({
+    isReused: true,
+    origin: `${first} of project ours list`,
+  });
+});
+
+test('the ended job of a step is not retried by itself: the answer names what to do', async () => {
+  const id = await submit(fanOut({}, 'not by itself'));
+  await play(id, (argv, inputs) =>
+    argv[0] === 'work' ? { exitCode: 3 } : fanProgram()(argv, inputs),
+  );
+  const { jobId } = (await lastSteps(id)).find(({ path }) => path === 'work')!;
+  const asked = [`/jobs/${jobId}/retry`, `/tasks/${jobId}.0/retry`];
+  for (const url of asked) {
+    const { status, body } = await server.call('POST', url);
+    expect(status).toBe(409);
+    expect((body as { detail: string }).detail).toContain(`majorana workflow resume ${id}`);
+  }
+});
+
+test('what values have made of a step may be no job: the step fails and says why', async () => {
+  const id = await submit({
+    name: 'toolong',
+    steps: {
+      make: { argv: ['make'], outputs: ['name.txt'] },
+      use: { argv: ['use', '{name}'], values: { name: 'make/name.txt' }, outputs: ['{name}'] },
+    },
+  });
+  await play(id, () => ({ files: { 'name.txt': 'x'.repeat(2000) } }));
+  expect((await lastSteps(id))[1]).toMatchObject({
+    status: 'failed',
+    reason: expect.stringContaining('as a job it is refused: outputs.0'),
+  });
+});
+
+test('a command that the database refuses is tried again, is shown, and fails its step in the end', async () => {
+  const { pool } = server.store;
+  await pool.query(`create function no_parameters() returns trigger language plpgsql
+    as $$ begin raise exception 'no room for parameters'; end $$`);
+  await pool.query(`create trigger refuse before insert on parameter_set
+    execute function no_parameters()`);
+  try {
+    const id = await submit(fanOut({}, 'refused'));
+    const work = async (): Promise<RunDetail['rounds'][number]['steps'][number]> =>
+      (await lastSteps(id)).find(({ path }) => path === 'work')!;
+    let shown = '';
+    await play(id, fanProgram(), async () => undefined).catch(async (error: Error) => {
+      shown = (await work()).reason;
+      expect(error.message).toContain('did not end');
+    });
+    expect(shown).toMatch(/^tried \d+ times, again within \d+ s: no room for parameters/);
+  } finally {
+    await pool.query('drop function no_parameters cascade');
+  }
+}, 40_000);

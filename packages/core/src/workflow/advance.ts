@@ -1,11 +1,9 @@
-import type { NestedStep, Step, WorkflowDefinition } from './definition.ts';
+import type { NestedStep, Step, WorkflowBody, WorkflowDefinition } from './definition.ts';
 import { isNested, parseReference, referencesOf } from './definition.ts';
-import type { Scope } from './scope.ts';
+import type { Located, Scope } from './scope.ts';
 import { innerScope, locate, rootScope } from './scope.ts';
 import type { Command, Fact, RunState, RunStatus, StepState } from './state.ts';
 import { isFinalRun, isFinalStep } from './state.ts';
-
-type Steps = Record<string, StepState>;
 
 export interface Advanced {
   readonly state: RunState;
@@ -20,33 +18,28 @@ export function advance(
   facts: readonly Fact[],
   nowMs: number,
 ): Advanced {
-  if (isFinalRun(state.status)) return { state, commands: [] };
-  const run = new Progress(definition, state, nowMs);
-  for (const fact of facts) run.learn(fact);
-  run.walk(rootScope(definition));
-  const next = run.finish();
-  return { state: next, commands: isFinalRun(next.status) ? [] : commandsOf(next) };
+  const run = new RunProgress(definition, state);
+  run.advance(facts, nowMs);
+  return { state: run.state, commands: run.outstanding() };
 }
 
-function commandsOf({ steps }: RunState): Command[] {
-  return Object.entries(steps).flatMap(([path, state]): Command[] => {
-    switch (state.status) {
-      case 'deciding':
-        return [{ kind: 'decide', path, iteration: null }];
-      case 'checking':
-        return [{ kind: 'decide', path, iteration: state.iteration }];
-      case 'preparing':
-        return [{ kind: 'prepare', path }];
-      case 'submitting':
-        return [{ kind: 'submit', path }];
-      case 'running':
-        return [{ kind: 'await', path, jobId: state.jobId }];
-      case 'cancelling':
-        return [{ kind: 'cancel', path, jobId: state.jobId }];
-      default:
-        return [];
-    }
-  });
+function commandOf(path: string, state: StepState): Command[] {
+  switch (state.status) {
+    case 'deciding':
+      return [{ kind: 'decide', path, iteration: null }];
+    case 'checking':
+      return [{ kind: 'decide', path, iteration: state.iteration }];
+    case 'preparing':
+      return [{ kind: 'prepare', path }];
+    case 'submitting':
+      return [{ kind: 'submit', path }];
+    case 'running':
+      return [{ kind: 'await', path, jobId: state.jobId }];
+    case 'cancelling':
+      return [{ kind: 'cancel', path, jobId: state.jobId }];
+    default:
+      return [];
+  }
 }
 
 /** Omit over each member of a union. */
@@ -55,48 +48,128 @@ type NewState = Without<StepState, 'startedAtMs' | 'sinceMs'>;
 
 const NOTHING_RAN = { failedCount: 0, failed: [], jobId: null } as const;
 
-/** One advance under way: a copy of the steps, changed in place. */
-class Progress {
-  readonly #definition: WorkflowDefinition;
-  readonly #steps: Steps;
-  readonly #nowMs: number;
-  #status: RunStatus;
+export interface Progress {
+  /** Steps by path, as they are now. */
+  readonly changed: ReadonlyMap<string, StepState>;
+  /** What follows from the changes alone. */
+  readonly commands: readonly Command[];
+}
 
-  constructor(definition: WorkflowDefinition, state: RunState, nowMs: number) {
+/**
+ * A run held in memory. Ideally every step is looked at after each fact; but a step that waits can
+ * only begin when the first of those it waits for is final, so that one's end is what it is looked
+ * at for: ten thousand steps cost ten thousand looks, not a hundred million.
+ */
+export class RunProgress {
+  readonly #definition: WorkflowDefinition;
+  readonly #steps: Record<string, StepState>;
+  #status: RunStatus;
+  #nowMs = 0;
+  #changed = new Map<string, StepState>();
+  #toLook: Located[] = [];
+  /** By the path of what is not final: the steps that wait for it first. */
+  readonly #waiters = new Map<string, Located[]>();
+  /** By the prefix of a scope that has been entered: how many of its steps are not final. */
+  readonly #openCounts = new Map<string, number>();
+
+  constructor(definition: WorkflowDefinition, state: RunState) {
     this.#definition = definition;
     this.#steps = { ...state.steps };
     this.#status = state.status;
+  }
+
+  get status(): RunStatus {
+    return this.#status;
+  }
+
+  get state(): RunState {
+    return { status: this.#status, steps: this.#steps };
+  }
+
+  /** Everything that waits for an answer: what is to be done after a start, or when news is lost. */
+  outstanding(): Command[] {
+    if (isFinalRun(this.#status)) return [];
+    return Object.entries(this.#steps).flatMap(([path, state]) => commandOf(path, state));
+  }
+
+  advance(facts: readonly Fact[], nowMs: number): Progress {
     this.#nowMs = nowMs;
+    this.#changed = new Map();
+    if (isFinalRun(this.#status)) return { changed: this.#changed, commands: [] };
+    this.#enterRoot();
+    for (const fact of facts) this.#learn(fact);
+    for (let at = 0; at < this.#toLook.length; at += 1) this.#look(this.#toLook[at]!);
+    this.#toLook = [];
+    this.#finish();
+    const commands = isFinalRun(this.#status)
+      ? []
+      : [...this.#changed].flatMap(([path, state]) => commandOf(path, state));
+    return { changed: this.#changed, commands };
   }
 
-  #set(path: string, state: NewState): void {
+  #enterRoot(): void {
+    if (!this.#openCounts.has('')) this.#enter(rootScope(this.#definition));
+  }
+
+  /** All that is not final there is looked at. */
+  #enter(scope: Scope): void {
+    const open = Object.entries(scope.body.steps).filter(
+      ([name]) => !isFinalStep(this.#steps[scope.prefix + name]),
+    );
+    this.#openCounts.set(scope.prefix, open.length);
+    for (const [name, step] of open) this.#toLook.push({ scope, name, step });
+  }
+
+  #set(at: Located, state: NewState): void {
+    const path = at.scope.prefix + at.name;
     const startedAtMs = this.#steps[path]?.startedAtMs ?? this.#nowMs;
-    this.#steps[path] = { ...state, startedAtMs, sinceMs: this.#nowMs } as StepState;
+    const next = { ...state, startedAtMs, sinceMs: this.#nowMs } as StepState;
+    this.#steps[path] = next;
+    this.#changed.set(path, next);
+    if (!isFinalStep(next)) return;
+    this.#toLook.push(...(this.#waiters.get(path) ?? []));
+    this.#waiters.delete(path);
+    const { prefix, around } = at.scope;
+    const left = this.#openCounts.get(prefix)! - 1;
+    this.#openCounts.set(prefix, left);
+    if (left === 0 && around !== undefined) this.#toLook.push(around);
   }
 
-  learn(fact: Fact): void {
+  #learn(fact: Fact): void {
     if (fact.kind === 'cancel_requested') {
       this.#status = 'cancelling';
+      this.#openCounts.clear();
+      this.#waiters.clear();
+      this.#toLook = [];
+      this.#enterRoot();
       return;
     }
-    const { path } = fact;
-    const state = this.#steps[path];
-    const found = locate(this.#definition, path);
-    if (state === undefined || found === undefined || isFinalStep(state)) return;
-    if (fact.kind === 'refused') this.#set(path, { status: 'failed', reason: fact.reason });
-    else if (fact.kind === 'decided') this.#onDecided(fact, state, found.step);
-    else if (fact.kind === 'prepared' && state.status === 'preparing') this.#onPrepared(fact);
+    const state = this.#steps[fact.path];
+    const at = locate(this.#definition, fact.path);
+    if (state === undefined || at === undefined || isFinalStep(state)) return;
+    this.#enterAround(at);
+    if (fact.kind === 'refused') this.#set(at, { status: 'failed', reason: fact.reason });
+    else if (fact.kind === 'decided') this.#onDecided(at, fact, state);
+    else if (fact.kind === 'prepared' && state.status === 'preparing') this.#onPrepared(at, fact);
     else if (fact.kind === 'submitted' && state.status === 'submitting') {
       const { elementCount, reusedCount } = state;
-      this.#set(path, { status: 'running', jobId: fact.jobId, elementCount, reusedCount });
-    } else if (fact.kind === 'ended') this.#onEnded(fact, state, found.step);
+      this.#set(at, { status: 'running', jobId: fact.jobId, elementCount, reusedCount });
+    } else if (fact.kind === 'ended') this.#onEnded(at, fact, state);
+    this.#toLook.push(at);
   }
 
-  #onDecided(fact: Extract<Fact, { kind: 'decided' }>, state: StepState, step: Step): void {
-    const { path, holds, why } = fact;
+  /** A fact may come before the scope it is about was looked at, after a start. */
+  #enterAround({ scope }: Located): void {
+    if (scope.around !== undefined) this.#enterAround(scope.around);
+    if (!this.#openCounts.has(scope.prefix)) this.#enter(scope);
+  }
+
+  #onDecided(at: Located, fact: Extract<Fact, { kind: 'decided' }>, state: StepState): void {
+    const { holds, why } = fact;
+    const { step } = at;
     if (state.status === 'deciding' && fact.iteration === null) {
-      if (holds) this.#begin(path, step);
-      else this.#set(path, { status: 'skipped', reason: why });
+      if (holds) this.#begin(at);
+      else this.#set(at, { status: 'skipped', reason: why });
       return;
     }
     if (state.status !== 'checking' || !isNested(step)) return;
@@ -104,142 +177,144 @@ class Progress {
     // The answer about an earlier one, come again.
     if (fact.iteration !== iteration) return;
     const iterationsMax = step.repeat?.iterationsMax ?? 1;
-    if (holds) this.#set(path, { status: 'succeeded', iteration });
+    if (holds) this.#set(at, { status: 'succeeded', iteration });
     else if (iteration < iterationsMax) {
-      this.#set(path, { status: 'iterating', iteration: iteration + 1 });
+      this.#set(at, { status: 'iterating', iteration: iteration + 1 });
     } else {
       const reason = `after ${iteration} iterations, as many as there may be: ${why}`;
-      this.#set(path, { status: 'failed', reason });
+      this.#set(at, { status: 'failed', reason });
     }
   }
 
-  #onPrepared({ path, elementCount, reusedCount }: Extract<Fact, { kind: 'prepared' }>): void {
+  #onPrepared(at: Located, fact: Extract<Fact, { kind: 'prepared' }>): void {
+    const { elementCount, reusedCount } = fact;
     const isAllThere = reusedCount === elementCount;
     if (isAllThere) {
-      this.#set(path, { status: 'succeeded', elementCount, reusedCount, ...NOTHING_RAN });
-    } else this.#set(path, { status: 'submitting', elementCount, reusedCount });
+      this.#set(at, { status: 'succeeded', elementCount, reusedCount, ...NOTHING_RAN });
+    } else this.#set(at, { status: 'submitting', elementCount, reusedCount });
   }
 
-  #onEnded(fact: Extract<Fact, { kind: 'ended' }>, state: StepState, step: Step): void {
+  #onEnded(at: Located, fact: Extract<Fact, { kind: 'ended' }>, state: StepState): void {
+    const { step } = at;
     if ((state.status !== 'running' && state.status !== 'cancelling') || isNested(step)) return;
-    const { path, failedCount, failed } = fact;
+    const { failedCount, failed } = fact;
     const { elementCount, reusedCount, jobId } = state;
     const ended = { elementCount, reusedCount, failedCount, failed, jobId };
     const succeededCount = elementCount - failedCount;
     if (failedCount > 0 && state.status === 'cancelling') {
       const reason = `cancelled; ${succeededCount} of ${elementCount} had succeeded`;
-      this.#set(path, { status: 'cancelled', reason });
+      this.#set(at, { status: 'cancelled', reason });
     } else if (succeededCount * 100 >= elementCount * step.successPercentMin) {
-      this.#set(path, { status: 'succeeded', ...ended });
+      this.#set(at, { status: 'succeeded', ...ended });
     } else {
       const needed = `${step.successPercentMin} % are needed`;
       const reason =
         elementCount === 1
           ? (failed[0]?.reason ?? 'it failed')
           : `${failedCount} of ${elementCount} did not succeed, ${needed}`;
-      this.#set(path, { status: 'failed', reason, ...ended });
+      this.#set(at, { status: 'failed', reason, ...ended });
     }
   }
 
-  /** Looks at every step of a scope, and into nested ones; each may free those after it. */
-  walk(scope: Scope): void {
-    const names = Object.keys(scope.body.steps);
-    // A step may stand before the one it takes from: as often as there are steps is enough.
-    for (let round = 0; round < names.length; round += 1) {
-      const openBefore = this.#openCount(scope, names);
-      for (const name of names) this.#look(scope, name, scope.body.steps[name]!);
-      if (this.#openCount(scope, names) === openBefore) return;
-    }
-  }
-
-  #openCount(scope: Scope, names: readonly string[]): number {
-    return names.filter((name) => !isFinalStep(this.#steps[scope.prefix + name])).length;
-  }
-
-  #look(scope: Scope, name: string, step: Step): void {
+  #look(at: Located): void {
+    const { scope, name, step } = at;
     const path = scope.prefix + name;
     const state = this.#steps[path];
-    if (this.#status === 'cancelling') this.#cancel(path, state);
-    else if (state === undefined) this.#tryBegin(scope, path, step);
-    const now = this.#steps[path];
-    if (isNested(step) && now !== undefined && 'iteration' in now) {
-      this.#iterate({ scope, name, step, path });
-    }
+    if (this.#status === 'cancelling') this.#cancel(at, state);
+    else if (state === undefined) this.#tryBegin(at);
+    if (isNested(step) && this.#steps[path]?.status === 'iterating') this.#iterate({ ...at, step });
   }
 
   /** What an agent may hold is ended first; all else ends at once. */
-  #cancel(path: string, state: StepState | undefined): void {
+  #cancel(at: Located, state: StepState | undefined): void {
     if (isFinalStep(state)) return;
     if (state?.status === 'running') {
       const { jobId, elementCount, reusedCount } = state;
-      this.#set(path, { status: 'cancelling', jobId, elementCount, reusedCount });
+      this.#set(at, { status: 'cancelling', jobId, elementCount, reusedCount });
       return;
     }
     // Whether a job has been made is not known before its number is.
     const waits = ['submitting', 'cancelling', 'iterating'];
     if (state !== undefined && waits.includes(state.status)) return;
-    this.#set(path, { status: 'cancelled', reason: 'the run was cancelled' });
+    this.#set(at, { status: 'cancelled', reason: 'the run was cancelled' });
   }
 
-  #tryBegin(scope: Scope, path: string, step: Step): void {
+  #tryBegin(at: Located): void {
+    const { scope, step } = at;
     let skipped: string | undefined;
-    for (const text of referencesOf(step)) {
-      const { name } = parseReference(text);
-      if (Object.hasOwn(scope.body.inputs, name)) continue;
-      const upstream = this.#steps[scope.prefix + name];
-      if (!isFinalStep(upstream)) return;
+    for (const { text, name } of upstreamOf(scope.body, step)) {
+      const upstreamPath = scope.prefix + name;
+      const upstream = this.#steps[upstreamPath];
+      if (!isFinalStep(upstream)) {
+        const waiters = this.#waiters.get(upstreamPath);
+        if (waiters === undefined) this.#waiters.set(upstreamPath, [at]);
+        else waiters.push(at);
+        return;
+      }
       if (upstream!.status === 'skipped') {
         if (!isOptional(step, text)) skipped ??= name;
       } else if (upstream!.status !== 'succeeded') {
-        this.#set(path, { status: 'blocked', reason: `${name}: ${upstream!.status}` });
+        this.#set(at, { status: 'blocked', reason: `${name}: ${upstream!.status}` });
         return;
       }
     }
     if (skipped !== undefined) {
-      this.#set(path, { status: 'skipped', reason: `${skipped} was skipped` });
-    } else if (step.when !== undefined) this.#set(path, { status: 'deciding' });
-    else this.#begin(path, step);
+      this.#set(at, { status: 'skipped', reason: `${skipped} was skipped` });
+    } else if (step.when !== undefined) this.#set(at, { status: 'deciding' });
+    else this.#begin(at);
   }
 
-  #begin(path: string, step: Step): void {
-    if (isNested(step)) this.#set(path, { status: 'iterating', iteration: 1 });
-    else this.#set(path, { status: 'preparing' });
+  #begin(at: Located): void {
+    if (isNested(at.step)) this.#set(at, { status: 'iterating', iteration: 1 });
+    else this.#set(at, { status: 'preparing' });
   }
 
-  #iterate(at: { scope: Scope; name: string; step: NestedStep; path: string }): void {
-    const { scope, name, step, path } = at;
-    const state = this.#steps[path];
+  #iterate(at: Located & { readonly step: NestedStep }): void {
+    const { scope, name, step } = at;
+    const state = this.#steps[scope.prefix + name];
     if (state?.status !== 'iterating') return;
     const inner = innerScope(scope, name, step, state.iteration);
-    this.walk(inner);
-    const states = Object.keys(step.workflow.steps).map((one) => this.#steps[inner.prefix + one]);
-    if (!states.every(isFinalStep)) return;
+    if (!this.#openCounts.has(inner.prefix)) this.#enter(inner);
+    if (this.#openCounts.get(inner.prefix)! > 0) return;
     const bad = Object.keys(step.workflow.steps).find((one) =>
       ['failed', 'blocked', 'cancelled'].includes(this.#steps[inner.prefix + one]!.status),
     );
     if (this.#status === 'cancelling') {
-      this.#set(path, { status: 'cancelled', reason: 'the run was cancelled' });
+      this.#set(at, { status: 'cancelled', reason: 'the run was cancelled' });
     } else if (bad !== undefined) {
       const reason = `${inner.prefix}${bad}: ${this.#steps[inner.prefix + bad]!.status}`;
-      this.#set(path, { status: 'failed', reason });
+      this.#set(at, { status: 'failed', reason });
     } else if (step.repeat === undefined) {
-      this.#set(path, { status: 'succeeded', iteration: state.iteration });
-    } else this.#set(path, { status: 'checking', iteration: state.iteration });
+      this.#set(at, { status: 'succeeded', iteration: state.iteration });
+    } else this.#set(at, { status: 'checking', iteration: state.iteration });
   }
 
-  finish(): RunState {
+  #finish(): void {
+    if (this.#openCounts.get('')! > 0) return;
     const names = Object.keys(this.#definition.steps);
-    const states = names.map((name) => this.#steps[name]);
-    let status: RunStatus = this.#status;
-    if (states.every(isFinalStep)) {
-      const isWell = states.every(
-        (one) => one!.status === 'succeeded' || one!.status === 'skipped',
-      );
-      const badly = status === 'cancelling' ? 'cancelled' : 'failed';
-      status = isWell ? 'succeeded' : badly;
-    }
-    return { status, steps: this.#steps };
+    const isWell = names.every((name) =>
+      ['succeeded', 'skipped'].includes(this.#steps[name]!.status),
+    );
+    const badly = this.#status === 'cancelling' ? 'cancelled' : 'failed';
+    this.#status = isWell ? 'succeeded' : badly;
   }
+}
+
+interface Upstream {
+  readonly text: string;
+  readonly name: string;
+}
+/** What is asked of a step again and again never changes: a gather of 5,000 steps has as many. */
+const upstreamByStep = new WeakMap<Step, readonly Upstream[]>();
+
+function upstreamOf(body: WorkflowBody, step: Step): readonly Upstream[] {
+  const known = upstreamByStep.get(step);
+  if (known !== undefined) return known;
+  const upstream = referencesOf(step)
+    .map((text) => ({ text, name: parseReference(text).name }))
+    .filter(({ name }) => !Object.hasOwn(body.inputs, name));
+  upstreamByStep.set(step, upstream);
+  return upstream;
 }
 
 /** Every reference of the step to this text may lead to nothing. */

@@ -177,22 +177,43 @@ class BodyCheck {
       this.#add(at, `${name} has the outputs ${step.outputs.join(', ')}, and not ${file}`);
   }
 
+  /** What nobody waits for any more is taken away; what is left over waits for itself. */
   #checkCycles(): void {
-    const done = new Set<string>();
-    const visit = (name: string, way: readonly string[]): void => {
-      if (way.includes(name)) {
-        const circle = [...way.slice(way.indexOf(name)), name].join(' -> ');
-        this.#add(['steps', name], `it waits for itself: ${circle}`);
-        done.add(name);
+    const { steps } = this.#body;
+    const upstream = new Map(
+      Object.entries(steps).map(([name, step]) => {
+        const named = referencesOf(step).map((text) => parseReference(text).name);
+        return [name, new Set(named.filter((other) => Object.hasOwn(steps, other)))];
+      }),
+    );
+    const downstream = new Map<string, string[]>([...upstream.keys()].map((name) => [name, []]));
+    for (const [name, others] of upstream) {
+      for (const other of others) downstream.get(other)!.push(name);
+    }
+    const free = [...upstream].filter(([, others]) => others.size === 0).map(([name]) => name);
+    for (const name of free) {
+      upstream.delete(name);
+      for (const other of downstream.get(name)!) {
+        const left = upstream.get(other)!;
+        left.delete(name);
+        if (left.size === 0) free.push(other);
       }
-      if (done.has(name)) return;
-      for (const text of referencesOf(this.#body.steps[name]!)) {
-        const { name: other } = parseReference(text);
-        if (Object.hasOwn(this.#body.steps, other)) visit(other, [...way, name]);
-      }
-      done.add(name);
-    };
-    for (const name of Object.keys(this.#body.steps)) visit(name, []);
+    }
+    this.#tellCircle(upstream);
+  }
+
+  /** Each step that is left waits for another that is left: following them comes round. */
+  #tellCircle(left: ReadonlyMap<string, ReadonlySet<string>>): void {
+    const way = new Set<string>();
+    let [name] = left.keys();
+    while (name !== undefined && !way.has(name)) {
+      way.add(name);
+      name = [...left.get(name)!][0];
+    }
+    if (name === undefined) return;
+    const circle = [...way];
+    const told = [...circle.slice(circle.indexOf(name)), name].join(' -> ');
+    this.#add(['steps', name], `it waits for itself: ${told}`);
   }
 }
 

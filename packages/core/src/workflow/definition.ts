@@ -40,6 +40,10 @@ export interface TaskStep extends StepCommon {
   readonly isRepeatable: boolean;
   /** Go on when at least so much of the elements succeeded. */
   readonly successPercentMin: number;
+  /** How long a task of it takes, as its writer expects: decides who goes first, and nothing else. */
+  readonly predictedMs?: number | undefined;
+  /** Of it the image alone can change a result, and is part of the key as it is written. */
+  readonly container?: { readonly image: string } | undefined;
 }
 
 export interface NestedStep extends StepCommon {

@@ -4,5 +4,6 @@ export * from './condition.ts';
 export * from './definition.ts';
 export * from './elements.ts';
 export * from './key.ts';
+export * from './remaining.ts';
 export * from './scope.ts';
 export * from './state.ts';

@@ -11,6 +11,8 @@ export interface Template {
   readonly inputs: readonly { readonly path: string; readonly object: string }[];
   /** Files by an element's fields: both may hold placeholders. */
   readonly elementInputs: readonly { readonly path: string; readonly object: string }[];
+  /** The image it runs in, by digest if it is to be exact; absent: a program of the machine. */
+  readonly image?: string | undefined;
   /** Of a step that is not repeatable: the one run and iteration that may find its result again. */
   readonly onlyFor: string | null;
 }
@@ -47,8 +49,10 @@ export function keyMaker(
   template: Template,
   hash: (text: string) => string,
 ): (fields: TaskFields) => string {
-  const { tools, onlyFor } = template;
+  const { tools, onlyFor, image } = template;
   const shared = hash(entriesText(inputEntries(template.inputs)));
+  // Last, and only when there is one: keys of results without an image stay what they were.
+  const inside = image === undefined ? [] : [['image', image]];
   const common = [entriesText(tools), shared, onlyFor];
   return (fields) => {
     const fill = (text: string): string => fillPlaceholders(text, fields);
@@ -58,7 +62,7 @@ export function keyMaker(
       template.outputs.map(fill),
       entriesText(inputEntries(filledInputs(template, fields))),
     ];
-    return hash(JSON.stringify(['majorana step 1', ...common, ...own]));
+    return hash(JSON.stringify(['majorana step 1', ...common, ...own, ...inside]));
   };
 }
 
@@ -70,6 +74,7 @@ export function keyParts(template: Template, fields: TaskFields): KeyParts {
     Object.entries(record).map(([name, value]) => [`${what} ${name}`, value]);
   return Object.fromEntries([
     ['program', program],
+    ...(template.image === undefined ? [] : [['image', template.image] as const]),
     ...words.map((word, at): [string, string] => [`argument ${at + 1}`, word]),
     ...named('variable', fillEntries(template.env, fields)),
     ...named('tool', template.tools),

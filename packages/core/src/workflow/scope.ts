@@ -7,12 +7,7 @@ export interface Scope {
   readonly body: WorkflowBody;
   /** Before the names of its steps: empty, `sub.`, `rounds[2].`, `rounds[2].sub.` */
   readonly prefix: string;
-  readonly around?: {
-    readonly scope: Scope;
-    readonly name: string;
-    readonly step: NestedStep;
-    readonly iteration: number;
-  };
+  readonly around?: Located & { readonly step: NestedStep; readonly iteration: number };
 }
 
 export const rootScope = (definition: WorkflowDefinition): Scope => ({

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bindPlaceholders, fillPlaceholders, literal } from '../placeholder.ts';
-import { advance } from './advance.ts';
+import { advance, RunProgress } from './advance.ts';
 import { checkWorkflow } from './check.ts';
 import { judge, readPointer } from './condition.ts';
 import type { Step, TaskStep, WorkflowDefinition } from './definition.ts';
 import { isNested, matchesPattern } from './definition.ts';
 import type { Template } from './key.ts';
 import { differences, keyMaker, keyParts, nearest } from './key.ts';
+import { remainingMs } from './remaining.ts';
 import { locate, rootScope } from './scope.ts';
 import type { Command, Fact, RunState } from './state.ts';
 import { isFinalRun, isFinalStep, NEW_RUN } from './state.ts';
@@ -170,6 +171,64 @@ test('without facts nothing changes, and all that is outstanding is said again',
   );
 });
 
+test('a run kept in memory is the one that is read anew each time, and says only what is new', () => {
+  fc.assert(
+    fc.property(runs, ({ steps, chances, cancelAt }) => {
+      const definition = flow(steps);
+      let at = 0;
+      const draw = (): number => chances[(at += 1) % chances.length]! + at;
+      const kept = new RunProgress(definition, NEW_RUN);
+      let stored: RunState = NEW_RUN;
+      let facts: Fact[] = [];
+      for (let turn = 0; turn < 500 && !isFinalRun(stored.status); turn += 1) {
+        if (turn === cancelAt) facts.push({ kind: 'cancel_requested' });
+        const { changed } = kept.advance(facts, turn);
+        const anew = advance(definition, stored, facts, turn);
+        expect(kept.state).toEqual(anew.state);
+        for (const [path, state] of Object.entries(anew.state.steps)) {
+          expect(changed.has(path)).toBe(state !== stored.steps[path]);
+        }
+        stored = { status: anew.state.status, steps: { ...anew.state.steps } };
+        facts = anew.commands.filter(() => draw() % 3 > 0).map((one) => answerTo(one, draw));
+      }
+    }),
+  );
+});
+
+test('a chain of ten thousand steps costs ten thousand looks', () => {
+  const names = Array.from({ length: 10_000 }, (_, n) => `s${n}`);
+  const steps = Object.fromEntries(
+    names.map((name, n) => [name, task({ inputs: n === 0 ? [] : from(names[n - 1]!) })]),
+  );
+  const definition = flow(steps);
+  expect(checkWorkflow(definition)).toEqual([]);
+  const run = new RunProgress(definition, NEW_RUN);
+  let { commands } = run.advance([], 0);
+  let turns = 0;
+  for (; commands.length > 0; turns += 1) {
+    ({ commands } = run.advance([prepared(commands[0]!.path, 1, 1)], turns));
+  }
+  expect(turns).toBe(10_000);
+  expect(run.status).toBe('succeeded');
+});
+
+test('the longest way ahead of a step is over the longest of those that need it', () => {
+  const predicted = (ms: number, ...names: string[]): TaskStep =>
+    task({ predictedMs: ms, inputs: from(...names) });
+  const inner = { inputs: {}, outputs: {}, steps: { x: predicted(5), y: predicted(7, 'x') } };
+  const definition = flow({
+    last: predicted(1, 'short', 'long'),
+    short: predicted(10, 'first'),
+    long: { after: ['first'], with: {}, workflow: inner },
+    first: predicted(100),
+  });
+  const ahead = (path: string): number => remainingMs(locate(definition, path)!);
+  expect(ahead('first')).toBe(100 + 12 + 1);
+  expect(ahead('short')).toBe(11);
+  expect(ahead('long')).toBe(13);
+  expect(ahead('long.y')).toBe(8);
+});
+
 const prepared = (path: string, elementCount: number, reusedCount = 0): Fact => ({
   kind: 'prepared',
   path,
@@ -241,6 +300,8 @@ test('a key changes with each of its parts, and with nothing else', () => {
     { inputs: [{ path: 'p', object: '3' }] },
     { elementInputs: [] },
     { onlyFor: 'run_1 a' },
+    { image: 'sha256:1' },
+    { image: 'sha256:2' },
   ];
   const keys = others.map((edit) => keyOf({ ...template, ...edit }));
   expect(new Set([same, ...keys]).size).toBe(keys.length + 1);

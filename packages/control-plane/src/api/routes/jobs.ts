@@ -15,7 +15,7 @@ import { z } from 'zod';
 import { taskIndexOf } from '../../engine/indexes.ts';
 import { acceptSpec } from '../check-spec.ts';
 import type { Api, ApiContext } from '../context.ts';
-import { findJob, idParams, INT32_MAX, limitSchema } from '../context.ts';
+import { findJob, idParams, INT32_MAX, limitSchema, mustNotBeOfRun } from '../context.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { ProblemError } from '../problem.ts';
 import { artifactView, jobDetail, jobView, taskView } from '../views.ts';
@@ -211,7 +211,9 @@ function addActions(app: Api, context: ApiContext): void {
       },
     },
     async (request) => {
-      const { jobId } = await findJob(context, request, request.params.id);
+      const job = await findJob(context, request, request.params.id);
+      await mustNotBeOfRun(context, job);
+      const { jobId } = job;
       const retried = await engine.retry(jobId, retryRequestSchema.parse(request.body ?? {}));
       request.log.info({ jobId, user: request.access.user, retried }, 'job retried');
       return { retried };

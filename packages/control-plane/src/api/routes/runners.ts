@@ -15,7 +15,7 @@ import type { Api, ApiContext } from '../context.ts';
 import { findHeldTask } from '../held-task.ts';
 import { ProblemError } from '../problem.ts';
 import { presignGet, runnerTask, uploadTarget } from '../runner-task.ts';
-import { bodyOf } from './streams.ts';
+import { bodyOf } from '../body.ts';
 
 const PATH = `${RUNNER_PREFIX}attempts/:attemptId` as const;
 /** A second and attempt: one that fetches a gather's files one by one is not slowed. */
@@ -205,10 +205,14 @@ function addLink(app: Api, context: ApiContext): void {
         response: { 200: runnerOrdersSchema },
       },
     },
-    (request) => {
+    (request, reply) => {
       const { attemptId } = request.params;
+      const task = heldTask(context, attemptId);
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) context.links.leave(task);
+      });
       const isToEnd = (): boolean => heldTask(context, attemptId).isCancelling;
-      return context.links.exchange(heldTask(context, attemptId), request.body, isToEnd);
+      return context.links.exchange(task, request.body, isToEnd);
     },
   );
 }

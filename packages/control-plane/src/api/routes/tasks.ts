@@ -7,7 +7,7 @@ import { untouchedSentence } from '../../engine/explain.ts';
 import { taskIndexOf } from '../../engine/indexes.ts';
 import { fieldsOf } from '../../engine/lease.ts';
 import type { Api, ApiContext, FoundTask } from '../context.ts';
-import { findTask, idParams } from '../context.ts';
+import { findTask, idParams, mustNotBeOfRun } from '../context.ts';
 import { readLog } from '../task-log.ts';
 import { artifactView, attemptView, taskView, transitionView } from '../views.ts';
 
@@ -126,6 +126,7 @@ function addActions(app: Api, context: ApiContext): void {
     },
     async (request) => {
       const { job, position } = await findTask(context, request, request.params.id);
+      await mustNotBeOfRun(context, job);
       const states = ['failed', 'cancelled', 'succeeded'] as const;
       return { retried: await engine.retry(job.jobId, { states, position }) };
     },

@@ -16,18 +16,20 @@ import { z } from 'zod';
 import { explainRound } from '../../workflow/explain-run.ts';
 import type { RunSettings } from '../../workflow/step-job.ts';
 import { RefusedError, Sources } from '../../workflow/sources.ts';
+import type { TroubleOf } from '../../workflow/views.ts';
 import { roundView, runView } from '../../workflow/views.ts';
 import { checkFits } from '../check-spec.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { INT32_MAX, limitSchema } from '../context.ts';
 import type { Issue } from '../problem.ts';
 import { ProblemError } from '../problem.ts';
+import { projectOf } from '../project.ts';
 
 const runParams = z.object({ id: z.string().max(64).describe('such as run_7') });
 const stepPath = z.string().max(2000).describe('such as search or rounds[2].search');
 
 /** A run that the caller may see; to others it is not there. */
-async function findRun(
+export async function findRun(
   { workflows }: ApiContext,
   request: FastifyRequest,
   text: string,
@@ -110,20 +112,6 @@ async function acceptDefinition(
   return definition;
 }
 
-async function projectOf(
-  context: ApiContext,
-  request: FastifyRequest,
-  named: string | undefined,
-): Promise<string> {
-  const own = request.access.project;
-  if (own !== null && named !== undefined && named !== own) {
-    throw new ProblemError(403, 'forbidden', `this token is for the project ${own}`);
-  }
-  const project = named ?? own ?? 'default';
-  if (await context.access.hasProject(project)) return project;
-  throw new ProblemError(422, 'no_such_project', `there is no project ${project}`);
-}
-
 function addRuns(app: Api, context: ApiContext): void {
   const { workflows } = context;
   app.post(
@@ -180,7 +168,11 @@ function addRuns(app: Api, context: ApiContext): void {
     async (request) => {
       const run = await findRun(context, request, request.params.id);
       const rounds = await workflows.runs.rounds(run.runId);
-      return { ...runView(run), rounds: rounds.map(roundView) };
+      const troubleOf: TroubleOf = (path) => workflows.loop.troubleOf(run.runId, path);
+      const views = rounds.map((round) =>
+        roundView(round, round.round === run.round ? troubleOf : () => undefined),
+      );
+      return { ...runView(run), rounds: views };
     },
   );
 }
@@ -238,7 +230,7 @@ function roundOf(rounds: readonly RoundRecord[], round: number | undefined): Rou
 }
 
 function addReads(app: Api, context: ApiContext): void {
-  const { workflows, objects } = context;
+  const { workflows } = context;
   app.get(
     '/api/v1/runs/:id/explain',
     {
@@ -275,11 +267,20 @@ function addReads(app: Api, context: ApiContext): void {
     },
     async (request) => {
       const run = await findRun(context, request, request.params.id);
-      const round = roundOf(await workflows.runs.rounds(run.runId), undefined);
-      const sources = new Sources({ run, round }, workflows.results, objects);
-      return { files: await filesOf(sources, round, request.query.from) };
+      return { files: await runFilesOf(context, run, request.query.from) };
     },
   );
+}
+
+/** Files of a run's outputs, or those that a reference names. */
+export async function runFilesOf(
+  { workflows, objects }: ApiContext,
+  run: RunRecord,
+  from: string | undefined,
+): Promise<NamedFile[]> {
+  const round = roundOf(await workflows.runs.rounds(run.runId), undefined);
+  const sources = new Sources({ run, round }, workflows.results, objects);
+  return filesOf(sources, round, from);
 }
 
 type NamedFile = z.output<typeof runFilesSchema>['files'][number];

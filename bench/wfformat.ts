@@ -1,0 +1,112 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { isNested, locate, parseReference, referencesOf, remainingMs } from '@majorana/core';
+import type { WorkflowDefinition } from '@majorana/core';
+import { workflowSchema } from '@majorana/protocol';
+import { Product } from '../e2e/product.ts';
+import { importWfFormat } from '../packages/cli/src/workflow/wfformat.ts';
+import type { Figure } from './figure.ts';
+
+const CORES = 2;
+/** A task's mean: some 20 ms to start and end one are then seen, and do not drown what is measured. */
+const TASK_MS_MEAN = 400;
+/** No makespan is to be shorter: the beginning and the end of a run weigh in it. */
+const BOUND_MS_MIN = 8000;
+/** The largest executions moved ten gigabytes: these are ten megabytes. */
+const SIZE_SCALE = 0.001;
+
+interface Graph {
+  readonly ms: ReadonlyMap<string, number>;
+  readonly upstream: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly aheadMs: ReadonlyMap<string, number>;
+}
+
+function graphOf(definition: WorkflowDefinition): Graph {
+  const { steps } = definition;
+  const ms = new Map<string, number>();
+  const upstream = new Map<string, Set<string>>();
+  const aheadMs = new Map<string, number>();
+  for (const [name, step] of Object.entries(steps)) {
+    ms.set(name, isNested(step) ? 0 : (step.predictedMs ?? 0));
+    const names = referencesOf(step).map((text) => parseReference(text).name);
+    upstream.set(name, new Set(names.filter((one) => Object.hasOwn(steps, one))));
+    aheadMs.set(name, remainingMs(locate(definition, name)!));
+  }
+  return { ms, upstream, aheadMs };
+}
+
+/** No schedule is shorter. */
+const boundMs = ({ ms, aheadMs }: Graph): number =>
+  Math.max(...aheadMs.values(), [...ms.values()].reduce((sum, one) => sum + one, 0) / CORES);
+
+/** What starting whatever is ready, the one with most ahead of it first, gets if nothing else takes time. */
+function listScheduleMs({ ms, upstream, aheadMs }: Graph): number {
+  const left = new Map([...upstream].map(([name, names]) => [name, new Set(names)]));
+  const running: { readonly name: string; readonly endMs: number }[] = [];
+  let nowMs = 0;
+  while (left.size + running.length > 0) {
+    const ready = [...left].filter(([, names]) => names.size === 0).map(([name]) => name);
+    ready.sort((a, b) => aheadMs.get(b)! - aheadMs.get(a)!);
+    for (const name of ready.slice(0, CORES - running.length)) {
+      running.push({ name, endMs: nowMs + ms.get(name)! });
+      left.delete(name);
+    }
+    running.sort((a, b) => a.endMs - b.endMs);
+    const { name, endMs } = running.shift()!;
+    nowMs = endMs;
+    for (const names of left.values()) names.delete(name);
+  }
+  return nowMs;
+}
+
+const asDefinition = (file: string, timeScale: number): WorkflowDefinition =>
+  workflowSchema.parse(
+    importWfFormat(file, readFileSync(file, 'utf8'), { time: timeScale, size: SIZE_SCALE }),
+  ) as unknown as WorkflowDefinition;
+
+function scaleFor(file: string): number {
+  const whole = graphOf(asDefinition(file, 1));
+  const wantedMs = Math.max(BOUND_MS_MIN, (whole.ms.size * TASK_MS_MEAN) / CORES);
+  return Number((wantedMs / boundMs(whole)).toPrecision(3));
+}
+
+async function replay(product: Product, file: string): Promise<Figure & { ratio: number }> {
+  const timeScale = scaleFor(file);
+  const graph = graphOf(asDefinition(file, timeScale));
+  const scales = ['--time-scale', String(timeScale), '--size-scale', String(SIZE_SCALE)];
+  const text = await product.ok('workflow', 'import', '--wfformat', file, ...scales);
+  const flow = path.join(product.data, 'flow.yaml');
+  writeFileSync(flow, text);
+  const run = await product.ok('workflow', 'run', flow, '--detach');
+  await product.ok('workflow', 'watch', run, '--quiet');
+  const { createdAtMs, endedAtMs } = await product.json<{ createdAtMs: number; endedAtMs: number }>(
+    'workflow',
+    'show',
+    run,
+  );
+  const bound = boundMs(graph);
+  const ratio = (endedAtMs - createdAtMs) / bound;
+  const ideal = listScheduleMs(graph) / bound;
+  return {
+    ratio,
+    name: path.basename(file, '.json').replace(/-(chameleon|dirt02).*/, ''),
+    value: ratio.toFixed(3),
+    beside: `${graph.ms.size} steps, times x ${timeScale}: bound ${(bound / 1000).toFixed(1)} s; a list schedule without any cost ${ideal.toFixed(3)}, to it ${(ratio / ideal).toFixed(3)}`,
+  };
+}
+
+/** Recorded executions, of a folder that MAJORANA_BENCH_WFFORMAT names; the files are not ours to keep. */
+export async function wfFormatFigures(): Promise<Figure[]> {
+  const folder = process.env['MAJORANA_BENCH_WFFORMAT'];
+  if (folder === undefined) return [];
+  await using product = new Product();
+  await product.ok('up', '--detach', '--cores', String(CORES));
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+  const figures: Figure[] = [];
+  for (const file of files.toSorted()) {
+    const { name, value, beside } = await replay(product, path.join(folder, file));
+    figures.push({ name: `makespan over its bound: ${name}`, value, beside });
+    process.stdout.write(`${name} ${value} ${beside}\n`);
+  }
+  return figures;
+}
