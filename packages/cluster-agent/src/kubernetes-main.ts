@@ -5,6 +5,7 @@ import { BROKER_OPTIONS, exchangeBy, readBroker } from './broker-options.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
+import { NODE_PATIENCE_MS, START_LIMITS } from './kubernetes/pod-host.ts';
 import { systemClock } from './system-clock.ts';
 
 /** As the image's user of most science images; 0 is refused by the pods' own rules. */
@@ -27,6 +28,9 @@ const { values } = parseArgs({
     annotation: { type: 'string', multiple: true, default: [] },
     'run-as-user': { type: 'string', default: String(RUN_AS_USER) },
     'core-price-per-hour': { type: 'string' },
+    'pull-patience-ms': { type: 'string', default: String(START_LIMITS.pullPatienceMs) },
+    'start-patience-ms': { type: 'string', default: String(START_LIMITS.startPatienceMs) },
+    'node-patience-ms': { type: 'string', default: String(NODE_PATIENCE_MS) },
   },
 });
 const { name, url, 'token-file': tokenFile } = values;
@@ -60,6 +64,11 @@ const agent = new KubernetesAgent({
     read: async (object) => Readable.fromWeb((await api(`objects/${object}`, {})).body!),
   },
   exchange: exchangeBy(readBroker(values), name, () => httpExchange(api)),
+  limits: {
+    pullPatienceMs: Number(values['pull-patience-ms']),
+    startPatienceMs: Number(values['start-patience-ms']),
+  },
+  nodePatienceMs: Number(values['node-patience-ms']),
   clock: systemClock,
   ...(price !== undefined && { corePricePerHour: Number(price) }),
   log: (message, details) => {

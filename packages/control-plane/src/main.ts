@@ -21,6 +21,7 @@ interface Config {
   readonly databaseUrl: string;
   /** Where objects are; a folder below the data when absent. */
   readonly objectsUrl: string | undefined;
+  readonly host: string;
   readonly port: number;
   readonly keepDays: number;
   readonly nats: NatsSettings | undefined;
@@ -39,6 +40,7 @@ function readConfig(): Config {
   const { values } = parseArgs({
     options: {
       data: { type: 'string' },
+      host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
       'keep-days': { type: 'string', default: String(KEEP_DAYS_DEFAULT) },
     },
@@ -50,11 +52,13 @@ function readConfig(): Config {
   const keepDays = Number(values['keep-days']);
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
   const objectsUrl = process.env['MAJORANA_OBJECTS_URL'];
+  const { data, host, port } = values;
   return {
-    data: values.data,
+    data,
     databaseUrl,
     objectsUrl,
-    port: Number(values.port),
+    host,
+    port: Number(port),
     keepDays,
     nats: readNats(),
   };
@@ -79,7 +83,7 @@ async function run(config: Config): Promise<void> {
   const uploads = path.join(data, 'uploads');
   const controlPlane = new ControlPlane({ ...config, objects, uploads, log });
   const app = await controlPlane.server();
-  await app.listen({ host: '127.0.0.1', port: config.port });
+  await app.listen({ host: config.host, port: config.port });
   process.once('SIGTERM', () => {
     // A standby has nothing to lose; whatever still hangs then has been answered, or is asked again.
     void controlPlane.stop().then(({ wasStandby }) => wasStandby && process.exit(0));

@@ -21,7 +21,7 @@ export type AttemptStanding =
   | { readonly kind: 'running'; readonly startedAtMs: number }
   | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }
-  | { readonly kind: 'gone'; readonly reason: string };
+  | { readonly kind: 'gone'; readonly reason: string; readonly faultyNode?: string };
 
 /** Trying again cannot help: an input that is nowhere, a path outside the working directory. */
 export class LeaseRefusedError extends Error {
@@ -51,6 +51,8 @@ export interface AttemptHost {
    */
   conclude(event: EndedEvent): Promise<void>;
   readLog(request: LogRequest): Promise<Uint8Array>;
+  /** What an attempt that has not started waits for, for a person. */
+  describeStart?(attemptId: string): Promise<string>;
   forget(attemptId: string): Promise<void>;
   /** Called with the attempt whose standing may have changed; notices may be lost. */
   onChange(callback: (attemptId: string) => void): void;
