@@ -6,7 +6,7 @@ import type { KubernetesObject, TestKubernetes } from '@majorana/test-servers';
 import { addKwokNodes, FaultProxy, startKubernetes } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { systemClock } from '../http-exchange.ts';
+import { systemClock } from '../system-clock.ts';
 import { ApiServer } from './api-server.ts';
 import { readKubeconfig } from './kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes-agent.ts';
