@@ -133,7 +133,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     await pipeline(createReadStream(path.join(folder, 'big')), hash);
     rmSync(folder, { recursive: true });
     expect(await product.ok('logs', job)).toBe(`${hash.digest('hex')}  big`);
-  });
+  }, 240_000);
 
   test.concurrent('an image that cannot be had fails the task, in the words of the node', async () => {
     const job = await product.ok('submit', '--image', 'majorana.test/no:1', ...SMALL, '--', 'sh');
