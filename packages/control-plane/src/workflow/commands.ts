@@ -180,11 +180,13 @@ export class Commands {
 
   async #lookAt(path: string, jobId: number): Promise<Learned | undefined> {
     const { reads, results } = this.#ports;
-    const job = await reads.job(jobId);
+    const [job, instance] = await Promise.all([reads.job(jobId), this.#instance(path)]);
     if (job !== undefined && job.endedAtMs === null) return undefined;
-    const instance = await this.#instance(path);
     const { project } = this.#at.run;
-    const { failedCount, failed } = await results.failed(instance, project);
+    const isWell = job !== undefined && job.counts.succeeded === job.taskCount;
+    const { failedCount, failed } = isWell
+      ? { failedCount: 0, failed: [] }
+      : await results.failed(instance, project);
     return {
       fact: { kind: 'ended', path, failedCount, failed },
       write: { kind: 'harvest', instance, project },
