@@ -12,14 +12,39 @@ export const systemClock: AgentClock = {
   },
 };
 
-/** The control plane's API, as an agent uses it; the token is read anew, since it may be renewed. */
+/** What the control plane refused, with its status. */
+export class ControlPlaneError extends Error {
+  override name = 'ControlPlaneError';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(`${status} ${message}`);
+    this.status = status;
+  }
+}
+
+/** Read anew for each request, since it may be renewed. */
+export const tokenIn = (file: string) => async (): Promise<string> =>
+  (await readFile(file, 'utf8')).trim();
+
+/** The `detail` of a problem, or what else was answered. */
+async function detailOf(response: Response): Promise<string> {
+  const content = await response.text();
+  try {
+    return (JSON.parse(content) as { detail?: string }).detail ?? content;
+  } catch {
+    return content.slice(0, 500);
+  }
+}
+
+/** The control plane's API, as an agent uses it. */
 export class HttpControlPlane {
   readonly #url: string;
-  readonly #tokenFile: string;
+  readonly #token: () => Promise<string>;
 
-  constructor(url: string, tokenFile: string) {
+  constructor(url: string, token: () => Promise<string>) {
     this.#url = url;
-    this.#tokenFile = tokenFile;
+    this.#token = token;
   }
 
   readonly exchange: Exchange = async (sync, signal) => {
@@ -38,15 +63,14 @@ export class HttpControlPlane {
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {
-    const token = (await readFile(this.#tokenFile, 'utf8')).trim();
     const response = await fetch(`${this.#url}/api/v1/${path}`, {
       ...init,
       headers: {
-        authorization: `Bearer ${token}`,
+        authorization: `Bearer ${await this.#token()}`,
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
     });
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    if (!response.ok) throw new ControlPlaneError(response.status, await detailOf(response));
     return response;
   }
 }

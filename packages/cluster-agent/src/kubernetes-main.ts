@@ -1,65 +1,22 @@
 import { parseArgs } from 'node:util';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
-import { ApiServer } from './kubernetes/api-server.ts';
-import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
-import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
-
-/** As the image's user of most science images; 0 is refused by the pods' own rules. */
-const RUN_AS_USER = 10_001;
+import { runKubernetesAgent } from './kubernetes/run.ts';
+import { KUBERNETES_OPTIONS, readSettings } from './kubernetes/settings.ts';
 
 const { values } = parseArgs({
-  options: {
-    name: { type: 'string' },
-    url: { type: 'string' },
-    'token-file': { type: 'string' },
-    kubeconfig: { type: 'string' },
-    context: { type: 'string' },
-    namespace: { type: 'string', default: 'majorana' },
-    'runner-image': { type: 'string', default: 'majorana-runner:0.1.0' },
-    'runner-url': { type: 'string' },
-    'gpu-resource': { type: 'string', default: 'nvidia.com/gpu' },
-    'allow-host-path': { type: 'string', multiple: true, default: [] },
-    'image-pull-secret': { type: 'string', multiple: true, default: [] },
-    annotation: { type: 'string', multiple: true, default: [] },
-    'run-as-user': { type: 'string', default: String(RUN_AS_USER) },
-    'core-price-per-hour': { type: 'string' },
-  },
+  options: Object.fromEntries(
+    Object.entries(KUBERNETES_OPTIONS).map(([name, option]) => [
+      name,
+      { type: 'string' as const, multiple: 'isList' in option },
+    ]),
+  ),
 });
-const { name, url, 'token-file': tokenFile } = values;
-if (name === undefined || url === undefined || tokenFile === undefined)
-  throw new Error('--name, --url and --token-file are needed');
-
-const { kubeconfig, context } = values;
-const access =
-  kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
-const controlPlane = new HttpControlPlane(url, tokenFile);
-const price = values['core-price-per-hour'];
-const agent = new KubernetesAgent({
-  api: new ApiServer(await access),
-  pods: {
-    agentId: name,
-    namespace: values.namespace,
-    runnerImage: values['runner-image'],
-    runnerUrl: values['runner-url'] ?? url,
-    gpuResource: values['gpu-resource'],
-    hostPaths: values['allow-host-path'],
-    runAsUser: Number(values['run-as-user']),
-    imagePullSecrets: values['image-pull-secret'],
-    annotations: Object.fromEntries(
-      values.annotation.map((text) => {
-        const at = text.indexOf('=');
-        return [text.slice(0, at), text.slice(at + 1)];
-      }),
-    ),
-  },
-  objects: controlPlane.objects,
-  exchange: controlPlane.exchange,
-  clock: systemClock,
-  ...(price !== undefined && { corePricePerHour: Number(price) }),
-  log: (message, details) => {
+const stop = new AbortController();
+for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+await runKubernetesAgent(
+  readSettings(values as Parameters<typeof readSettings>[0], process.env),
+  stop.signal,
+  (message, details) => {
     process.stderr.write(`${JSON.stringify({ message, ...details })}\n`);
   },
-});
-await agent.start();
-process.stderr.write(`${JSON.stringify({ message: 'the agent is ready', name })}\n`);
-process.once('SIGTERM', () => void agent.stop().finally(() => process.exit(0)));
+);
+process.exit(0);

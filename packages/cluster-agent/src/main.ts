@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { FolderObjects } from '@majorana/objects';
 import { Agent } from './engine/agent.ts';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
+import { HttpControlPlane, systemClock, tokenIn } from './http-exchange.ts';
 import { detectCapacity } from './local/capacity.ts';
 import { LocalHost } from './local/local-host.ts';
 import { readOptions } from './options.ts';
@@ -22,7 +22,7 @@ const agent = new Agent({
   agentId: `local-${os.hostname()}`,
   capacity,
   host,
-  exchange: new HttpControlPlane(url, path.join(data, 'token')).exchange,
+  exchange: new HttpControlPlane(url, tokenIn(path.join(data, 'token'))).exchange,
   clock: systemClock,
   log,
 });

@@ -30,6 +30,8 @@ export interface PodHostOptions {
   readonly objects: RunnerObjects;
   readonly limits?: StartLimits;
   readonly nodePatienceMs?: number;
+  /** False while another agent of this name may act. */
+  readonly mayAct?: () => boolean;
   readonly log: (message: string, details: object) => void;
 }
 
@@ -77,6 +79,17 @@ export class PodHost implements AttemptHost {
     return metadata.namespace === namespace && metadata.labels?.[AGENT_LABEL] === agentId;
   }
 
+  /** How many of our pods are in which phase. */
+  phases(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { pod, isDeleted } of this.#known.values()) {
+      if (pod === undefined || isDeleted) continue;
+      const phase = pod.status?.phase ?? 'Pending';
+      counts[phase] = (counts[phase] ?? 0) + 1;
+    }
+    return counts;
+  }
+
   podKey(attemptId: string): string {
     return `${this.#options.pods.namespace}/${podName(attemptId)}`;
   }
@@ -98,7 +111,7 @@ export class PodHost implements AttemptHost {
     const lease = leaseOf(pod, this.#options.pods);
     const known = { lease, pod, isDeleted: false, isOrdered: false };
     if (!this.#isListed) this.#known.set(attemptId, known);
-    else if (pod.metadata.deletionTimestamp === undefined) {
+    else if (pod.metadata.deletionTimestamp === undefined && this.#options.mayAct?.() !== false) {
       // Its creation was given up, and came through all the same.
       const { log } = this.#options;
       log('a pod that nobody holds is ended', { attemptId });

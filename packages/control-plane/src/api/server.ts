@@ -14,6 +14,7 @@ import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addDatasetRoutes } from './routes/datasets.ts';
 import { addExecutionRoutes } from './routes/executions.ts';
+import { addClusterRoutes } from './routes/clusters.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addLineageRoutes } from './routes/lineage.ts';
 import { addOperationRoutes } from './routes/operations.ts';
@@ -93,6 +94,7 @@ export async function buildServer(
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
   addOperationRoutes(app, context);
+  addClusterRoutes(app, context);
   addRunnerRoutes(app, context);
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);

@@ -11,6 +11,7 @@ import {
 import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
+import { takesLeases } from './clusters.ts';
 import { shapeOf, waitingShapes } from './shapes.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -193,7 +194,8 @@ function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, 
 function freeAgents(state: EngineState): FreeAgent[] {
   return [...state.agents.values()].toSorted(compareAgents).map((agent) => {
     const { agentId, capacity, free, stale } = agent;
-    const slots = stale.size > 0 ? 0 : state.limits.leasesPerTurnMax;
+    const isOpen = stale.size === 0 && takesLeases(state, agentId);
+    const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
     const offers = agent.offers && openOffers(state, agent);
     return { agentId, capacity, free, slots, ...(offers && { offers }) };
   });
