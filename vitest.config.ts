@@ -4,7 +4,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
  * Tests that need more than Node say so in their names, `NAME.NEED.test.ts`, and have a command of
  * their own, `npm run test:NEED`, which builds it first.
  */
-const NEEDS = ['kubernetes', 'runner', 's3', 'rocrate'] as const;
+const NEEDS = ['kubernetes', 'runner', 's3'] as const;
 const testsThatNeed = (what: string): string => `**/*.${what}.test.ts`;
 
 export default defineConfig({
@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name,
           include: [testsThatNeed(name)],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 120_000,
           // Each file starts servers of its own, and two cores start one at a time best.
           fileParallelism: false,

@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { WorkflowDefinition } from '@majorana/core';
+import { FolderObjects } from '@majorana/objects';
 import type { AgentSync, JobSpec, WorkflowInput } from '@majorana/protocol';
 import { jobSpecSchema, workflowSchema } from '@majorana/protocol';
 import { writeParameterSet } from '@majorana/store';
@@ -30,7 +31,10 @@ class Bench implements AsyncDisposable {
     this.#postgres = postgres;
     this.#folder = folder;
     const log = pino({ level: process.env['BENCH_LOG'] ?? 'silent' });
-    this.parts = new ControlPlane({ databaseUrl: postgres.url, data: folder, keepDays: 30, log });
+    const objects = new FolderObjects(path.join(folder, 'objects'));
+    const uploads = path.join(folder, 'uploads');
+    const databaseUrl = postgres.url;
+    this.parts = new ControlPlane({ databaseUrl, objects, uploads, keepDays: 30, log });
   }
 
   static async start(): Promise<Bench> {

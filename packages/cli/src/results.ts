@@ -1,14 +1,14 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
 import type { Client } from '@majorana/client';
 import type { ArtifactView } from '@majorana/protocol';
 import { forEachConcurrently } from './concurrent.ts';
 import { CliError } from './output.ts';
+import { download } from './download.ts';
+import type { TransferProgress } from './transfer-progress.ts';
 
 const PAGE_SIZE = 1000;
 const DOWNLOADS_AT_ONCE = 8;
@@ -16,7 +16,7 @@ const DOWNLOADS_AT_ONCE = 8;
 export interface ResultsOptions {
   readonly folder: string;
   readonly hasLogs: boolean;
-  readonly onFile?: (soFar: ResultsReport) => void;
+  readonly progress?: TransferProgress;
 }
 
 export interface ResultsReport {
@@ -63,29 +63,6 @@ async function hasContent(file: string, artifact: Stored): Promise<boolean> {
   return hash.digest('hex') === artifact.object;
 }
 
-/** Under its name stands a file only when all of it is there and right. */
-async function download(client: Client, artifact: Stored, target: string): Promise<void> {
-  await mkdir(path.dirname(target), { recursive: true });
-  const temporary = path.join(path.dirname(target), `.majorana-${randomUUID()}`);
-  const hash = createHash('sha256');
-  const meter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      done(null, chunk);
-    },
-  });
-  try {
-    const { body } = await client.getObject(artifact.object);
-    const source = body === null ? Readable.from([]) : Readable.fromWeb(body as ReadableStream);
-    await pipeline(source, meter, createWriteStream(temporary));
-    if (hash.digest('hex') !== artifact.object)
-      throw new Error(`${target}: what came is not what was stored; run the command again`);
-    await rename(temporary, target);
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
 /** Files by their names below a folder; what is there already with the same content is left alone. */
 export async function fetchFiles(
   client: Client,
@@ -125,11 +102,11 @@ export async function writeResults(
     }
     if (await hasContent(target, artifact)) report.kept += 1;
     else {
-      await download(client, artifact, target);
+      const file = options.progress?.begin(artifact.sizeBytes);
+      await download(client, artifact, target, file?.at);
       report.written += 1;
       report.bytes += artifact.sizeBytes;
     }
-    options.onFile?.(report);
   });
   return report;
 }

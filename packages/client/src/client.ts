@@ -33,6 +33,7 @@ import type {
   TaskPage,
   TokenRequest,
   TokenView,
+  UploadState,
 } from '@majorana/protocol';
 import type { JobEvent } from './events.ts';
 import type { CallOptions, ClientOptions } from './request.ts';
@@ -206,8 +207,29 @@ export class Client {
     );
     return (await answer).objects;
   }
-  getObject(object: string, options?: CallOptions): Promise<Response> {
-    return this.#http.send(`/objects/${object}`, options);
+  /** From a byte on: the rest of what a broken line has brought. */
+  getObject(
+    object: string,
+    { start = 0, ...options }: CallOptions & { readonly start?: number } = {},
+  ): Promise<Response> {
+    const headers: Record<string, string> =
+      start === 0 ? {} : { range: `bytes=${start}-`, 'if-match': `"${object}"` };
+    return this.#http.send(`/objects/${object}`, { ...options, headers });
+  }
+  /** How much of an object is there. */
+  uploadState(object: string, options?: CallOptions): Promise<UploadState> {
+    return this.#http.json(`/uploads/${object}`, options);
+  }
+  /** A piece of an object; `uploadObject` sends all of it, over lines that break. */
+  appendUpload(
+    object: string,
+    at: { readonly offset: number; readonly size: number },
+    piece: ReadableStream<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<UploadState> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    const path = `/uploads/${object}${query({ ...at })}`;
+    return this.#http.json(path, { method: 'PATCH', headers, body: piece, ...options });
   }
 
   /** With an idempotency key a second request is the first run, so it is safe to repeat. */

@@ -37,7 +37,7 @@ export interface ClientOptions {
 }
 
 export interface Call extends CallOptions {
-  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Blob | ReadableStream<Uint8Array> | undefined;
   /** Whether a second time does no harm; default: GET and HEAD. */

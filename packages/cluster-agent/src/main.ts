@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { FolderObjects } from '@majorana/objects';
+import { openObjects } from '@majorana/objects';
 import { Agent } from './engine/agent.ts';
 import { HttpControlPlane, systemClock, tokenIn } from './http-exchange.ts';
 import { detectCapacity } from './local/capacity.ts';
@@ -15,7 +15,7 @@ const log = (message: string, details: object): void => {
 };
 await mkdir(root, { recursive: true, mode: 0o700 });
 const capacity = await detectCapacity(root, asked);
-const objects = new FolderObjects(path.join(data, 'objects'));
+const objects = await openObjects(process.env['MAJORANA_OBJECTS_URL'], path.join(data, 'objects'));
 const { gpuCount } = capacity;
 const host = await LocalHost.open({ root, gpuCount, objects, memoryLimits, log });
 const agent = new Agent({

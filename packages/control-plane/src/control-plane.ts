@@ -1,5 +1,4 @@
-import path from 'node:path';
-import { FolderObjects } from '@majorana/objects';
+import type { ObjectStore } from '@majorana/objects';
 import {
   AccessStore,
   Datasets,
@@ -15,6 +14,7 @@ import type { Api } from './api/context.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
+import { Uploads } from './api/uploads.ts';
 import type { EngineClock } from './engine/engine.ts';
 import { Engine } from './engine/engine.ts';
 import { EngineEvents } from './events.ts';
@@ -33,8 +33,9 @@ const clock: EngineClock = {
 
 export interface ControlPlaneOptions {
   readonly databaseUrl: string;
-  /** Where objects are kept. */
-  readonly data: string;
+  readonly objects: ObjectStore;
+  /** A folder of this server's, for objects that come in pieces. */
+  readonly uploads: string;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
   readonly log: FastifyBaseLogger;
@@ -48,7 +49,8 @@ export class ControlPlane {
   readonly links = new RunnerLinks(clock);
   readonly runnerTokens: RunnerTokens;
   readonly access: AccessStore;
-  readonly objects: FolderObjects;
+  readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly retention: Retention;
   readonly workflows: Workflows;
   readonly #options: ControlPlaneOptions;
@@ -60,7 +62,7 @@ export class ControlPlane {
   #isStopping = false;
 
   constructor(options: ControlPlaneOptions) {
-    const { databaseUrl, data, keepDays, log } = options;
+    const { databaseUrl, objects, keepDays, log } = options;
     this.#options = options;
     this.#events = new EngineEvents(log, this.#metrics);
     this.store = new PostgresStore(databaseUrl);
@@ -71,9 +73,16 @@ export class ControlPlane {
     this.#events.wakeAgents = (agentIds) => this.gateway.wake(agentIds);
     this.#metrics.observe(this.engine);
     this.access = new AccessStore(this.store.pool);
-    this.objects = new FolderObjects(path.join(data, 'objects'));
+    this.objects = objects;
+    this.uploads = new Uploads(options.uploads, objects);
     this.retention = new Retention(this.store.pool);
-    this.#retentionLoop = new RetentionLoop(this.retention, this.objects, { keepDays, log });
+    this.#retentionLoop = new RetentionLoop({
+      retention: this.retention,
+      objects,
+      uploads: this.uploads,
+      keepDays,
+      log,
+    });
     this.workflows = makeWorkflows({
       engine: this.engine,
       events: this.#events,
@@ -87,7 +96,8 @@ export class ControlPlane {
 
   /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
   async server(): Promise<Api> {
-    const { engine, gateway, links, runnerTokens, store, access, objects, workflows } = this;
+    const { engine, gateway, links, runnerTokens, store, access, objects, uploads, workflows } =
+      this;
     this.#app ??= await buildServer(
       {
         isReady: () => this.#isServing && engine.isReady,
@@ -100,6 +110,7 @@ export class ControlPlane {
         reads: new Reads(store.pool),
         access,
         objects,
+        uploads,
         pool: store.pool,
         workflows,
         datasets: new Datasets(store.pool),

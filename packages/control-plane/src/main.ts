@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { openObjects } from '@majorana/objects';
 import type { AccessStore } from '@majorana/store';
 import { DatabaseTooNewError } from '@majorana/store';
 import { pino } from 'pino';
@@ -16,6 +17,8 @@ const STOP_PATIENCE_MS = 5000;
 interface Config {
   readonly data: string;
   readonly databaseUrl: string;
+  /** Where objects are; a folder below the data when absent. */
+  readonly objectsUrl: string | undefined;
   readonly port: number;
   readonly keepDays: number;
 }
@@ -34,7 +37,8 @@ function readConfig(): Config {
   }
   const keepDays = Number(values['keep-days']);
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
-  return { data: values.data, databaseUrl, port: Number(values.port), keepDays };
+  const objectsUrl = process.env['MAJORANA_OBJECTS_URL'];
+  return { data: values.data, databaseUrl, objectsUrl, port: Number(values.port), keepDays };
 }
 
 /** The first token is an administrator's, in a file that only its owner reads. */
@@ -51,7 +55,10 @@ async function ensureToken(data: string, access: AccessStore): Promise<void> {
 
 async function run(config: Config): Promise<void> {
   const log = pino({ level: process.env['MAJORANA_LOG_LEVEL'] ?? 'info' });
-  const controlPlane = new ControlPlane({ ...config, log });
+  const { data, objectsUrl } = config;
+  const objects = await openObjects(objectsUrl, path.join(data, 'objects'));
+  const uploads = path.join(data, 'uploads');
+  const controlPlane = new ControlPlane({ ...config, objects, uploads, log });
   const app = await controlPlane.server();
   await app.listen({ host: '127.0.0.1', port: config.port });
   process.once('SIGTERM', () => {

@@ -45,7 +45,8 @@ test('jobs go after their time with the objects that only they name; young and u
     Date.now() - 31 * DAY_MS,
   ]);
   const log = pino({ level: 'silent' });
-  const loop = new RetentionLoop(server.retention, server.objects, { keepDays: 30, log });
+  const { retention, objects, uploads } = server.parts;
+  const loop = new RetentionLoop({ retention, objects, uploads, keepDays: 30, log });
   expect(await loop.round(Date.now())).toEqual({ jobs: 1, objects: 2 });
   const has = (object: string): Promise<boolean> => server.objects.has(object);
   expect(await Promise.all([kept, dropped, stray, young].map(has))).toEqual([

@@ -1,6 +1,6 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { constants, createReadStream, createWriteStream } from 'node:fs';
+import { constants, createWriteStream } from 'node:fs';
 import {
   chmod,
   copyFile,
@@ -18,19 +18,13 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { checked, CHUNK_BYTES, hashBytes, hashFile, meter } from './hashing.ts';
 import type { ObjectStat, ObjectStore, StoredObject } from './object-store.ts';
 import { ObjectDamagedError, ObjectMissingError } from './object-store.ts';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-/** What a crash left of a put; one that is alive writes more often. */
-const LEFTOVER_AGE_MS = DAY_MS;
 /** Up to here a file is read whole: most are logs of a few lines, and many of those are the same. */
 const SMALL_BYTES = 64 * 1024;
-/** 64 kB, the default, spends half its time on the way to the thread pool. */
-const CHUNK_BYTES = 1024 * 1024;
-
 const isCode = (error: unknown, code: string): boolean =>
   (error as NodeJS.ErrnoException).code === code;
 
@@ -38,16 +32,6 @@ const isCode = (error: unknown, code: string): boolean =>
 function absent(error: unknown): { readonly mtimeMs: number } {
   if (!isCode(error, 'ENOENT')) throw error;
   return { mtimeMs: -Infinity };
-}
-
-async function hashFile(file: string): Promise<StoredObject> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
-    hash.update(chunk as Buffer);
-    sizeBytes += (chunk as Buffer).length;
-  }
-  return { object: hash.digest('hex'), sizeBytes };
 }
 
 async function syncPath(target: string): Promise<void> {
@@ -134,28 +118,21 @@ export class FolderObjects implements ObjectStore {
 
   async #prepare(): Promise<void> {
     await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(this.#incoming)) {
+  }
+
+  async removeLeftovers(writtenBeforeMs: number): Promise<void> {
+    for (const name of await readdir(this.#incoming).catch(() => [])) {
       const file = path.join(this.#incoming, name);
-      const stats = await stat(file).catch(() => undefined);
-      if (stats !== undefined && stats.mtimeMs < Date.now() - LEFTOVER_AGE_MS) {
-        await rm(file, { force: true });
-      }
+      const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Infinity }));
+      if (mtimeMs < writtenBeforeMs) await rm(file, { force: true });
     }
   }
 
   putStream(source: Readable): Promise<StoredObject> {
     return this.#withTemporary(async (temporary) => {
-      const hash = createHash('sha256');
-      let sizeBytes = 0;
-      const meter = new Transform({
-        transform(chunk: Buffer, _encoding, done) {
-          hash.update(chunk);
-          sizeBytes += chunk.length;
-          done(null, chunk);
-        },
-      });
-      await pipeline(source, meter, createWriteStream(temporary, { mode: 0o600 }));
-      return this.#settle(temporary, { object: hash.digest('hex'), sizeBytes });
+      const { through, stored } = meter();
+      await pipeline(source, through, createWriteStream(temporary, { mode: 0o600 }));
+      return this.#settle(temporary, stored());
     });
   }
 
@@ -165,8 +142,7 @@ export class FolderObjects implements ObjectStore {
   }
 
   async #putSmall(content: Buffer): Promise<StoredObject> {
-    const object = createHash('sha256').update(content).digest('hex');
-    const stored = { object, sizeBytes: content.length };
+    const stored = hashBytes(content);
     if (await this.#touch(stored)) return stored;
     return this.#withTemporary(async (temporary) => {
       await writeFile(temporary, content, { mode: 0o600 });
@@ -220,25 +196,7 @@ export class FolderObjects implements ObjectStore {
     );
     const { size } = await handle.stat();
     const source = handle.createReadStream({ start, end, highWaterMark: CHUNK_BYTES });
-    return start > 0 || end < size - 1 ? source : this.#checked(object, source);
-  }
-
-  #checked(object: string, source: Readable): Readable {
-    const hash = createHash('sha256');
-    const { folder } = this;
-    const check = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk);
-        done(null, chunk);
-      },
-      flush(done) {
-        const found = hash.digest('hex');
-        done(found === object ? null : new ObjectDamagedError(object, folder, found));
-      },
-    });
-    // An error reaches the reader through the last stream; the promise has nobody to tell.
-    pipeline(source, check).catch(() => undefined);
-    return check;
+    return start > 0 || end < size - 1 ? source : checked(source, object, this.folder);
   }
 
   async copyTo(object: string, target: string): Promise<void> {

@@ -1,3 +1,8 @@
 export { FolderObjects } from './folder-objects.ts';
-export type { ObjectStat, ObjectStore, StoredObject } from './object-store.ts';
-export { ObjectDamagedError, ObjectMissingError } from './object-store.ts';
+export type { ObjectStat, ObjectStore, PresignedRequest, StoredObject } from './object-store.ts';
+export {
+  ObjectDamagedError,
+  ObjectMissingError,
+  ObjectStoreUnavailableError,
+} from './object-store.ts';
+export { openObjects } from './open-objects.ts';

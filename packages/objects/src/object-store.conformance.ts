@@ -20,10 +20,11 @@ const sha256 = (content: string | Buffer): string =>
   createHash('sha256').update(content).digest('hex');
 const stream = (content: string): Readable => Readable.from([Buffer.from(content)]);
 const ABSENT = sha256('nobody has put this');
+const MEBIBYTE = 1024 ** 2;
 const GIBIBYTE = 1024 ** 3;
 
 async function* zeros(bytes: number): AsyncGenerator<Buffer> {
-  const chunk = Buffer.alloc(1024 * 1024);
+  const chunk = Buffer.alloc(MEBIBYTE);
   for (let left = bytes; left > 0; left -= chunk.length) yield chunk.subarray(0, left);
 }
 
@@ -180,6 +181,9 @@ export function testObjectStore(make: () => Promise<StoreUnderTest>): void {
 
   test('an object of 1 GB passes through bounded memory', async () => {
     const { store } = await make();
+    // What is loaded and compiled at the first use is no part of an object.
+    const first = await store.putStream(Readable.from(zeros(9 * MEBIBYTE)));
+    await buffer(await store.read(first.object));
     const before = process.memoryUsage().rss;
     let highest = before;
     const watch = setInterval(() => {
@@ -192,6 +196,6 @@ export function testObjectStore(make: () => Promise<StoreUnderTest>): void {
     clearInterval(watch);
     expect(readBytes).toBe(GIBIBYTE);
     expect(await buffer(await store.read(object, GIBIBYTE - 2))).toHaveLength(2);
-    expect(highest - before).toBeLessThan(GIBIBYTE / 4);
+    expect(highest - before).toBeLessThan(100_000_000);
   });
 }

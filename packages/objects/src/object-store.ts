@@ -33,6 +33,11 @@ export class ObjectDamagedError extends Error {
   }
 }
 
+/** The store itself does not work just now, or is set up wrongly. */
+export class ObjectStoreUnavailableError extends Error {
+  override name = 'ObjectStoreUnavailableError';
+}
+
 /** A request that anybody can send who has it, until it expires. */
 export interface PresignedRequest {
   readonly url: string;
@@ -62,6 +67,8 @@ export interface ObjectStore {
   list(): AsyncIterable<ObjectStat>;
   /** Removes it unless it has been put since; answers whether it is gone. */
   remove(object: string, usedBeforeMs: number): Promise<boolean>;
+  /** Takes away what broken-off puts and removals have left, if it is older than this. */
+  removeLeftovers(writtenBeforeMs: number): Promise<void>;
   /** For whoever has no credentials: reads the object. Who reads it checks the hash. */
   presignGet?(object: string, expiresInSeconds: number): Promise<PresignedRequest>;
   /**

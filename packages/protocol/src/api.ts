@@ -210,6 +210,12 @@ export type TokenView = z.output<typeof tokenViewSchema>;
 
 export const storedObjectSchema = z.object({ object: z.string(), sizeBytes: bytes });
 
+export const uploadStateSchema = z.object({
+  offsetBytes: bytes.describe('so much is here; the next piece begins there'),
+  isStored: z.boolean().describe('the object is there, whole'),
+});
+export type UploadState = z.infer<typeof uploadStateSchema>;
+
 export const problemSchema = z.object({
   type: z.string().describe('urn:majorana:CODE'),
   title: z.string().describe('the code'),

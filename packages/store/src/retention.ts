@@ -3,6 +3,11 @@ import type pg from 'pg';
 /** Rows deleted in one statement: long ones would hold locks and swell the log. */
 const DELETE_ROWS = 10_000;
 
+/** An open job comes after it, or takes its outputs. */
+const NEEDED = `exists (select from job open where open.ended_at_ms is null and (
+  open.spec->'after' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id)) or
+  open.spec->'inputsFromJobs' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id))))`;
+
 /** What has been kept long enough: ended jobs and runs, unused results and parameter sets. */
 export class Retention {
   readonly #pool: pg.Pool;
@@ -14,10 +19,7 @@ export class Retention {
   /** Ended before a time, and no open job comes after them or takes their outputs; oldest first. */
   async expiredJobs(endedBeforeMs: number, limit: number): Promise<number[]> {
     const { rows } = await this.#pool.query<{ jobId: number }>(
-      `select job_id as "jobId" from job where ended_at_ms < $1 and not exists (
-         select from job open where open.ended_at_ms is null and (
-           open.spec->'after' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id)) or
-           open.spec->'inputsFromJobs' @> jsonb_build_array(jsonb_build_object('jobId', job.job_id))))
+      `select job_id as "jobId" from job where ended_at_ms < $1 and not ${NEEDED}
        order by ended_at_ms limit $2`,
       [endedBeforeMs, limit],
     );
@@ -27,7 +29,8 @@ export class Retention {
   /** From the mark on nobody finds or retries it; what is half pruned is found again. */
   async removeJob(jobId: number): Promise<void> {
     const { rowCount: marked } = await this.#pool.query(
-      'update job set is_expired = true where job_id = $1 and ended_at_ms is not null',
+      `update job set is_expired = true where job_id = $1 and ended_at_ms is not null
+       and not ${NEEDED}`,
       [jobId],
     );
     if (marked === 0) return;
@@ -65,6 +68,17 @@ export class Retention {
          select min(started_at_ms) from workflow_round where ended_at_ms is null))`,
       [usedBeforeMs],
     );
+  }
+
+  /**
+   * When the oldest attempt that has not ended was leased; Infinity when there is none. It may have
+   * put objects ever since, which nothing names before its end.
+   */
+  async oldestOpenLeaseMs(): Promise<number> {
+    const { rows } = await this.#pool.query<{ leasedAtMs: number | null }>(
+      'select min(leased_at_ms) as "leasedAtMs" from attempt where ended_at_ms is null',
+    );
+    return rows[0]?.leasedAtMs ?? Infinity;
   }
 
   /** Every object that a dataset, a run, a result, a job, an attempt or a parameter set names, in pieces. */

@@ -1,2 +1,4 @@
+export * from './cutting-proxy.ts';
+export * from './s3-server.ts';
 export * from './test-postgres.ts';
 export * from './until.ts';

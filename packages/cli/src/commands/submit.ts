@@ -52,7 +52,11 @@ async function submit(words: string[], options: SubmitOptions, command: Command)
   }
   const client = connect();
   const { resolveDraft } = await import('../submit/upload.ts');
-  const spec = await resolveDraft(client, draft);
+  const { TransferProgress } = await import('../transfer-progress.ts');
+  const progress = options.quiet === true ? undefined : new TransferProgress('sent');
+  const spec = await resolveDraft({ client, progress }, draft).finally(() =>
+    progress?.[Symbol.dispose](),
+  );
   // With a key of its own a submission may be repeated when the answer was lost on the way.
   const idempotencyKey = options.idempotencyKey ?? spec.idempotencyKey ?? randomUUID();
   const submitted = await client.submit({ ...spec, idempotencyKey });

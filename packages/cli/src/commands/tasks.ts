@@ -13,8 +13,6 @@ import { answer, CliError, EXIT, note, plural, printJson } from '../output.ts';
 
 const POLL_MS = 500;
 /** How often progress is shown, in a terminal and elsewhere. */
-const TERMINAL_MS = 100;
-const PLAIN_MS = 5000;
 
 /** A task, or the only task of a job. */
 async function readTask(client: Client, text: string): Promise<Target & { kind: 'task' }> {
@@ -135,28 +133,19 @@ interface ResultsCliOptions extends JsonOption {
   readonly logs?: boolean;
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} MB`;
-
 async function results(text: string, options: ResultsCliOptions): Promise<void> {
   const { fetchJobResults, fetchTaskResults } = await import('../results.ts');
-  const { Screen } = await import('../follow/screen.ts');
+  const { TransferProgress } = await import('../transfer-progress.ts');
   const target = readTarget(text);
   const client = connectPatiently();
-  const screen = new Screen(process.stderr);
-  let lastMs = Date.now();
-  const fetchOptions = {
-    folder: options.output,
-    hasLogs: options.logs === true,
-    onFile: (soFar: { written: number; kept: number; bytes: number }) => {
-      if (Date.now() - lastMs < (screen.isTerminal ? TERMINAL_MS : PLAIN_MS)) return;
-      lastMs = Date.now();
-      const line = `${soFar.written + soFar.kept} files, ${megabytes(soFar.bytes)}`;
-      if (screen.isTerminal) screen.draw([line]);
-      else screen.write(line);
-    },
-  };
   const fetchResults = target.kind === 'job' ? fetchJobResults : fetchTaskResults;
-  const report = await fetchResults(client, target.id, fetchOptions).finally(() => screen.finish());
+  using progress = new TransferProgress('fetched');
+  const hasLogs = options.logs === true;
+  const report = await fetchResults(client, target.id, {
+    folder: options.output,
+    hasLogs,
+    progress,
+  });
   const state = target.kind === 'job' ? (await client.job(target.id)).state : undefined;
   const total = report.written + report.kept;
   const already = report.kept === 0 ? '' : `, ${report.kept} of them there already`;

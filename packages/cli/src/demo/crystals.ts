@@ -31,15 +31,14 @@ export const crystals: Demo = {
   name: 'crystals',
   async run({ client, folder, isQuick, signal }) {
     const workflow = await readWorkflow(path.join(app, 'crystals.yaml'));
-    const inputs = await readInputs(client, workflow, {
-      input: [
-        `program=${path.join(app, 'bin', 'crystal-search')}`,
-        'smiles=c1ccccc1',
-        'molecule=benzene',
-        `perGroup=${isQuick ? PER_GROUP.quick : PER_GROUP.full}`,
-        `experiments=${path.join(app, 'experiments', 'benzene.cif')}`,
-      ],
-    });
+    const inputs = await readInputs(client, workflow, [
+      `program=${path.join(app, 'bin', 'crystal-search')}`,
+      'smiles=c1ccccc1',
+      'molecule=benzene',
+      `perGroup=${isQuick ? PER_GROUP.quick : PER_GROUP.full}`,
+      `refineMethod=${isQuick ? 'none' : 'auto'}`,
+      `experiments=${path.join(app, 'experiments', 'benzene.cif')}`,
+    ]);
     const definition = await sendFiles(client, workflow);
     const { id } = await client.createRun({ definition, inputs });
     note('benzene, c1ccccc1: its crystal structure from nothing but the formula');

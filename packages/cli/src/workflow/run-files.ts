@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Client } from '@majorana/client';
 import type { RunFile } from '@majorana/protocol';
 import { forEachConcurrently } from '../concurrent.ts';
+import { download } from '../download.ts';
 import { CliError } from '../output.ts';
 import { pathBelow } from '../results.ts';
 
@@ -16,15 +14,11 @@ export async function fetchRunFiles(
   folder: string,
 ): Promise<string[]> {
   const written: string[] = [];
-  await forEachConcurrently(files, DOWNLOADS_AT_ONCE, async ({ path: name, object }) => {
+  await forEachConcurrently(files, DOWNLOADS_AT_ONCE, async (file) => {
+    const { path: name } = file;
     const target = pathBelow(folder, name);
     if (target === undefined) throw new CliError(`${name}: leads out of ${folder}`);
-    const content = Buffer.from(await (await client.getObject(object)).arrayBuffer());
-    const found = createHash('sha256').update(content).digest('hex');
-    if (found !== object)
-      throw new CliError(`${name}: came with the SHA-256 ${found}, not ${object}`);
-    await mkdir(path.dirname(target), { recursive: true });
-    await writeFile(target, content);
+    await download(client, file, target);
     written.push(target);
   });
   return written.toSorted();

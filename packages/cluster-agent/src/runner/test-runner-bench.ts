@@ -65,7 +65,8 @@ export class RunnerBench implements HostBench {
   async startServer(): Promise<void> {
     const parts = new ControlPlane({
       databaseUrl: this.#postgres.url,
-      data: this.#folder,
+      objects: new FolderObjects(path.join(this.#folder, 'objects')),
+      uploads: path.join(this.#folder, 'uploads'),
       keepDays: 30,
       log: pino({ level: 'silent' }),
     });

@@ -23,6 +23,7 @@ import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
 import type { RunnerLinks } from './runner-links.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface ApiContext {
   /** Whether this server is the one engine, and knows its tokens. */
@@ -36,6 +37,7 @@ export interface ApiContext {
   readonly reads: Reads;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
+  readonly uploads: Uploads;
   readonly pool: Pool;
   readonly workflows: Workflows;
   readonly datasets: Datasets;

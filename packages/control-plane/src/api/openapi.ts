@@ -14,9 +14,12 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   403: 'The token may not do this',
   404: 'There is nothing of this id',
   410: 'The attempt is over, or fenced by a later one',
+  409: 'Not as things stand; the detail says what stands',
+  412: 'The condition of the request does not hold',
   413: 'The body is too large',
   414: 'The address is too long',
   415: 'The body has another type than is documented',
+  416: 'The object has no such bytes',
   422: 'The request is understood and wrong; `issues` says where',
   429: 'Too many requests',
   431: 'Address and headers are more than 16 KiB',
@@ -27,6 +30,7 @@ const STREAMED: Readonly<Record<string, string>> = {
   'post /api/v1/parameter-sets': 'application/x-ndjson',
   'post /api/v1/objects': 'application/octet-stream',
   'put /api/v1/runner/attempts/{attemptId}/objects/{object}': 'application/octet-stream',
+  'patch /api/v1/uploads/{object}': 'application/octet-stream',
 };
 const STREAMS: Readonly<Record<string, string>> = {
   'get /api/v1/tasks/{id}/logs': 'application/octet-stream',

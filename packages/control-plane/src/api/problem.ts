@@ -37,6 +37,7 @@ function invalidInput(error: Error): ProblemError | undefined {
 const STATUS_BY_NAME: Readonly<Record<string, readonly [number, string]>> = {
   NotFoundError: [404, 'not_found'],
   ObjectMissingError: [404, 'object_missing'],
+  ObjectStoreUnavailableError: [503, 'objects_unavailable'],
   UnavailableError: [503, 'unavailable'],
 };
 

@@ -9,6 +9,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
+import { passStreams } from './body.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
@@ -17,6 +18,7 @@ import { addExecutionRoutes } from './routes/executions.ts';
 import { addClusterRoutes } from './routes/clusters.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addLineageRoutes } from './routes/lineage.ts';
+import { addObjectRoutes } from './routes/objects.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addRunnerRoutes } from './routes/runners.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -87,12 +89,14 @@ export async function buildServer(
     },
     transform: jsonSchemaTransform,
   });
+  passStreams(app);
   guard(app, context);
   observe(app, metrics);
   addHealth(app, context, metrics);
   addJobRoutes(app, context);
   addTaskRoutes(app, context);
   addStreamRoutes(app, context);
+  addObjectRoutes(app, context);
   addOperationRoutes(app, context);
   addClusterRoutes(app, context);
   addRunnerRoutes(app, context);

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { FolderObjects } from '@majorana/objects';
 import type { AgentOrders, AgentSync } from '@majorana/protocol';
 import { TestPostgres } from '@majorana/testing';
 import { pino } from 'pino';
@@ -19,13 +20,19 @@ export class TestServer implements AsyncDisposable {
   readonly token = 'mjr_test';
   readonly app: Api;
   readonly postgres: TestPostgres;
+  readonly objects: FolderObjects;
+  /** Where pieces of objects lie. */
+  get uploads(): string {
+    return path.join(this.#folder, 'uploads');
+  }
   readonly #folder: string;
-  readonly #parts: ControlPlane;
+  readonly parts: ControlPlane;
 
   private constructor(postgres: TestPostgres, folder: string, parts: ControlPlane, app: Api) {
     this.postgres = postgres;
+    this.objects = parts.objects as FolderObjects;
     this.#folder = folder;
-    this.#parts = parts;
+    this.parts = parts;
     this.app = app;
   }
 
@@ -33,7 +40,10 @@ export class TestServer implements AsyncDisposable {
     const postgres = await TestPostgres.start();
     const data = await mkdtemp(path.join(os.tmpdir(), 'majorana-server-'));
     const log = pino({ level: 'silent' });
-    const parts = new ControlPlane({ databaseUrl: postgres.url, data, keepDays: 30, log });
+    const objects = new FolderObjects(path.join(data, 'objects'));
+    const uploads = path.join(data, 'uploads');
+    const options = { databaseUrl: postgres.url, objects, uploads, keepDays: 30, log };
+    const parts = new ControlPlane(options);
     const server = new TestServer(postgres, data, parts, await parts.server());
     const access = { user: 'test', role: 'admin', project: null } as const;
     await parts.start(async () => void (await parts.access.add(hashToken(server.token), access)));
@@ -41,19 +51,16 @@ export class TestServer implements AsyncDisposable {
   }
 
   get engine(): ControlPlane['engine'] {
-    return this.#parts.engine;
-  }
-  get objects(): ControlPlane['objects'] {
-    return this.#parts.objects;
+    return this.parts.engine;
   }
   get retention(): ControlPlane['retention'] {
-    return this.#parts.retention;
+    return this.parts.retention;
   }
   get store(): ControlPlane['store'] {
-    return this.#parts.store;
+    return this.parts.store;
   }
   get workflows(): ControlPlane['workflows'] {
-    return this.#parts.workflows;
+    return this.parts.workflows;
   }
 
   async call(
@@ -80,7 +87,7 @@ export class TestServer implements AsyncDisposable {
 
   /** An agent's exchange; what is not given is empty. */
   sync(edit: Partial<AgentSync>): Promise<AgentOrders> {
-    return this.#parts.gateway.exchange({
+    return this.parts.gateway.exchange({
       agentId: 'a1',
       capacity: {
         cpuMillis: 4000,
@@ -99,7 +106,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts.stop();
+    await this.parts.stop();
     await this.postgres[Symbol.asyncDispose]();
     await rm(this.#folder, { recursive: true, force: true });
   }

@@ -15,7 +15,7 @@ import type { Api, ApiContext } from '../context.ts';
 import { findHeldTask } from '../held-task.ts';
 import { ProblemError } from '../problem.ts';
 import { presignGet, runnerTask, uploadTarget } from '../runner-task.ts';
-import { bodyOf } from './streams.ts';
+import { bodyOf } from '../body.ts';
 
 const PATH = `${RUNNER_PREFIX}attempts/:attemptId` as const;
 /** A second and attempt: one that fetches a gather's files one by one is not slowed. */

@@ -1,14 +1,9 @@
 import { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
-import type { StoredObject } from '@majorana/objects';
-import {
-  objectIdSchema,
-  objectListSchema,
-  parameterSetSchema,
-  storedObjectSchema,
-} from '@majorana/protocol';
+import { parameterSetSchema } from '@majorana/protocol';
 import { writeParameterSet } from '@majorana/store';
 import { z } from 'zod';
+import { bodyOf } from '../body.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { findJob, idParams } from '../context.ts';
 import { jobEvents } from '../job-events.ts';
@@ -23,11 +18,7 @@ async function* checkedLines(body: Readable, reader: RecordReader): AsyncGenerat
   if (reader.recordCount === 0) throw new ProblemError(422, 'bad_record', 'there is no record');
 }
 
-function addUploads(app: Api, context: ApiContext): void {
-  const { objects, pool } = context;
-  for (const type of ['application/octet-stream', 'application/x-ndjson']) {
-    app.addContentTypeParser(type, (_request, payload, done) => done(null, payload));
-  }
+function addParameterSets(app: Api, { pool }: ApiContext): void {
   app.post(
     '/api/v1/parameter-sets',
     {
@@ -44,53 +35,6 @@ function addUploads(app: Api, context: ApiContext): void {
       return reply.code(201).send({ ...set, fieldNames: [...set.fieldNames] });
     },
   );
-  app.post(
-    '/api/v1/objects',
-    {
-      schema: {
-        summary: 'Keep a file, named by the SHA-256 of its content',
-        consumes: ['application/octet-stream'],
-        response: { 201: storedObjectSchema },
-      },
-    },
-    async (request, reply) => reply.code(201).send(await objects.putStream(bodyOf(request.body))),
-  );
-  app.post(
-    '/api/v1/objects/stat',
-    {
-      schema: {
-        summary:
-          'Those of these objects that are there, with their sizes; the next sweep spares them',
-        body: objectListSchema,
-        response: { 200: z.object({ objects: z.array(storedObjectSchema) }) },
-      },
-    },
-    async (request) => {
-      const look = async (object: string): Promise<StoredObject[]> => {
-        if (!(await objects.touch(object))) return [];
-        const { sizeBytes } = await objects.stat(object);
-        return [{ object, sizeBytes }];
-      };
-      return { objects: (await Promise.all(request.body.objects.map(look))).flat() };
-    },
-  );
-  app.get(
-    '/api/v1/objects/:object',
-    {
-      schema: {
-        summary: 'The content of an object',
-        params: z.object({ object: objectIdSchema }),
-        produces: ['application/octet-stream'],
-      },
-    },
-    async (request, reply) =>
-      reply.type('application/octet-stream').send(await objects.read(request.params.object)),
-  );
-}
-
-export function bodyOf(body: unknown): Readable {
-  if (body instanceof Readable) return body;
-  throw new ProblemError(415, 'unsupported_media_type', 'the body must have the documented type');
 }
 
 function addEvents(app: Api, context: ApiContext): void {
@@ -123,6 +67,6 @@ function addEvents(app: Api, context: ApiContext): void {
 }
 
 export function addStreamRoutes(app: Api, context: ApiContext): void {
-  addUploads(app, context);
+  addParameterSets(app, context);
   addEvents(app, context);
 }
