@@ -57,7 +57,12 @@ export class QuestionDesk<Q extends Question, A> {
     pending.resolve(answer);
   }
 
+  /** Answers what is still asked of one that is gone. */
+  abandon(who: string): void {
+    for (const { requestId } of this.questionsFor(who)) this.answer(who, requestId, undefined);
+  }
+
   stop(): void {
-    for (const [requestId, { who }] of this.#pending) this.answer(who, requestId, undefined);
+    for (const { who } of this.#pending.values()) this.abandon(who);
   }
 }
