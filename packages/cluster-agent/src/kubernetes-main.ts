@@ -6,7 +6,10 @@ const { values } = parseArgs({
   options: Object.fromEntries(
     Object.entries(KUBERNETES_OPTIONS).map(([name, option]) => [
       name,
-      { type: 'string' as const, multiple: 'isList' in option },
+      {
+        type: option.value === undefined ? ('boolean' as const) : ('string' as const),
+        multiple: 'isList' in option,
+      },
     ]),
   ),
 });

@@ -25,6 +25,10 @@ export const KUBERNETES_OPTIONS = {
     text: 'tasks may mount what is below it; repeatable; default: nothing',
     isList: true,
   },
+  'allow-host-network': {
+    value: undefined,
+    text: 'tasks may use their node’s network, past every network policy',
+  },
   'image-pull-secret': {
     value: 'secret',
     text: 'of the namespace, for its images; repeatable',
@@ -34,14 +38,15 @@ export const KUBERNETES_OPTIONS = {
 } as const satisfies Record<string, KubernetesOption>;
 
 interface KubernetesOption {
-  readonly value: string;
+  /** Undefined: it has none. */
+  readonly value: string | undefined;
   readonly text: string;
   readonly isList?: true;
 }
 
 export type KubernetesOptionName = keyof typeof KUBERNETES_OPTIONS;
 export type GivenOptions = Readonly<
-  Partial<Record<KubernetesOptionName, string | readonly string[] | undefined>>
+  Partial<Record<KubernetesOptionName, string | boolean | readonly string[] | undefined>>
 >;
 
 export interface KubernetesSettings {
@@ -104,8 +109,10 @@ function readHostPath(text: string): string {
 const matching = (option: KubernetesOptionName, text: string, pattern: RegExp): string =>
   pattern.test(text) ? text : refuse(option, text, 'a-z, 0-9 and "-", as Kubernetes has names');
 
-const listOf = (given: string | readonly string[] | undefined): readonly string[] =>
-  given === undefined ? [] : typeof given === 'string' ? [given] : given;
+function listOf(given: string | boolean | readonly string[] | undefined): readonly string[] {
+  if (typeof given === 'string') return [given];
+  return typeof given === 'object' ? given : [];
+}
 
 function readPods(given: GivenOptions, agentId: string, url: string): PodOptions {
   const one = (name: KubernetesOptionName): string | undefined => listOf(given[name])[0];
@@ -116,6 +123,7 @@ function readPods(given: GivenOptions, agentId: string, url: string): PodOptions
     runnerImage: one('runner-image') ?? 'majorana-runner:0.1.0',
     runnerUrl: readUrl('runner-url', one('runner-url') ?? url),
     gpuResource: matching('gpu-resource', one('gpu-resource') ?? 'nvidia.com/gpu', ANNOTATION_KEY),
+    allowsHostNetwork: given['allow-host-network'] === true,
     hostPaths: listOf(given['allow-host-path']).map(readHostPath),
     // 0 would be root, which the pods' own rules refuse.
     runAsUser: readNumber('run-as-user', user, { from: 1, to: 2 ** 31 - 1, isWhole: true }),
