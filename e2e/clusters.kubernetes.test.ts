@@ -59,8 +59,10 @@ beforeAll(async () => {
   const { url } = await product.json<{ url: string }>('status');
   tokenFile = path.join(product.data, 'lab.token');
   const args = [
-    ...['--name', 'lab', '--kubeconfig', kubeconfig, '--token-file', tokenFile],
-    ...['--annotation', 'majorana.test/run-ms=200'],
+    '--name=lab',
+    `--kubeconfig=${kubeconfig}`,
+    `--token-file=${tokenFile}`,
+    '--annotation=majorana.test/run-ms=200',
   ];
   agent = new ClusterAgent(product, url, args);
   other = new ClusterAgent(product, url, args);
@@ -74,7 +76,11 @@ afterAll(async () => {
 
 async function runArray(count: number): Promise<void> {
   const id = await product.ok(
-    ...['submit', '--image', 'science:1', '--array', `0-${count - 1}`, '--', 'true'],
+    'submit',
+    '--image=science:1',
+    `--array=0-${count - 1}`,
+    '--',
+    'true',
   );
   await product.ok('wait', id, '--quiet');
   const job = await product.json<{ counts: object }>('job', id);
@@ -109,7 +115,11 @@ describe('adding a cluster', () => {
 
   test('with the roles of deploy/kubernetes nothing is missing, and its token is its own', async () => {
     const added = await product.json<{ command: string }>(
-      ...['clusters', 'add', 'lab', '--kubeconfig', kubeconfig, '--token-file', tokenFile],
+      'clusters',
+      'add',
+      'lab',
+      `--kubeconfig=${kubeconfig}`,
+      `--token-file=${tokenFile}`,
     );
     const token = (await readFile(tokenFile, 'utf8')).trim();
     expect(added.command).not.toContain(token);

@@ -1,9 +1,5 @@
-import type { GivenOptions } from '@majorana/cluster-agent/kubernetes/settings';
-import {
-  KUBERNETES_OPTIONS,
-  readSettings,
-  SettingsError,
-} from '@majorana/cluster-agent/kubernetes/settings';
+import type { GivenOptions } from '@majorana/cluster-agent/kubernetes/options';
+import { KUBERNETES_OPTIONS } from '@majorana/cluster-agent/kubernetes/options';
 import type { Command } from 'commander';
 import { addCommand, collect } from '../command.ts';
 import { CliError, EXIT, note } from '../output.ts';
@@ -14,12 +10,12 @@ const logLine = (message: string, details: object): void =>
 /** What a person has to mend: the command line, the kubeconfig, a token that is not taken. */
 function asCliError(error: Error & { readonly status?: number }): Error {
   if (error.name === 'ControlPlaneError') return new CliError(error.message, EXIT.refused);
-  return error instanceof SettingsError || error.name === 'KubeconfigError'
-    ? new CliError(error.message)
-    : error;
+  const isTheirs = error.name === 'SettingsError' || error.name === 'KubeconfigError';
+  return isTheirs ? new CliError(error.message) : error;
 }
 
 async function runAgent(given: Record<string, GivenOptions[keyof GivenOptions]>): Promise<void> {
+  const { readSettings } = await import('@majorana/cluster-agent/kubernetes/settings');
   const { runKubernetesAgent } = await import('@majorana/cluster-agent/kubernetes/run');
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());

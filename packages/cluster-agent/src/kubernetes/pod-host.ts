@@ -51,6 +51,10 @@ interface Known {
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
 
+/** The namespace's pod security level does not let such pods be; a quota's 403 passes by itself. */
+const isHeldBack = (error: unknown): boolean =>
+  isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity');
+
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
  * anew finds its pods by their label, and makes none a second time, since names are unique.
@@ -194,7 +198,7 @@ export class PodHost implements AttemptHost {
 
   async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
     if (isStatus(error, 409)) return this.#adopt(known, attemptId);
-    if (isStatus(error, 400, 422)) {
+    if (isStatus(error, 400, 422) || isHeldBack(error)) {
       known.refusal = (error as Error).message;
       return;
     }
