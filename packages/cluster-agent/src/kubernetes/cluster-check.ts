@@ -118,7 +118,10 @@ async function checkNamespace(api: ApiServer, check: ClusterCheck): Promise<Find
   }
   if (!createsNamespace)
     return [
-      missing(`namespace ${name} is there`, 'add --create-namespace, or apply deploy/kubernetes'),
+      missing(
+        `there is no namespace ${name}`,
+        'add --create-namespace, or apply deploy/kubernetes',
+      ),
     ];
   await api.request('POST', '/api/v1/namespaces', {
     apiVersion: 'v1',
