@@ -5,6 +5,7 @@ import { addClusterCommands } from './commands/clusters.ts';
 import { addCompletionCommands } from './commands/completion.ts';
 import { addDataCommands } from './commands/data.ts';
 import { addJobCommands } from './commands/jobs.ts';
+import { addNatsCommands } from './commands/nats.ts';
 import { addQueueCommands } from './commands/queues.ts';
 import { addServiceCommands } from './commands/service.ts';
 import { addSubmitCommand } from './commands/submit.ts';
@@ -57,6 +58,7 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addClusterCommands(program);
   addClusterAgentCommands(program);
   addTokenCommands(program);
+  addNatsCommands(program);
   addCompletionCommands(program);
   inheritSettings(program);
   return program;

@@ -7,9 +7,6 @@ const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const timeMs = count.describe('milliseconds since 1970, UTC');
 const short = z.string().max(256);
 
-/** Of an agent, as it says of itself. */
-export const agentNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/);
-
 /**
  * `active` is given leases; `cordoned` keeps what it has; `draining` gives back what it has, at the
  * latest when its grace is over; `removed` is not listened to.

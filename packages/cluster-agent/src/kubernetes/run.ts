@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { ControlPlaneError, HttpControlPlane, systemClock, tokenIn } from '../http-exchange.ts';
+import { Readable } from 'node:stream';
+import { apiFetch, ControlPlaneError, httpExchange, tokenIn } from '@majorana/broker';
+import { exchangeBy } from '../broker-options.ts';
+import { systemClock } from '../system-clock.ts';
 import { ApiServer } from './api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes-agent.ts';
@@ -22,12 +25,14 @@ export async function runKubernetesAgent(
   log: Log,
 ): Promise<void> {
   const { url, tokenFile, token, kubeconfig, context, corePricePerHour, pods } = settings;
+  const { broker, limits, nodePatienceMs } = settings;
   const access =
     kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
-  const controlPlane = new HttpControlPlane(
+  const controlPlane = apiFetch(
     url,
     tokenFile === undefined ? async () => token! : tokenIn(tokenFile),
   );
+  const exchange = exchangeBy(broker, pods.agentId, () => httpExchange(controlPlane));
   const refused = Promise.withResolvers<never>();
   refused.promise.catch(() => undefined);
   using api = new ApiServer(await access);
@@ -39,9 +44,14 @@ export async function runKubernetesAgent(
       pods,
       sessionId: randomUUID(),
       onFenced: fenced.resolve,
-      objects: controlPlane.objects,
+      objects: {
+        read: async (object) =>
+          Readable.fromWeb((await controlPlane(`objects/${object}`, {})).body!),
+      },
+      limits,
+      nodePatienceMs,
       exchange: (sync, cut) =>
-        controlPlane.exchange(sync, cut).catch((error: unknown) => {
+        exchange(sync, cut).catch((error: unknown) => {
           if (isRefusal(error)) refused.reject(error);
           throw error;
         }),

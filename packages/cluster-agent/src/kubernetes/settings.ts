@@ -1,5 +1,9 @@
 import { clusterNameSchema } from '@majorana/protocol';
 import type { GivenOptions, KubernetesOptionName } from './options.ts';
+import type { NatsSettings } from '@majorana/broker/nats';
+import { readBroker } from '../broker-options.ts';
+import { NODE_PATIENCE_MS, START_LIMITS } from './pod-host.ts';
+import type { StartLimits } from './pod-standing.ts';
 import type { PodOptions } from './pod.ts';
 
 export interface KubernetesSettings {
@@ -11,6 +15,9 @@ export interface KubernetesSettings {
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
   readonly corePricePerHour: number | undefined;
+  readonly broker: NatsSettings | undefined;
+  readonly limits: StartLimits;
+  readonly nodePatienceMs: number;
   readonly pods: PodOptions;
 }
 
@@ -87,6 +94,32 @@ function readPods(given: GivenOptions, agentId: string, url: string): PodOptions
   };
 }
 
+function readNats(given: GivenOptions): NatsSettings | undefined {
+  const one = (name: KubernetesOptionName): string | undefined => listOf(given[name])[0];
+  try {
+    return readBroker({
+      'nats-url': one('nats-url'),
+      'nats-credentials': one('nats-credentials'),
+      'nats-ca': one('nats-ca'),
+    });
+  } catch (error) {
+    throw new SettingsError((error as Error).message);
+  }
+}
+
+function readPatience(given: GivenOptions): Pick<KubernetesSettings, 'limits' | 'nodePatienceMs'> {
+  const patience = (name: KubernetesOptionName, usual: number): number =>
+    readNumber(name, listOf(given[name])[0] ?? String(usual), { from: 0, to: 1e12, isWhole: true });
+  return {
+    limits: {
+      ...START_LIMITS,
+      pullPatienceMs: patience('pull-patience-ms', START_LIMITS.pullPatienceMs),
+      startPatienceMs: patience('start-patience-ms', START_LIMITS.startPatienceMs),
+    },
+    nodePatienceMs: patience('node-patience-ms', NODE_PATIENCE_MS),
+  };
+}
+
 /** Checks the options; what is not given comes from the environment or has its default. */
 export function readSettings(given: GivenOptions, env: NodeJS.ProcessEnv): KubernetesSettings {
   const one = (name: KubernetesOptionName): string | undefined => listOf(given[name])[0];
@@ -117,6 +150,8 @@ export function readSettings(given: GivenOptions, env: NodeJS.ProcessEnv): Kuber
       price === undefined
         ? undefined
         : readNumber('core-price-per-hour', price, { from: 0, to: 1e6, isWhole: false }),
+    broker: readNats(given),
+    ...readPatience(given),
     pods: readPods(given, name, url),
   };
 }

@@ -1,5 +1,6 @@
 import type {
   AgentOrders,
+  AgentStream,
   AgentSync,
   ClusterReport,
   Lease,
@@ -18,6 +19,8 @@ export interface KeptReport {
   readonly atMs: number;
 }
 
+/** Whoever asks why a task waits is told without it rather than late. */
+const START_DEADLINE_MS = 3000;
 /** How soon an agent that may not act asks again: it takes over so soon after a release. */
 const STANDBY_WAIT_MS = 2000;
 
@@ -30,7 +33,7 @@ export class AgentGateway {
   readonly #clock: EngineClock;
   readonly #tokens: Pick<RunnerTokens, 'make'> | undefined;
   readonly #held: HeldAnswers;
-  readonly #logs: QuestionDesk<LogRequest, Buffer>;
+  readonly #logs: QuestionDesk<LogRequest<AgentStream>, Buffer>;
   readonly #nodes: QuestionDesk<NodesRequest, NodesAnswer>;
   /** Agents whose tasks have runners, which speak for their logs themselves. */
   readonly #withRunners = new Set<string>();
@@ -115,7 +118,23 @@ export class AgentGateway {
     request: Omit<LogRequest, 'requestId'>,
   ): Promise<Buffer | undefined> {
     if (this.#withRunners.has(agentId)) return undefined;
-    const answer = this.#logs.ask(agentId, request);
+    return this.#ask(agentId, request);
+  }
+
+  /** What an attempt waits for that has not started, in the words of its cluster. */
+  async describeStart(agentId: string, attemptId: string): Promise<string | undefined> {
+    if (!this.#withRunners.has(agentId)) return undefined;
+    const request = { attemptId, stream: 'start', offset: 0, bytesMax: 0 } as const;
+    const words = await this.#ask(agentId, request, START_DEADLINE_MS);
+    return words?.toString();
+  }
+
+  #ask(
+    agentId: string,
+    request: Omit<LogRequest<AgentStream>, 'requestId'>,
+    deadlineMs?: number,
+  ): Promise<Buffer | undefined> {
+    const answer = this.#logs.ask(agentId, request, deadlineMs);
     this.wake([agentId]);
     return answer;
   }

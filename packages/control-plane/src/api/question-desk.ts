@@ -31,10 +31,14 @@ export class QuestionDesk<Q extends Question, A> {
   }
 
   /** Undefined when nobody answers in time. */
-  ask(who: string, question: Omit<Q, 'requestId'>): Promise<A | undefined> {
+  ask(
+    who: string,
+    question: Omit<Q, 'requestId'>,
+    deadlineMs = DEADLINE_MS,
+  ): Promise<A | undefined> {
     const requestId = `${this.#prefix}_${(this.#count += 1)}`;
     return new Promise((resolve) => {
-      const cancel = this.#clock.after(DEADLINE_MS, () => this.answer(who, requestId, undefined));
+      const cancel = this.#clock.after(deadlineMs, () => this.answer(who, requestId, undefined));
       this.#pending.set(requestId, {
         who,
         question: { requestId, ...question } as Q,

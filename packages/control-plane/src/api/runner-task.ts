@@ -29,6 +29,7 @@ export async function runnerTask(lease: Lease, objects: ObjectStore): Promise<Ru
     memoryBytes: resources.memoryBytes,
     timeLimitMs,
     graceMs,
+    ...(lease.checkpoint && { checkpoint: lease.checkpoint }),
   };
 }
 

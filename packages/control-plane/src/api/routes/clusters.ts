@@ -21,10 +21,10 @@ function findCluster({ engine }: ApiContext, name: string): ClusterRecord {
   return cluster;
 }
 
-function viewOf({ engine, gateway }: ApiContext, cluster: ClusterRecord): ClusterView {
+function viewOf({ engine, clusters }: ApiContext, cluster: ClusterRecord): ClusterView {
   const { name, state, sinceMs, endsAtMs } = cluster;
   const agent = engine.state.agents.get(name);
-  const kept = gateway.reportOf(name);
+  const kept = clusters.reportOf(name);
   return {
     name,
     state,
@@ -83,7 +83,7 @@ function addReads(app: Api, context: ApiContext): void {
       const { after, limit } = request.query;
       const isConnected = context.engine.state.agents.has(name);
       const page = isConnected
-        ? await context.gateway.readNodes(name, { after, limit })
+        ? await context.clusters.readNodes(name, { after, limit })
         : undefined;
       if (page !== undefined) return page;
       const what = `the agent of cluster ${name} does not answer; see that it runs, and ask again`;
@@ -181,7 +181,7 @@ function addRemoval(app: Api, context: ApiContext): void {
         const what = `cluster ${name} holds ${heldCount} attempts: drain it first, or use force`;
         throw new ProblemError(409, 'cluster_in_use', what);
       }
-      context.gateway.forget(name);
+      context.clusters.forget(name);
       await context.access.removeAgent(name);
       return reply.code(204).send(null);
     },
