@@ -24,7 +24,11 @@ describeBroker(async () => {
   const exchange = await exchangeWith(server.token);
   return {
     serve: async (answer) => {
-      const gateway = { exchange: answer, readLog: async () => undefined };
+      const gateway = {
+        exchange: answer,
+        readLog: async () => undefined,
+        describeStart: async () => undefined,
+      };
       const log = pino({ level: 'silent' });
       const app = await buildServer({ ...server.parts.context, gateway }, new Metrics(), log);
       await app.listen({ host: '127.0.0.1', port });
