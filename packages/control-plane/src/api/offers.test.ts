@@ -191,5 +191,5 @@ test('a checkpoint without a container is refused', async () => {
   const checkpoint = { argv: ['save'] };
   const { status, body } = await server.call('POST', '/jobs', { argv: ['true'], checkpoint });
   expect(status).toBe(422);
-  expect(body).toMatchObject({ code: 'invalid_input', issues: [{ where: 'checkpoint' }] });
+  expect(body).toMatchObject({ title: 'invalid_input', issues: [{ where: 'checkpoint' }] });
 });
