@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import type { Exchange } from '@majorana/broker';
-import { apiFetch, httpExchange } from '@majorana/broker';
+import { apiFetch, httpExchange, tokenIn } from '@majorana/broker';
 import type { NatsSettings, NatsUser } from '@majorana/broker/nats';
 import {
   connectNats,
@@ -99,7 +99,7 @@ class Bench implements AsyncDisposable {
     const tokenFile = path.join(folder, 'token');
     await writeFile(tokenFile, TOKEN);
     const { port } = app.server.address() as AddressInfo;
-    bench.#http = httpExchange(apiFetch(`http://127.0.0.1:${port}`, tokenFile));
+    bench.#http = httpExchange(apiFetch(`http://127.0.0.1:${port}`, tokenIn(tokenFile)));
     return bench;
   }
 

@@ -5,9 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { until } from '@majorana/testing';
 import type { Product } from './product.ts';
 
-const main = fileURLToPath(
-  new URL('../packages/cluster-agent/src/kubernetes-main.ts', import.meta.url),
-);
+const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url));
 
 /** A cluster's agent as a process of its own, for a product that is up. */
 export class ClusterAgent implements AsyncDisposable {
@@ -22,16 +20,34 @@ export class ClusterAgent implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
+    this.launch();
+    await this.says('the agent is ready');
+  }
+
+  /** Of two of one name the second stands by: it does not get ready. */
+  launch(): void {
     this.#log = '';
-    const child = spawn(process.execPath, [...this.nodeArgs, main, ...this.#args], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [...this.nodeArgs, main, 'agent', 'kubernetes', ...this.#args],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#log += text));
     this.#process = child;
-    await until('the agent to be ready', () => {
-      if (child.exitCode !== null) throw new Error(`the agent ended: ${this.#log.slice(-2000)}`);
-      return this.#log.includes('the agent is ready');
+  }
+
+  async says(text: string): Promise<void> {
+    await until(`the agent to say that ${text}`, () => {
+      const code = this.#process?.exitCode ?? null;
+      if (code !== null) throw new Error(`the agent ended with ${code}: ${this.#log.slice(-2000)}`);
+      return this.#log.includes(text);
     });
+  }
+
+  get exitCode(): number | null {
+    return this.#process?.exitCode ?? null;
   }
 
   get log(): string {
@@ -45,6 +61,14 @@ export class ClusterAgent implements AsyncDisposable {
 
   resume(): void {
     this.#process?.kill('SIGCONT');
+  }
+
+  /** Answers with its exit code. */
+  terminate(): Promise<number | null> {
+    return new Promise((resolve) => {
+      this.#process!.once('exit', resolve);
+      this.#process!.kill('SIGTERM');
+    });
   }
 
   kill(): Promise<void> {

@@ -33,6 +33,7 @@ export class RealCluster implements AsyncDisposable {
       `--kubeconfig=${this.kubernetes.adminKubeconfig}`,
       `--runner-image=${RUNNER_IMAGE}`,
       '--pull-patience-ms=20000',
+      '--allow-host-network',
     ]);
     await this.agent.start();
   }

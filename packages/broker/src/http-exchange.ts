@@ -4,18 +4,46 @@ import type { Exchange } from './ports.ts';
 
 export type ApiFetch = (path: string, init: RequestInit) => Promise<Response>;
 
-/** The control plane's API, as an agent uses it; the token is read anew, since it may be renewed. */
-export function apiFetch(url: string, tokenFile: string): ApiFetch {
+/** What the control plane refused, with its status. */
+export class ControlPlaneError extends Error {
+  override name = 'ControlPlaneError';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(`${status} ${message}`);
+    this.status = status;
+  }
+}
+
+export type TokenSource = () => Promise<string>;
+
+/** Read anew for each request, since it may be renewed. */
+export const tokenIn =
+  (file: string): TokenSource =>
+  async () =>
+    (await readFile(file, 'utf8')).trim();
+
+/** The `detail` of a problem, or what else was answered. */
+async function detailOf(response: Response): Promise<string> {
+  const content = await response.text();
+  try {
+    return (JSON.parse(content) as { detail?: string }).detail ?? content;
+  } catch {
+    return content.slice(0, 500);
+  }
+}
+
+/** The control plane's API, as an agent uses it. */
+export function apiFetch(url: string, token: TokenSource): ApiFetch {
   return async (path, init) => {
-    const token = (await readFile(tokenFile, 'utf8')).trim();
     const response = await fetch(`${url}/api/v1/${path}`, {
       ...init,
       headers: {
-        authorization: `Bearer ${token}`,
+        authorization: `Bearer ${await token()}`,
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
     });
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+    if (!response.ok) throw new ControlPlaneError(response.status, await detailOf(response));
     return response;
   };
 }

@@ -4,6 +4,7 @@ import type { Argument, Command, Option } from 'commander';
 export interface NameSource {
   readonly jobs: () => Promise<string[]>;
   readonly queues: () => Promise<string[]>;
+  readonly clusters: () => Promise<string[]>;
 }
 
 export interface Candidates {
@@ -29,6 +30,7 @@ async function valuesOf(
   if (choices !== undefined) return { words: choices, hasFiles: false };
   if (/^(jobs?|job\|task|task\|job|task|job\[.*)$/.test(name))
     return { words: await source.jobs(), hasFiles: false };
+  if (name === 'cluster') return { words: await source.clusters(), hasFiles: false };
   if (name === 'queue') return { words: await source.queues(), hasFiles: false };
   if (Object.hasOwn(LISTS, name)) return { words: LISTS[name]!, hasFiles: false };
   return /^(file|folder|glob|words)/.test(name) ? FILES : NONE;

@@ -48,7 +48,11 @@ test('every option named in an example is there', () => {
   }
 });
 
-const source = { jobs: async () => ['job_1', 'job_12'], queues: async () => ['default', 'night'] };
+const source = {
+  jobs: async () => ['job_1', 'job_12'],
+  queues: async () => ['default', 'night'],
+  clusters: async () => ['lab'],
+};
 const words = async (...line: string[]): Promise<readonly string[]> =>
   (await complete(program, line, source)).words;
 

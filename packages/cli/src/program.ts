@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
+import { addClusterAgentCommands } from './commands/cluster-agent.ts';
+import { addClusterCommands } from './commands/clusters.ts';
 import { addCompletionCommands } from './commands/completion.ts';
 import { addDataCommands } from './commands/data.ts';
 import { addJobCommands } from './commands/jobs.ts';
@@ -53,6 +55,8 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addDataCommands(program);
   addQueueCommands(program);
   addAgentCommands(program);
+  addClusterCommands(program);
+  addClusterAgentCommands(program);
   addTokenCommands(program);
   addNatsCommands(program);
   addCompletionCommands(program);

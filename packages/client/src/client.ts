@@ -2,6 +2,7 @@ import type { TaskState } from '@majorana/core';
 import type {
   AgentView,
   ArtifactPage,
+  ClusterView,
   DatasetDetail,
   DatasetDiff,
   DatasetFiles,
@@ -16,6 +17,7 @@ import type {
   JobView,
   LineageGraph,
   LogStream,
+  NodesPage,
   ParameterSetView,
   QueueSettings,
   QueueView,
@@ -93,7 +95,7 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
-const at = (collection: 'jobs' | 'tasks' | 'runs' | 'datasets', id: string): string =>
+const at = (collection: 'clusters' | 'jobs' | 'tasks' | 'runs' | 'datasets', id: string): string =>
   `/${collection}/${encodeURIComponent(id)}`;
 
 /** Typed access to the HTTP API; needs nothing but fetch. Every call takes an abort signal. */
@@ -379,6 +381,34 @@ export class Client {
   }
   agents(options?: CallOptions): Promise<{ agents: AgentView[] }> {
     return this.#http.json('/agents', options);
+  }
+  clusters(options?: CallOptions): Promise<{ clusters: ClusterView[] }> {
+    return this.#http.json('/clusters', options);
+  }
+  cluster(name: string, options?: CallOptions): Promise<ClusterView> {
+    return this.#http.json(at('clusters', name), options);
+  }
+  clusterNodes(
+    name: string,
+    page: { readonly after?: string; readonly limit?: number } = {},
+    options?: CallOptions,
+  ): Promise<NodesPage> {
+    return this.#http.json(`${at('clusters', name)}/nodes${query({ ...page })}`, options);
+  }
+  /** Known already: it is given leases again. */
+  addCluster(name: string, options?: CallOptions): Promise<ClusterView> {
+    return this.#http.sendJson('PUT', at('clusters', name), {}, { ...options, isRepeatable: true });
+  }
+  setCluster(name: string, to: 'cordon' | 'uncordon', options?: CallOptions): Promise<ClusterView> {
+    const path = `${at('clusters', name)}/${to}`;
+    return this.#http.sendJson('POST', path, {}, { ...options, isRepeatable: true });
+  }
+  drainCluster(name: string, graceMs: number, options?: CallOptions): Promise<ClusterView> {
+    return this.#http.sendJson('POST', `${at('clusters', name)}/drain`, { graceMs }, options);
+  }
+  async removeCluster(name: string, isForced: boolean, options?: CallOptions): Promise<void> {
+    const path = `${at('clusters', name)}${query({ force: isForced })}`;
+    await this.#http.send(path, { method: 'DELETE', ...options });
   }
   whoami(options?: CallOptions): Promise<Me> {
     return this.#http.json('/whoami', options);

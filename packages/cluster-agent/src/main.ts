@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { apiFetch, httpExchange } from '@majorana/broker';
+import { apiFetch, httpExchange, tokenIn } from '@majorana/broker';
 import { openObjects } from '@majorana/objects';
 import { exchangeBy } from './broker-options.ts';
 import { Agent } from './engine/agent.ts';
@@ -33,7 +33,7 @@ const agent = new Agent({
   capacity,
   host,
   exchange: exchangeBy(broker, agentId, () =>
-    httpExchange(apiFetch(url!, path.join(data, 'token'))),
+    httpExchange(apiFetch(url!, tokenIn(path.join(data, 'token')))),
   ),
   clock: systemClock,
   log,

@@ -107,6 +107,7 @@ export class ControlPlane {
       isReady: () => this.#isServing && engine.isReady,
       engine,
       gateway,
+      clusters: gateway,
       links,
       runnerTokens,
       events: this.#events,

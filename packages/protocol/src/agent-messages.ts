@@ -1,6 +1,8 @@
 import type { Resources } from '@majorana/core';
 import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
 import { z } from 'zod';
+import type { NodesRequest } from './clusters.ts';
+import { clusterReportSchema, nodesAnswerSchema } from './clusters.ts';
 import type { Container } from './container.ts';
 import type { Checkpoint } from './job-spec.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
@@ -70,6 +72,9 @@ export interface WaitingShapes {
   readonly shapes: readonly WaitingShape[];
 }
 
+/** An agent that has not been heard of for this long no longer acts, by its own clock sooner. */
+export const SESSION_TTL_MS = 20_000;
+
 export interface AgentOrders {
   /** Leases that the agent has not yet confirmed. */
   readonly leases: readonly Lease[];
@@ -82,6 +87,9 @@ export interface AgentOrders {
   /** To agents that offer, when something else waits than they have heard of. */
   readonly waiting?: WaitingShapes;
   readonly logRequests: readonly LogRequest<AgentStream>[];
+  readonly nodesRequests?: readonly NodesRequest[];
+  /** Another agent of this name acts: this one says nothing, does nothing and asks again. */
+  readonly isStandby?: boolean;
 }
 
 const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -140,6 +148,16 @@ export const agentIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}
 export const agentSyncSchema = z
   .strictObject({
     agentId: agentIdSchema,
+    /**
+     * Of agents of whose name there may be two, since what they act on is not theirs alone. `claim`
+     * asks whether it may act and says nothing else; `release`: another may, at once.
+     */
+    session: z
+      .strictObject({
+        id: z.string().min(8).max(64),
+        phase: z.enum(['claim', 'act', 'release']),
+      })
+      .optional(),
     capacity: resourcesSchema,
     /** What a core costs here in an hour, in any one currency; the cheaper agent goes first. */
     corePricePerHour: z.number().min(0).max(1e6).optional(),
@@ -177,6 +195,9 @@ export const agentSyncSchema = z
     waitMs: z.number().int().min(0).max(60_000),
     /** Its leases are run by runners, each of which needs a token of its own. */
     needsRunnerTokens: z.boolean().optional(),
+    /** How its cluster is: now and then, when it has changed. */
+    report: clusterReportSchema.optional(),
+    nodesAnswers: z.array(nodesAnswerSchema).max(16).optional(),
   })
   .refine((sync) => (sync.heldAttemptIds === undefined) !== (sync.held === undefined), {
     message: 'either heldAttemptIds or held',

@@ -189,7 +189,8 @@ export const agentViewSchema = z.object({
 });
 export type AgentView = z.output<typeof agentViewSchema>;
 
-export const ROLES = ['viewer', 'member', 'operator', 'admin'] as const;
+/** Each may do what the ones before it may; `agent` may only exchange as an agent of its name. */
+export const ROLES = ['viewer', 'member', 'operator', 'admin', 'agent'] as const;
 export type Role = (typeof ROLES)[number];
 export const tokenRequestSchema = z.strictObject({
   user: nameSchema,

@@ -1,4 +1,5 @@
 export * from './agent-messages.ts';
+export * from './clusters.ts';
 export * from './api.ts';
 export * from './container.ts';
 export * from './dataset.ts';

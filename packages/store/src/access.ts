@@ -55,6 +55,11 @@ export class AccessStore {
     return rowCount === 1;
   }
 
+  /** Takes back the tokens of the agent of this name. */
+  async removeAgent(name: string): Promise<void> {
+    await this.#pool.query(`delete from api_token where user_name = $1 and role = 'agent'`, [name]);
+  }
+
   async #select(tail: string, values: unknown[]): Promise<TokenView[]> {
     const { rows } = await this.#pool.query<TokenView>(
       `select token_id as id, user_name as "user", role, project,

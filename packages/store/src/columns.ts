@@ -1,6 +1,7 @@
 import type {
   ArtifactRecord,
   AttemptRecord,
+  ClusterRecord,
   JobRecord,
   QueueRecord,
   TaskRecord,
@@ -83,6 +84,14 @@ export const queueColumns = {
   parallelMax: ['parallel_max', 'int'],
   isPaused: ['is_paused', 'boolean'],
 } satisfies Columns<QueueRecord>;
+
+export const clusterColumns = {
+  name: ['name', 'text'],
+  state: ['state', 'text'],
+  sinceMs: ['since_ms', 'bigint'],
+  endsAtMs: ['ends_at_ms', 'bigint'],
+  sessionId: ['session_id', 'text'],
+} satisfies Columns<ClusterRecord>;
 
 type AnyColumns = Readonly<Record<string, readonly [string, string]>>;
 

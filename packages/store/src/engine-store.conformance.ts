@@ -40,6 +40,7 @@ const change = (parts: Partial<Change>): Change => ({
   transitions: [],
   artifacts: [],
   queues: [],
+  clusters: [],
   ...parts,
 });
 
@@ -211,6 +212,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
         upstreamJobs: [],
         rowsAhead: new Map(),
         queues: [],
+        clusters: [],
         lastSequence: 0,
       });
     });
@@ -244,6 +246,13 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
         });
         const transition = makeTransition(1, jobId);
         const queue = { name: 'night', weight: 2.5, parallelMax: 7, isPaused: true };
+        const cluster = {
+          name: 'lab',
+          state: 'draining',
+          sinceMs: NOW_MS,
+          endsAtMs: NOW_MS + 1,
+          sessionId: 's1',
+        } as const;
         await store.commit(
           change({
             jobs: [job],
@@ -251,6 +260,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
             attempts: [attempt],
             transitions: [transition],
             queues: [queue],
+            clusters: [cluster],
           }),
         );
         expect(await store.load(QUEUED_MAX)).toEqual({
@@ -260,6 +270,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           upstreamJobs: [],
           rowsAhead: new Map(),
           queues: [queue],
+          clusters: [cluster],
           lastSequence: 1,
         });
         expect(await store.loadJob(jobId)).toEqual(job);
@@ -324,6 +335,9 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           transitions: [makeTransition(1, jobId)],
           artifacts: [makeArtifact(jobId, 0)],
           queues: [{ name: 'q', weight: 1, isPaused: false }],
+          clusters: [
+            { name: 'lab', state: 'active', sinceMs: NOW_MS, endsAtMs: null, sessionId: null },
+          ],
         });
         await store.commit(same);
         const before = await store.load(QUEUED_MAX);

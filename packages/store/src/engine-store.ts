@@ -1,5 +1,5 @@
 import type { OutcomeKind, StateCounts, TaskState } from '@majorana/core';
-import type { JobSpec, QueueSettings, StoredArtifact } from '@majorana/protocol';
+import type { ClusterState, JobSpec, QueueSettings, StoredArtifact } from '@majorana/protocol';
 
 /**
  * A job and its tasks. A task is known by its position from 0; its index is what the user wrote.
@@ -79,6 +79,18 @@ export interface QueueRecord extends QueueSettings {
   readonly name: string;
 }
 
+/** What a cluster's administrator decided, and which of its agents acts. */
+export interface ClusterRecord {
+  readonly name: string;
+  readonly state: ClusterState;
+  /** When it came into this state. */
+  readonly sinceMs: number;
+  /** Of a drain: when what still runs is ended. */
+  readonly endsAtMs: number | null;
+  /** Of the agent that acts; null: of the next that asks. */
+  readonly sessionId: string | null;
+}
+
 /** Everything one turn of the engine decided; written in one transaction or not at all. */
 export interface Change {
   /** Whole records: a new job is inserted, a known one replaced (its spec never changes). */
@@ -88,6 +100,7 @@ export interface Change {
   readonly transitions: readonly TransitionRecord[];
   readonly artifacts: readonly ArtifactRecord[];
   readonly queues: readonly QueueRecord[];
+  readonly clusters: readonly ClusterRecord[];
 }
 
 export interface HotSet {
@@ -102,6 +115,7 @@ export interface HotSet {
   /** Positions at or above `nextPosition` that have a row, by job. */
   readonly rowsAhead: ReadonlyMap<number, readonly number[]>;
   readonly queues: readonly QueueRecord[];
+  readonly clusters: readonly ClusterRecord[];
   readonly lastSequence: number;
 }
 

@@ -33,6 +33,7 @@ const empty: Change = {
   transitions: [],
   artifacts: [],
   queues: [],
+  clusters: [],
 };
 const job = {
   jobId: 1,

@@ -6,6 +6,7 @@ import type {
   BulkMove,
   BulkResult,
   Change,
+  ClusterRecord,
   ElementMove,
   EngineStore,
   HotSet,
@@ -34,6 +35,7 @@ const NO_CHANGE: Change = {
   transitions: [],
   artifacts: [],
   queues: [],
+  clusters: [],
 };
 
 interface Rows {
@@ -116,6 +118,7 @@ export class MemoryDatabase {
   readonly #rows = new Map<number, Rows>();
   readonly #keys = new Map<string, number>();
   readonly #queues = new Map<string, QueueRecord>();
+  readonly #clusters = new Map<string, ClusterRecord>();
   readonly #sequences = new Map<number, TransitionRecord>();
   readonly #parameterSets: (readonly Readonly<Record<string, string>>[])[] = [];
   #lastJobId = 0;
@@ -149,6 +152,10 @@ export class MemoryDatabase {
 
   get queues(): ReadonlyMap<string, QueueRecord> {
     return this.#queues;
+  }
+
+  get clusters(): ReadonlyMap<string, ClusterRecord> {
+    return this.#clusters;
   }
 
   get lastSequence(): number {
@@ -207,6 +214,7 @@ export class MemoryDatabase {
       }
     }
     for (const queue of change.queues) this.#queues.set(queue.name, keep(queue));
+    for (const cluster of change.clusters) this.#clusters.set(cluster.name, keep(cluster));
     this.observer(change);
   }
 
@@ -323,6 +331,7 @@ export class MemoryStore implements EngineStore {
         .filter((job) => job !== undefined && job.endedAtMs !== null) as JobRecord[],
       rowsAhead,
       queues: [...database.queues.values()],
+      clusters: [...database.clusters.values()],
       lastSequence: database.lastSequence,
     };
   }

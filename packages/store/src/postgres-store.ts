@@ -3,6 +3,7 @@ import { moveElements, moveTasks } from './bulk-moves.ts';
 import {
   artifactColumns,
   attemptColumns,
+  clusterColumns,
   jobColumns,
   queueColumns,
   recordset,
@@ -18,6 +19,7 @@ import type {
   BulkMove,
   BulkResult,
   Change,
+  ClusterRecord,
   ElementMove,
   EngineStore,
   HotSet,
@@ -59,6 +61,7 @@ const insertJobs = `
 
 const statements = {
   queues: upsert('queue', queueColumns, 'name', ['weight', 'parallelMax', 'isPaused']),
+  clusters: upsert('cluster', clusterColumns, 'name', Object.keys(clusterColumns).slice(1)),
   newJobs: insertJobs,
   jobs: update('job', jobColumns, 'jobId', jobFields),
   tasks: upsert('task', taskColumns, 'job_id, position', Object.keys(taskColumns).slice(2)),
@@ -147,6 +150,9 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
       upstreamJobs: await query<JobRecord>(upstreamJobs),
       rowsAhead: new Map(ahead.map(({ jobId, positions }) => [jobId, positions])),
       queues: await query<QueueRecord>(`select ${selectList(queueColumns, 'queue')} from queue`),
+      clusters: await query<ClusterRecord>(
+        `select ${selectList(clusterColumns, 'cluster')} from cluster`,
+      ),
       lastSequence: sequences[0]!.last,
     };
   }
@@ -157,6 +163,7 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
     const known = change.jobs.filter((job) => this.#knownJobs.has(job.jobId));
     const steps: [string, readonly object[]][] = [
       [statements.queues, change.queues],
+      [statements.clusters, change.clusters],
       [statements.newJobs, newJobs],
       [statements.jobs, known.map((job) => ({ ...job, spec: undefined }))],
       [statements.tasks, change.tasks],

@@ -21,7 +21,15 @@ afterAll(async () => {
   await postgres[Symbol.asyncDispose]();
 });
 
-const NOTHING = { jobs: [], tasks: [], attempts: [], transitions: [], artifacts: [], queues: [] };
+const NOTHING = {
+  jobs: [],
+  tasks: [],
+  attempts: [],
+  transitions: [],
+  artifacts: [],
+  queues: [],
+  clusters: [],
+};
 const object = (digit: string): string => digit.repeat(64);
 
 const job = (jobId: number, endedAtMs: number | null, spec: Partial<JobSpecInput> = {}) =>

@@ -79,6 +79,7 @@ const ended: Change = {
     sizeBytes: 7,
   })),
   queues: [],
+  clusters: [],
 };
 
 const element = (line: string, jobPosition: number | null): NewElement => ({

@@ -72,6 +72,12 @@ const serverNames: NameSource = {
       const { queues } = await connect().queues({ signal });
       return queues.map((queue) => queue.name);
     }),
+  clusters: () =>
+    askServer(async (signal) => {
+      const { connect } = await import('../connect.ts');
+      const { clusters } = await connect().clusters({ signal });
+      return clusters.map((cluster) => cluster.name);
+    }),
 };
 
 export function addCompletionCommands(program: Command): void {

@@ -6,7 +6,7 @@ import { addCommand, numberIn } from '../command.ts';
 import { connect } from '../connect.ts';
 import { answer, note, table } from '../output.ts';
 
-const ROLES = ['viewer', 'member', 'operator', 'admin'] as const satisfies Role[];
+const ROLES = ['viewer', 'member', 'operator', 'admin', 'agent'] as const satisfies Role[];
 
 interface CreateOptions extends JsonOption {
   readonly role: Role;

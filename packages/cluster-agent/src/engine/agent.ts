@@ -4,7 +4,10 @@ import type {
   AgentOrders,
   AgentSync,
   AttemptEvent,
+  ClusterReport,
   Lease,
+  NodesAnswer,
+  NodesRequest,
   WaitingShapes,
 } from '@majorana/protocol';
 import type { AttemptContext } from './held-attempt.ts';
@@ -13,12 +16,15 @@ import { LogAnswers } from './log-answers.ts';
 import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
 import type { RoomPort } from './room.ts';
 import { Room } from './room.ts';
+import type { AgentSession } from './session.ts';
 import { Slots } from './slots.ts';
 
 const SECOND = 1000;
 /** The host's notices may be lost; this looks at what they should have told. */
 const SWEEP_MS = 1 * SECOND;
 const LONG_POLL_MS = 10 * SECOND;
+/** A session is renewed four times before it would be over. */
+const LONG_POLL_IN_SESSION_MS = 5 * SECOND;
 /** An exchange without an answer for this much longer than it asked for is given up. */
 const ANSWER_PATIENCE_MS = 30 * SECOND;
 /** Between exchanges that got no answer: doubled each time up to the second. */
@@ -44,6 +50,10 @@ export interface Placer {
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']>;
   /** Called when there may be more to offer. */
   onRoom: () => void;
+  /** What has changed since it was last delivered, now and then; all of it to a new server. */
+  report(isServerNew: boolean): ClusterReport | undefined;
+  reportDelivered(report: ClusterReport): void;
+  nodes(request: NodesRequest): NodesAnswer;
 }
 
 export interface AgentOptions {
@@ -51,6 +61,10 @@ export interface AgentOptions {
   readonly capacity: Resources;
   readonly host: AttemptHost;
   readonly placer?: Placer;
+  /** Of an agent whose host another process may act on too; claimed before the start. */
+  readonly session?: AgentSession;
+  /** Another agent acts: this one is stopped, and what it knows is old. */
+  readonly onFenced?: () => void;
   /** Its host starts runners, which need tokens. */
   readonly needsRunnerTokens?: boolean;
   readonly corePricePerHour?: number;
@@ -77,6 +91,7 @@ export class Agent {
   /** No longer told to the server; the host may not have done it yet. */
   readonly #forgetting = new Map<string, HeldAttempt>();
   readonly #logs: LogAnswers;
+  readonly #nodesRequests = new Map<string, NodesRequest>();
   /** What the server said waits for room. */
   #waiting: WaitingShapes = { digest: '', shapes: [] };
   /** Tasks of each shape that were offered last. */
@@ -101,7 +116,7 @@ export class Agent {
       staging: new Slots(STAGINGS_MAX),
       collecting: new Slots(COLLECTS_MAX),
       room: options.placer?.room ?? new Room(options.capacity),
-      isStopped: () => this.#isStopped,
+      isStopped: () => this.#isStopped || options.session?.mayAct() === false,
       onNews,
       onForgotten: (attemptId) => this.#forgetting.delete(attemptId),
     };
@@ -145,6 +160,7 @@ export class Agent {
     });
     await Promise.race([Promise.all(rounds), patience]);
     cancelTimer();
+    await this.#options.session?.release();
   }
 
   /** Nothing may be said before it is known what is held: the server would take it for lost. */
@@ -187,6 +203,8 @@ export class Agent {
         continue;
       }
       retryMs = RETRY_MS;
+      if (answer.isStandby === true) return this.#fence();
+      this.#options.session?.renew(askedAtMs);
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
       // An order repeated at once (an end within its grace) must not spin the loop.
@@ -194,6 +212,15 @@ export class Agent {
         !isChanged && sync.waitMs > 0 && this.#options.clock.nowMs() - askedAtMs < SPIN_MS;
       if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
     }
+  }
+
+  /** Whatever is under way finishes its one call; nothing follows it. */
+  #fence(): void {
+    this.#isStopped = true;
+    this.#cancelSweep();
+    this.#options.session?.end();
+    this.#options.log('another agent of this name acts; what this one knew is dropped', {});
+    this.#options.onFenced?.();
   }
 
   #compose(): AgentSync {
@@ -204,19 +231,26 @@ export class Agent {
       if (event !== undefined && events.length < EVENTS_PER_SYNC_MAX) events.push(event);
     }
     const logChunks = this.#logs.chunks();
-    const isQuiet = events.length === 0 && logChunks.length === 0;
-    const waitMs = isQuiet ? LONG_POLL_MS : 0;
+    const { session } = this.#options;
+    const isQuiet = events.length + logChunks.length + this.#nodesRequests.size === 0;
+    const longPollMs = session === undefined ? LONG_POLL_MS : LONG_POLL_IN_SESSION_MS;
+    const waitMs = isQuiet ? longPollMs : 0;
     const held = this.#sayHeld(events);
     const settings = this.#settings();
     return { agentId, capacity, ...settings, ...held, events, logChunks, waitMs };
   }
 
   #settings(): Partial<AgentSync> {
-    const { placer, needsRunnerTokens, corePricePerHour } = this.#options;
+    const { placer, needsRunnerTokens, corePricePerHour, session } = this.#options;
+    const report = placer?.report(this.#mustNameAll);
+    const asked = [...this.#nodesRequests.values()];
     const offer = placer?.offer(this.#waiting);
     this.#offered = new Map(offer?.shapes.map(({ key, count }) => [key, count]));
     return {
       ...(placer && { capacity: placer.capacity, offer }),
+      ...(session && { session: { id: session.id, phase: 'act' } }),
+      ...(report && { report }),
+      ...(placer && asked.length > 0 && { nodesAnswers: asked.map((one) => placer.nodes(one)) }),
       ...(needsRunnerTokens && { needsRunnerTokens }),
       ...(corePricePerHour !== undefined && { corePricePerHour }),
     };
@@ -285,6 +319,8 @@ export class Agent {
     for (const attemptId of sync.heldAttemptIds ?? sync.held?.addedAttemptIds ?? [])
       this.#added.delete(attemptId);
     this.#logs.delivered(sync.logChunks);
+    for (const { requestId } of sync.nodesAnswers ?? []) this.#nodesRequests.delete(requestId);
+    if (sync.report !== undefined) this.#options.placer?.reportDelivered(sync.report);
   }
 
   /** Answers whether anything was new. Leases come before ends: both may name the same attempt. */
@@ -310,9 +346,13 @@ export class Agent {
     for (const attemptId of orders.endAttemptIds) {
       isChanged = (this.#held.get(attemptId)?.end() ?? false) || isChanged;
     }
-    for (const request of orders.logRequests) {
-      isChanged = this.#logs.request(request) || isChanged;
-    }
-    return isChanged;
+    return this.#takeQuestions(orders) || isChanged;
+  }
+
+  #takeQuestions({ logRequests, nodesRequests = [] }: AgentOrders): boolean {
+    let isNew = nodesRequests.length > 0;
+    for (const request of nodesRequests) this.#nodesRequests.set(request.requestId, request);
+    for (const request of logRequests) isNew = this.#logs.request(request) || isNew;
+    return isNew;
   }
 }

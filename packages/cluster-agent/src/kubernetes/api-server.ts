@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { ApiStats } from './api-stats.ts';
 import type { Access, Credentials } from './kubeconfig.ts';
 
 /** A refusal of the API server. */
@@ -31,6 +32,7 @@ const CREDENTIALS_TTL_MS = 60_000;
 
 /** The few requests an agent makes, over kept connections. It repeats nothing: who asks knows how. */
 export class ApiServer implements Disposable {
+  readonly stats = new ApiStats();
   readonly #access: Access;
   readonly #agent: https.Agent;
   readonly #watchAgent: https.Agent;
@@ -50,8 +52,10 @@ export class ApiServer implements Disposable {
 
   async request<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
     const signal = AbortSignal.timeout(ANSWER_PATIENCE_MS);
-    const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
-    const content = await text(answer);
+    const { answer, content } = await this.stats.measure(async () => {
+      const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
+      return { answer, content: await text(answer), status: answer.statusCode ?? 0 };
+    });
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `${method} ${path}`, content);
     return JSON.parse(content) as T;
   }

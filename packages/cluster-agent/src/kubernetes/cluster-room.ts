@@ -75,6 +75,10 @@ export class ClusterRoom implements RoomPort {
     return this.#starting.size;
   }
 
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
   nodeOf(attemptId: string): string | undefined {
     return this.#nodes.get(attemptId);
   }

@@ -55,6 +55,8 @@ class Orders implements AsyncDisposable {
     objects: { read: () => Promise.reject(new Error('no object is asked for')) },
     clock: systemClock,
     log: () => undefined,
+    sessionId: 'test',
+    onFenced: () => undefined,
     exchange: async (sync) => {
       for (const event of sync.events)
         if (event.kind === 'ended') this.ended.set(event.attemptId, event);

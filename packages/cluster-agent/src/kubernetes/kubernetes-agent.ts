@@ -1,9 +1,12 @@
 import { NO_RESOURCES } from '@majorana/core';
+import type { ClusterReport } from '@majorana/protocol';
 import type { Placer } from '../engine/agent.ts';
 import { Agent } from '../engine/agent.ts';
 import type { AgentClock, Exchange } from '../engine/ports.ts';
+import { AgentSession } from '../engine/session.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
 import type { ApiServer } from './api-server.ts';
+import { makeNodesPage, makeReport, ReportPace } from './cluster-report.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import { ClusterView } from './cluster-view.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
@@ -17,6 +20,10 @@ export interface KubernetesAgentOptions {
   readonly pods: PodOptions;
   readonly objects: RunnerObjects;
   readonly exchange: Exchange;
+  /** Random, of this one agent: of two of one name, one acts. */
+  readonly sessionId: string;
+  /** Another acts: this one is to be stopped and thrown away. */
+  readonly onFenced: () => void;
   readonly clock: AgentClock;
   readonly corePricePerHour?: number;
   readonly limits?: StartLimits;
@@ -29,12 +36,23 @@ export class KubernetesAgent {
   readonly view: ClusterView;
   readonly room: ClusterRoom;
   readonly #agent: Agent;
+  readonly #api: ApiServer;
+  readonly #session: AgentSession;
+  #kubernetesVersion = '';
   readonly #nodes: Reflector<KubernetesNode>;
   readonly #pods: Reflector<Pod>;
 
   constructor(options: KubernetesAgentOptions) {
-    const { api, pods, clock, log } = options;
-    const host: PodHost = new PodHost(options, (this.view = this.#makeView(options, () => host)));
+    const { api, pods, clock, log, exchange, sessionId } = options;
+    const { agentId } = pods;
+    const session = new AgentSession({ agentId, id: sessionId, exchange, clock, log });
+    this.#api = api;
+    this.#session = session;
+    const mayAct = (): boolean => session.mayAct();
+    const host: PodHost = new PodHost(
+      { ...options, mayAct },
+      (this.view = this.#makeView(options, () => host)),
+    );
     const { view } = this;
     const room: ClusterRoom = new ClusterRoom({
       view,
@@ -46,6 +64,7 @@ export class KubernetesAgent {
     });
     host.room = this.room = room;
     const placer: Placer = {
+      ...this.#reporting(host, clock),
       room,
       get capacity() {
         return view.capacity;
@@ -54,13 +73,15 @@ export class KubernetesAgent {
       onRoom: () => undefined,
     };
     this.#agent = new Agent({
-      agentId: pods.agentId,
+      agentId,
       capacity: NO_RESOURCES,
       host,
       placer,
       needsRunnerTokens: true,
       ...(options.corePricePerHour !== undefined && { corePricePerHour: options.corePricePerHour }),
-      exchange: options.exchange,
+      session,
+      onFenced: options.onFenced,
+      exchange,
       clock,
       log,
     });
@@ -72,10 +93,47 @@ export class KubernetesAgent {
     return new ClusterView({ gpu: pods.gpuResource }, (pod) => host().isOurs(pod));
   }
 
-  /** Resolves when the cluster is known and its attempts are held again. */
-  async start(): Promise<void> {
-    await Promise.all([this.#nodes.start(), this.#pods.start()]);
+  #reporting(
+    host: PodHost,
+    clock: AgentClock,
+  ): Pick<Placer, 'report' | 'reportDelivered' | 'nodes'> {
+    const pace = new ReportPace();
+    const make = (): ClusterReport => {
+      const { limit, why } = this.room.window;
+      const { startingCount: starting, waitingCount: waiting } = this.room;
+      const parts = {
+        kubernetesVersion: this.#kubernetesVersion,
+        podsByPhase: host.phases(),
+        window: { limit: Math.floor(limit), starting, waiting, why: why.slice(0, 1000) },
+        api: this.#api.stats.summary(),
+      };
+      return makeReport(this.view.pictures(), parts, clock.nowMs());
+    };
+    return {
+      report: (isServerNew) => pace.due(make, clock.nowMs(), isServerNew),
+      reportDelivered: (report) => pace.delivered(report),
+      nodes: (request) => makeNodesPage(this.view.pictures(), request, clock.nowMs()),
+    };
+  }
+
+  /**
+   * Resolves when the cluster is known and its attempts are held again; to false when it was
+   * stopped before. The cluster is looked at once this agent may act: what one before it did last
+   * is seen then.
+   */
+  async start(): Promise<boolean> {
+    if (!(await this.#session.claim())) return false;
+    await Promise.all([this.#readVersion(), this.#nodes.start(), this.#pods.start()]);
     await this.#agent.start();
+    return true;
+  }
+
+  /** For people; a server that does not tell is watched all the same. */
+  async #readVersion(): Promise<void> {
+    const answer = await this.#api
+      .request<{ gitVersion?: string }>('GET', '/version')
+      .catch(() => undefined);
+    this.#kubernetesVersion = answer?.gitVersion ?? 'unknown';
   }
 
   /** Ends no task. */

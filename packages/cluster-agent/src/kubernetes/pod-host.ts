@@ -43,6 +43,8 @@ export interface PodHostOptions {
   readonly objects: RunnerObjects;
   readonly limits?: StartLimits;
   readonly nodePatienceMs?: number;
+  /** False while another agent of this name may act. */
+  readonly mayAct?: () => boolean;
   readonly log: (message: string, details: object) => void;
 }
 
@@ -76,6 +78,10 @@ const ORPHAN_RETRY_MS_MAX = 30_000;
 
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
+
+/** The namespace's pod security level does not let such pods be; a quota's 403 passes by itself. */
+const isHeldBack = (error: unknown): boolean =>
+  isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity');
 
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
@@ -111,6 +117,17 @@ export class PodHost implements AttemptHost {
     return parseAttemptId(attemptId) !== undefined && podName(attemptId) === metadata.name;
   }
 
+  /** How many of our pods are in which phase. */
+  phases(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { pod, isDeleted } of this.#known.values()) {
+      if (pod === undefined || isDeleted) continue;
+      const phase = pod.status?.phase ?? 'Pending';
+      counts[phase] = (counts[phase] ?? 0) + 1;
+    }
+    return counts;
+  }
+
   podKey(attemptId: string): string {
     return `${this.#options.pods.namespace}/${podName(attemptId)}`;
   }
@@ -139,9 +156,12 @@ export class PodHost implements AttemptHost {
   }
 
   #meet(pod: Pod, attemptId: string): void {
-    if (!this.#isListed)
+    if (!this.#isListed) {
       this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
-    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
+      return;
+    }
+    const isOrphan = pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId);
+    if (isOrphan && this.#options.mayAct?.() !== false) {
       // Its creation was given up, and came through all the same.
       this.#options.log('a pod that nobody holds is ended', { attemptId });
       this.#orphans.add(attemptId);
@@ -152,8 +172,9 @@ export class PodHost implements AttemptHost {
   /** No later event need tell of it again, so it is tried until it is done. */
   #endOrphan(attemptId: string, retryMs: number): void {
     const { clock, log } = this.#options;
-    const isHeldAgain = this.#known.has(attemptId);
-    const ended = isHeldAgain ? Promise.resolve() : this.#delete(attemptId, 0);
+    // By now it may be held, or be another agent's to end.
+    const isLeft = this.#known.has(attemptId) || this.#options.mayAct?.() === false;
+    const ended = isLeft ? Promise.resolve() : this.#delete(attemptId, 0);
     ended.then(
       () => this.#orphans.delete(attemptId),
       (error: unknown) => {
@@ -269,7 +290,7 @@ export class PodHost implements AttemptHost {
 
   async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
     if (isStatus(error, 409)) return this.#adopt(known, attemptId);
-    if (isStatus(error, 400, 422)) {
+    if (isStatus(error, 400, 422) || isHeldBack(error)) {
       known.refusal = (error as Error).message;
       return;
     }

@@ -22,6 +22,8 @@ export interface PodOptions {
   readonly gpuResource: string;
   /** Prefixes of host paths that tasks may mount; none by default. */
   readonly hostPaths: readonly string[];
+  /** Tasks may use their node's network; not by default. */
+  readonly allowsHostNetwork?: boolean;
   /** User and group that tasks run as, unless their image says another that is not root. */
   readonly runAsUser: number;
   readonly imagePullSecrets: readonly string[];
@@ -46,9 +48,16 @@ export function refusalOf(container: Container, options: PodOptions): string | u
         (prefix) => mount.path === prefix || mount.path.startsWith(`${prefix.replace(/\/$/, '')}/`),
       ),
   );
-  if (denied?.kind !== 'hostPath') return undefined;
-  const allowed = options.hostPaths.join(', ') || 'none';
-  return `this cluster does not let tasks mount ${denied.path} of its nodes; allowed: ${allowed}`;
+  if (denied?.kind === 'hostPath') {
+    const allowed = options.hostPaths.join(', ') || 'none';
+    return `this cluster does not let tasks mount ${denied.path} of its nodes; allowed: ${allowed}`;
+  }
+  if (container.hasHostNetwork && options.allowsHostNetwork !== true)
+    return 'this cluster does not let tasks use the network of its nodes';
+  const secret = container.mounts.find(
+    (mount) => mount.kind === 'secret' && options.imagePullSecrets.includes(mount.name),
+  );
+  return secret && 'a secret that images are pulled with is not for tasks to read';
 }
 
 function volumeOf(mount: Container['mounts'][number], name: string): object {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { apiFetch, httpExchange } from '@majorana/broker';
+import { apiFetch, httpExchange, tokenIn } from '@majorana/broker';
 import { describeBroker } from '@majorana/broker/broker.conformance';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
@@ -17,7 +17,9 @@ describeBroker(async () => {
   const exchangeWith = async (token: string) => {
     const file = path.join(folder, token);
     await writeFile(file, `${token}\n`, { mode: 0o600 });
-    return httpExchange((...asked) => apiFetch(`http://127.0.0.1:${port}`, file)(...asked));
+    return httpExchange((...asked) =>
+      apiFetch(`http://127.0.0.1:${port}`, tokenIn(file))(...asked),
+    );
   };
   const exchange = await exchangeWith(server.token);
   return {

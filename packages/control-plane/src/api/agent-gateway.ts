@@ -1,57 +1,96 @@
-import type { AgentOrders, AgentStream, AgentSync, Lease, LogRequest } from '@majorana/protocol';
+import type {
+  AgentOrders,
+  AgentStream,
+  AgentSync,
+  ClusterReport,
+  Lease,
+  LogRequest,
+  NodesAnswer,
+  NodesRequest,
+} from '@majorana/protocol';
 import type { Engine, EngineClock } from '../engine/engine.ts';
 import type { NewsTaken } from '../engine/reactor.ts';
 import { HeldAnswers } from './held-answers.ts';
-import { LogDesk } from './log-desk.ts';
+import { QuestionDesk } from './question-desk.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
+
+export interface KeptReport {
+  readonly report: ClusterReport;
+  readonly atMs: number;
+}
 
 /** Whoever asks why a task waits is told without it rather than late. */
 const START_DEADLINE_MS = 3000;
+/** How soon an agent that may not act asks again: it takes over so soon after a release. */
+const STANDBY_WAIT_MS = 2000;
 
 /**
  * What agents talk to. An exchange with nothing to say is held open until there is, or until the
- * agent's wait is over. Log requests travel with the orders.
+ * agent's wait is over. Questions for logs and nodes travel with the orders.
  */
 export class AgentGateway {
   readonly #engine: Engine;
+  readonly #clock: EngineClock;
   readonly #tokens: Pick<RunnerTokens, 'make'> | undefined;
   readonly #held: HeldAnswers;
-  readonly #logs: LogDesk<AgentStream>;
+  readonly #logs: QuestionDesk<LogRequest<AgentStream>, Buffer>;
+  readonly #nodes: QuestionDesk<NodesRequest, NodesAnswer>;
   /** Agents whose tasks have runners, which speak for their logs themselves. */
   readonly #withRunners = new Set<string>();
+  readonly #reports = new Map<string, KeptReport>();
 
   constructor(engine: Engine, clock: EngineClock, tokens?: Pick<RunnerTokens, 'make'>) {
     this.#engine = engine;
+    this.#clock = clock;
     this.#tokens = tokens;
     this.#held = new HeldAnswers(clock);
-    this.#logs = new LogDesk(clock);
+    this.#logs = new QuestionDesk('log', clock);
+    this.#nodes = new QuestionDesk('nodes', clock);
   }
 
   async exchange(sync: AgentSync): Promise<AgentOrders> {
-    if (sync.needsRunnerTokens === true) this.#withRunners.add(sync.agentId);
-    else this.#withRunners.delete(sync.agentId);
-    for (const { requestId, dataBase64 } of sync.logChunks) {
-      this.#logs.answer(sync.agentId, requestId, Buffer.from(dataBase64, 'base64'));
-    }
+    const { agentId, session } = sync;
     const news = await this.#engine.takeNews(sync);
+    if (news.isStandby === true) return this.#standBy(sync);
+    if (session?.phase === 'claim') return NO_ORDERS;
+    this.#takeAnswers(sync);
     let orders = await this.#ordersFor(sync, news);
     if (isQuiet(orders) && sync.waitMs > 0) {
-      await this.#held.wait(sync.agentId, sync.waitMs);
+      await this.#held.wait(agentId, sync.waitMs);
       orders = await this.#ordersFor(sync, NO_NEWS);
     }
     return orders;
   }
 
+  async #standBy({ agentId, session, waitMs }: AgentSync): Promise<AgentOrders> {
+    if (session?.phase === 'claim' && waitMs > 0)
+      await this.#held.wait(`${agentId} ${session.id}`, Math.min(waitMs, STANDBY_WAIT_MS));
+    return { ...NO_ORDERS, isStandby: true };
+  }
+
+  /** Of an agent that acts: what it was asked for, and how its cluster is. */
+  #takeAnswers(sync: AgentSync): void {
+    const { agentId, report } = sync;
+    if (sync.needsRunnerTokens === true) this.#withRunners.add(agentId);
+    else this.#withRunners.delete(agentId);
+    for (const { requestId, dataBase64 } of sync.logChunks)
+      this.#logs.answer(agentId, requestId, Buffer.from(dataBase64, 'base64'));
+    for (const answer of sync.nodesAnswers ?? [])
+      this.#nodes.answer(agentId, answer.requestId, answer);
+    if (report !== undefined) this.#reports.set(agentId, { report, atMs: this.#clock.nowMs() });
+  }
+
   async #ordersFor(sync: AgentSync, news: NewsTaken): Promise<AgentOrders> {
     const { endedAttemptIds: forgetAttemptIds, wantsHeldAttemptIds } = news;
     const { leases, ...orders } = await this.#engine.ordersFor(sync.agentId);
-    const logRequests = this.#logs.requestsFor(sync.agentId);
+    const nodesRequests = this.#nodes.questionsFor(sync.agentId);
     return {
       leases: sync.needsRunnerTokens === true ? await this.#withTokens(leases) : leases,
       ...orders,
       forgetAttemptIds,
       wantsHeldAttemptIds,
-      logRequests,
+      logRequests: this.#logs.questionsFor(sync.agentId),
+      ...(nodesRequests.length > 0 && { nodesRequests }),
     };
   }
 
@@ -70,6 +109,7 @@ export class AgentGateway {
   stop(): void {
     this.#held.stop();
     this.#logs.stop();
+    this.#nodes.stop();
   }
 
   /** What an attempt that runs has written from an offset on; undefined when its agent is silent. */
@@ -98,13 +138,37 @@ export class AgentGateway {
     this.wake([agentId]);
     return answer;
   }
+
+  /** As its agent last said; undefined: not since this control plane started. */
+  reportOf(name: string): KeptReport | undefined {
+    return this.#reports.get(name);
+  }
+
+  forget(name: string): void {
+    this.#reports.delete(name);
+  }
+
+  /** The nodes of a cluster behind one, in the order of their names; undefined: its agent is silent. */
+  readNodes(name: string, page: Omit<NodesRequest, 'requestId'>): Promise<NodesAnswer | undefined> {
+    const answer = this.#nodes.ask(name, page);
+    this.wake([name]);
+    return answer;
+  }
 }
 
 const NO_NEWS: NewsTaken = { endedAttemptIds: [], wantsHeldAttemptIds: false };
+const NO_ORDERS: AgentOrders = {
+  leases: [],
+  endAttemptIds: [],
+  forgetAttemptIds: [],
+  wantsHeldAttemptIds: false,
+  logRequests: [],
+};
 
 const isQuiet = (orders: AgentOrders): boolean =>
   !orders.wantsHeldAttemptIds &&
   orders.waiting === undefined &&
+  orders.nodesRequests === undefined &&
   orders.leases.length +
     orders.endAttemptIds.length +
     orders.forgetAttemptIds.length +

@@ -21,15 +21,23 @@ export function bearerToken(request: FastifyRequest): string | undefined {
   return scheme === 'Bearer' ? token : undefined;
 }
 
+/** All that an agent's own token is for: its news, and what a runner stored for it to read. */
+const AGENT_ROUTES = new Set(['POST /api/v1/agents/sync', 'GET /api/v1/objects/:object']);
+
 /** A role may do what the ones before it may. */
 function neededRole(method: string, path: string): Role {
   if (path.startsWith('/api/v1/tokens')) return 'admin';
   if (path.startsWith('/api/v1/agents/')) return 'operator';
   if (method === 'GET' || method === 'HEAD') return 'viewer';
-  return path.startsWith('/api/v1/queues') ? 'operator' : 'member';
+  return /^\/api\/v1\/(queues|clusters)/.test(path) ? 'operator' : 'member';
 }
 
-function refuse({ role, project }: Access, needed: Role): void {
+function refuse({ role, project }: Access, method: string, path: string): void {
+  if (role === 'agent') {
+    if (AGENT_ROUTES.has(`${method} ${path}`)) return;
+    throw new ProblemError(403, 'forbidden', 'the token is an agent’s, which only exchanges');
+  }
+  const needed = neededRole(method, path);
   if (ROLES.indexOf(role) < ROLES.indexOf(needed)) {
     const what = `this needs the role ${needed}, the token has ${role}`;
     throw new ProblemError(403, 'forbidden', what);
@@ -56,7 +64,7 @@ export function guard(app: Api, context: ApiContext): void {
     if (access === undefined) {
       throw new ProblemError(401, 'unauthenticated', 'this token is not known');
     }
-    refuse(access, neededRole(request.method, path));
+    refuse(access, request.method, path);
     request.access = access;
   });
 }

@@ -30,6 +30,7 @@ export interface ApiContext {
   readonly isReady: () => boolean;
   readonly engine: Engine;
   readonly gateway: Pick<AgentGateway, 'exchange' | 'readLog' | 'describeStart'>;
+  readonly clusters: Pick<AgentGateway, 'reportOf' | 'readNodes' | 'forget'>;
   readonly links: RunnerLinks;
   readonly runnerTokens: RunnerTokens;
   readonly events: EngineEvents;

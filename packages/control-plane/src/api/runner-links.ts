@@ -2,7 +2,7 @@ import type { LogRequest, RunnerLink, RunnerOrders } from '@majorana/protocol';
 import type { Change, TaskRecord } from '@majorana/store';
 import type { EngineClock } from '../engine/engine.ts';
 import { HeldAnswers } from './held-answers.ts';
-import { LogDesk } from './log-desk.ts';
+import { QuestionDesk } from './question-desk.ts';
 
 /** Between two exchanges of one runner; longer than the longest of its waits after a failed one. */
 const LINK_GAP_MS = 40_000;
@@ -19,14 +19,14 @@ const keyOf = ({ jobId, position, attemptNumber }: AttemptOfTask): string =>
 export class RunnerLinks {
   readonly #clock: EngineClock;
   readonly #held: HeldAnswers;
-  readonly #logs: LogDesk;
+  readonly #logs: QuestionDesk<LogRequest, Buffer>;
   /** Those that are there, each with the end of its patience. */
   readonly #forgetByKey = new Map<string, () => void>();
 
   constructor(clock: EngineClock) {
     this.#clock = clock;
     this.#held = new HeldAnswers(clock);
-    this.#logs = new LogDesk(clock);
+    this.#logs = new QuestionDesk('log', clock);
   }
 
   /** Asks `isToEnd` again after a wait: it answers of that moment, or throws when it is over. */
@@ -40,10 +40,10 @@ export class RunnerLinks {
     for (const { requestId, dataBase64 } of news.logChunks) {
       this.#logs.answer(key, requestId, Buffer.from(dataBase64, 'base64'));
     }
-    if (!isToEnd() && this.#logs.requestsFor(key).length === 0 && news.waitMs > 0) {
+    if (!isToEnd() && this.#logs.questionsFor(key).length === 0 && news.waitMs > 0) {
       await this.#held.wait(key, news.waitMs);
     }
-    return { isToEnd: isToEnd(), logRequests: this.#logs.requestsFor(key) };
+    return { isToEnd: isToEnd(), logRequests: this.#logs.questionsFor(key) };
   }
 
   #remember(key: string, waitMs: number): void {

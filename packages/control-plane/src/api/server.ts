@@ -15,6 +15,7 @@ import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
 import { addDatasetRoutes } from './routes/datasets.ts';
 import { addExecutionRoutes } from './routes/executions.ts';
+import { addClusterRoutes } from './routes/clusters.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addLineageRoutes } from './routes/lineage.ts';
 import { addObjectRoutes } from './routes/objects.ts';
@@ -97,6 +98,7 @@ export async function buildServer(
   addStreamRoutes(app, context);
   addObjectRoutes(app, context);
   addOperationRoutes(app, context);
+  addClusterRoutes(app, context);
   addRunnerRoutes(app, context);
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);

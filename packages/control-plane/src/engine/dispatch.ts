@@ -11,6 +11,7 @@ import {
 import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
+import { takesLeases } from './clusters.ts';
 import { shapeOf, waitingShapes } from './shapes.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -216,7 +217,8 @@ function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
   return agents.map((agent) => {
     const { agentId, capacity, free, stale, corePricePerHour } = agent;
     const cheaper = agents.filter((one) => one.corePricePerHour < corePricePerHour);
-    const slots = stale.size > 0 ? 0 : state.limits.leasesPerTurnMax;
+    const isOpen = stale.size === 0 && takesLeases(state, agentId);
+    const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
     const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
     return { agentId, capacity, free, slots, ...(offers && { offers }) };
   });

@@ -16,6 +16,7 @@ import type {
   JobRecord,
   TaskRecord,
 } from '@majorana/store';
+import { heldTasksOf, newCluster, setClusterState } from './clusters.ts';
 import { elementDependency, settleElements, settleWaiting, upstreamOf } from './dependencies.ts';
 import { dispatch } from './dispatch.ts';
 import { explain } from './explain.ts';
@@ -29,6 +30,7 @@ import {
   onAttemptEnded,
   onCancelJob,
   onCancelTask,
+  onClusterRemoved,
   onQueue,
   onSubmit,
   onTick,
@@ -300,9 +302,37 @@ export class Engine {
     return this.#do((state) => onQueue(state, { name, ...settings }));
   }
 
+  /** Makes the cluster known, or takes back its cordon, drain or removal. */
+  addCluster(name: string): Promise<void> {
+    return this.#do((state, nowMs) => {
+      const known = state.clusters.get(name);
+      if (known === undefined) state.putCluster(newCluster(name, nowMs));
+      else setClusterState(state, known, 'active', { nowMs });
+    });
+  }
+
+  async setCluster(name: string, to: 'cordoned' | 'draining', graceMs = 0): Promise<void> {
+    await this.#do((state, nowMs) => {
+      const cluster = state.clusters.get(name);
+      if (cluster !== undefined) setClusterState(state, cluster, to, { nowMs, graceMs });
+    });
+  }
+
+  /** Answers how many attempts it still holds, in which case it is removed only with force. */
+  removeCluster(name: string, isForced: boolean): Promise<number> {
+    return this.#do((state, nowMs) => {
+      const heldCount = heldTasksOf(state, name).length;
+      const cluster = state.clusters.get(name);
+      if (cluster === undefined || (heldCount > 0 && !isForced)) return heldCount;
+      setClusterState(state, cluster, 'removed', { nowMs });
+      onClusterRemoved(state, name, nowMs);
+      return 0;
+    });
+  }
+
   /** Takes in an agent's news; answers when it is written. */
   takeNews(sync: AgentSync): Promise<NewsTaken> {
-    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs));
+    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs, this.#loadedAtMs));
   }
 
   /** What an agent should do now, by what it last reported. */
@@ -313,7 +343,7 @@ export class Engine {
     const agent = state.agents.get(agentId);
     const isNews = agent?.offers !== undefined && agent.waitingDigest !== state.waiting.digest;
     const { waiting } = state;
-    const endAttemptIds = endOrders(state, agentId);
+    const endAttemptIds = endOrders(state, agentId, this.#clock.nowMs());
     const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
     const made = await Promise.all(
       tasks.map((task) =>

@@ -117,7 +117,7 @@ function explainRoom(
     const which = cluster === undefined ? kind : `${kind} by the name ${cluster}`;
     return { sentence: `no ${which} is connected` };
   }
-  if (shape !== undefined) return { sentence: explainOffers(able, shape) };
+  if (shape !== undefined) return { sentence: explainOffers(state, able, shape) };
   const shortages = findShort(able, asked);
   const first = shortages[0];
   if (first === undefined) return { sentence: 'it is about to be leased', shortages };
@@ -127,8 +127,15 @@ function explainRoom(
 }
 
 /** In the words of the agents that place it. */
-function explainOffers(agents: readonly AgentState[], shape: WaitingShape): string {
+function explainOffers(
+  state: EngineState,
+  agents: readonly AgentState[],
+  shape: WaitingShape,
+): string {
   const reasons = agents.map(({ agentId, offers }) => {
+    const cluster = state.clusters.get(agentId);
+    if (cluster !== undefined && cluster.state !== 'active')
+      return `${agentId} is ${cluster.state}`;
     const offer = offers?.get(shape.key);
     if (offer === undefined) return `${agentId} has not been asked: others go first`;
     if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;

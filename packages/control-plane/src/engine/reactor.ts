@@ -10,6 +10,7 @@ import {
 import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/protocol';
 import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
+import { claimSession, endedByDrain, heldTasksOf, tasksToDrain, wakeDrained } from './clusters.ts';
 import { settleWaiting } from './dependencies.ts';
 import { positionOfIndex, taskCountOf } from './indexes.ts';
 import type { EngineState } from './state.ts';
@@ -63,11 +64,23 @@ function findByKey(state: EngineState, spec: JobSpec): JobRecord | undefined {
   return jobId === undefined ? undefined : state.jobs.get(jobId);
 }
 
-/** An agent told to end what nobody cancelled was fenced by a step that did not get on record. */
-const trueOutcome = (task: TaskRecord, outcome: AttemptOutcome): AttemptOutcome =>
-  outcome.kind === 'cancelled' && !task.isCancelling
-    ? { kind: 'lost', reason: 'ended by its agent, and no cancel is on record' }
-    : outcome;
+/**
+ * An agent told to end what nobody cancelled was told so by a drain, or was fenced by a step that
+ * did not get on record.
+ */
+function trueOutcome(
+  state: EngineState,
+  task: TaskRecord,
+  outcome: AttemptOutcome,
+): AttemptOutcome {
+  if (outcome.kind !== 'cancelled' || task.isCancelling) return outcome;
+  return (
+    endedByDrain(state, task) ?? {
+      kind: 'lost',
+      reason: 'ended by its agent, and no cancel is on record',
+    }
+  );
+}
 
 export function onAttemptEnded(
   state: EngineState,
@@ -75,7 +88,7 @@ export function onAttemptEnded(
   event: Pick<EndedEvent, 'outcome' | 'peakMemoryBytes' | 'cpuTimeMs' | 'startedAtMs'>,
   nowMs: number,
 ): boolean {
-  const outcome = trueOutcome(task, event.outcome);
+  const outcome = trueOutcome(state, task, event.outcome);
   const job = state.jobs.get(task.jobId)!;
   const attempt = state.attempts.get(taskKey(task.jobId, task.position));
   const startedAtMs = event.startedAtMs ?? attempt?.startedAtMs ?? nowMs;
@@ -184,7 +197,11 @@ export interface NewsTaken {
   readonly endedAttemptIds: readonly string[];
   /** The agent holds something else than what is known of it: it should say all of it. */
   readonly wantsHeldAttemptIds: boolean;
+  /** Another agent of its name acts, or none may: nothing of it was taken. */
+  readonly isStandby?: boolean;
 }
+
+const NO_NEWS: NewsTaken = { endedAttemptIds: [], wantsHeldAttemptIds: false };
 
 /** What an agent says it holds: all of it, or what is new with a digest of all. */
 function onHeld(
@@ -203,8 +220,19 @@ function onHeld(
   return held !== undefined && held.digest !== agent.digest;
 }
 
-/** An agent's news. */
-export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): NewsTaken {
+/** An agent's news; that of one that may not act is not taken. */
+export function onAgentSync(
+  state: EngineState,
+  sync: AgentSync,
+  nowMs: number,
+  loadedAtMs: number,
+): NewsTaken {
+  const { session, agentId } = sync;
+  if (session !== undefined) {
+    const verdict = claimSession(state, agentId, session, { nowMs, loadedAtMs });
+    if (verdict === 'standby') return { ...NO_NEWS, isStandby: true };
+    if (session.phase === 'claim') return NO_NEWS;
+  }
   const agent =
     state.agents.get(sync.agentId) ?? state.addAgent(sync.agentId, sync.capacity, nowMs);
   agent.resize(sync.capacity);
@@ -222,18 +250,19 @@ export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number):
 
 /**
  * Attempts an agent must end: held ones that were fenced by a later epoch, and leases that a user
- * cancelled. The latter are named also when the agent has not reported them: an old message would
+ * cancelled or a drain takes back. The latter are named also when the agent has not reported them: an old message would
  * not name what is held by now, so nothing follows from its silence.
  */
-export function endOrders(state: EngineState, agentId: string): string[] {
+export function endOrders(state: EngineState, agentId: string, nowMs: number): string[] {
   const agent = state.agents.get(agentId);
   if (agent === undefined) return [];
   const stale = [...agent.stale].filter((attemptId) => {
     const at = locate(state, attemptId);
     return at === undefined || state.isWritten(at.jobId, at.position);
   });
-  const cancelled = onRecord(state, agent.cancelling).map((task) => state.attemptIdOf(task));
-  return [...stale, ...cancelled];
+  const drained = tasksToDrain(state, agent, nowMs);
+  const ended = onRecord(state, new Set([...agent.cancelling, ...drained]));
+  return [...stale, ...ended.map((task) => state.attemptIdOf(task))];
 }
 
 /** Leases of an agent that it has not yet confirmed; sent until it has, cancelled ones too. */
@@ -259,9 +288,18 @@ export function onTick(state: EngineState, nowMs: number, loadedAtMs: number): v
     };
     onAttemptEnded(state, task, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
   }
+  wakeDrained(state, nowMs);
   for (const agent of state.agents.values()) {
     if (nowMs - agent.lastSeenMs > LEASE_TTL_MS) state.agents.delete(agent.agentId);
   }
+}
+
+/** A cluster that is gone for good: what its agent holds is run elsewhere, fenced by the next epoch. */
+export function onClusterRemoved(state: EngineState, name: string, nowMs: number): void {
+  const outcome: AttemptOutcome = { kind: 'lost', reason: `cluster ${name} was removed` };
+  for (const task of heldTasksOf(state, name))
+    onAttemptEnded(state, task, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
+  state.agents.delete(name);
 }
 
 const BY_USER = { kind: 'cancel', reason: 'cancelled by a user' } as const;

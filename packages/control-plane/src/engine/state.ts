@@ -11,6 +11,7 @@ import type {
   ArtifactRecord,
   AttemptRecord,
   Change,
+  ClusterRecord,
   HotSet,
   JobRecord,
   QueueRecord,
@@ -53,6 +54,9 @@ export class EngineState {
   readonly nodeFaults = new NodeFaults();
   readonly agents = new Map<string, AgentState>();
   readonly queues = new Map<string, QueueRecord>();
+  readonly clusters = new Map<string, ClusterRecord>();
+  /** When each cluster's acting agent was last heard. */
+  readonly sessionSeenMs = new Map<string, number>();
   /** Held tasks by job, for limits and cancels. */
   readonly heldByJob = new Map<number, Set<number>>();
   /** Positions at or above a job's nextPosition that have a row. */
@@ -86,6 +90,7 @@ export class EngineState {
   #dirtyTasks = new Map<string, TaskRecord>();
   #dirtyAttempts = new Map<string, AttemptRecord>();
   #dirtyQueues = new Set<string>();
+  #dirtyClusters = new Set<string>();
   #transitions: TransitionRecord[] = [];
   #artifacts: ArtifactRecord[] = [];
   #closedJobs = new Map<number, JobRecord>();
@@ -94,6 +99,7 @@ export class EngineState {
     this.limits = limits;
     this.lastSequence = hot.lastSequence;
     for (const queue of hot.queues) this.queues.set(queue.name, queue);
+    for (const cluster of hot.clusters) this.clusters.set(cluster.name, cluster);
     for (const job of hot.upstreamJobs) this.endedUpstream.set(job.jobId, job);
     for (const job of hot.jobs) this.#indexJob(job);
     for (const [jobId, positions] of hot.rowsAhead) this.rowsAhead.set(jobId, new Set(positions));
@@ -113,6 +119,11 @@ export class EngineState {
   putQueue(queue: QueueRecord): void {
     this.queues.set(queue.name, queue);
     this.#dirtyQueues.add(queue.name);
+  }
+
+  putCluster(cluster: ClusterRecord): void {
+    this.clusters.set(cluster.name, cluster);
+    this.#dirtyClusters.add(cluster.name);
   }
 
   #indexJob(job: JobRecord): void {
@@ -378,12 +389,14 @@ export class EngineState {
       transitions: this.#transitions,
       artifacts: this.#artifacts,
       queues: [...this.#dirtyQueues].map((name) => this.queues.get(name)!),
+      clusters: [...this.#dirtyClusters].map((name) => this.clusters.get(name)!),
     };
     this.#closedJobs = new Map();
     this.#dirtyJobs = new Set();
     this.#dirtyTasks = new Map();
     this.#dirtyAttempts = new Map();
     this.#dirtyQueues = new Set();
+    this.#dirtyClusters = new Set();
     this.#transitions = [];
     this.#artifacts = [];
     const isEmpty = Object.values(change).every((rows: readonly object[]) => rows.length === 0);

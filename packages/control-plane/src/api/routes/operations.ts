@@ -11,7 +11,7 @@ import {
 } from '@majorana/protocol';
 import type { StateCounts } from '@majorana/core';
 import { TASK_STATES } from '@majorana/core';
-import type { QueueSummary } from '@majorana/store';
+import type { Access, QueueSummary } from '@majorana/store';
 import { z } from 'zod';
 import { DEFAULT_QUEUE } from '../../engine/state.ts';
 import { hashToken } from '../auth.ts';
@@ -60,6 +60,18 @@ function addQueues(app: Api, context: ApiContext): void {
   );
 }
 
+/** A cluster's own token speaks for that cluster only, and for none that was removed. */
+function checkAgent({ engine }: ApiContext, { role, user }: Access, agentId: string): void {
+  if (role === 'agent' && user !== agentId) {
+    const what = `the token is for the agent ${user}, and this one is ${agentId}`;
+    throw new ProblemError(403, 'forbidden', what);
+  }
+  if (engine.state.clusters.get(agentId)?.state === 'removed') {
+    const what = `cluster ${agentId} was removed; "majorana clusters add ${agentId}" takes it back`;
+    throw new ProblemError(403, 'cluster_removed', what);
+  }
+}
+
 function addAgents(app: Api, context: ApiContext): void {
   const { engine, gateway } = context;
   app.get(
@@ -98,7 +110,10 @@ function addAgents(app: Api, context: ApiContext): void {
       // Checked by the compiler; thousands of leases need no second look.
       serializerCompiler: () => (answer) => JSON.stringify(answer),
     },
-    async (request) => (await gateway.exchange(request.body)) as never,
+    async (request) => {
+      checkAgent(context, request.access, request.body.agentId);
+      return (await gateway.exchange(request.body)) as never;
+    },
   );
 }
 

@@ -1,0 +1,188 @@
+import type { Resources } from '@majorana/core';
+import type { ClusterNode, ClusterReport, ClusterView } from '@majorana/protocol';
+import { formatDuration, plural, table } from '../output.ts';
+
+/** Clusters and nodes as people are shown them. */
+
+type Amount = 'cpuMillis' | 'memoryBytes' | 'gpuCount';
+
+const formats: Readonly<Record<Amount, (amount: number) => string>> = {
+  cpuMillis: (millis) => String(Math.round(millis / 100) / 10),
+  memoryBytes: (bytes) => String(Math.round(bytes / 2 ** 30)),
+  gpuCount: String,
+};
+
+export function bar(part: number, whole: number, width: number): string {
+  const filled = whole > 0 ? Math.min(width, Math.round((part / whole) * width)) : 0;
+  return '█'.repeat(filled) + '·'.repeat(width - filled);
+}
+
+/** `12/64`, and the bar of it. */
+const usedOf = (of: Amount, part: Resources, whole: Resources): string =>
+  `${formats[of](part[of])}/${formats[of](whole[of])}`;
+const barOf = (of: Amount, part: Resources, whole: Resources, width: number): string =>
+  bar(part[of], whole[of], width);
+
+const agoOf = (ms: number | null, nowMs: number): string =>
+  ms === null ? 'never' : `${formatDuration(nowMs - ms)} ago`;
+
+function clusterRow(cluster: ClusterView, nowMs: number): string[] {
+  const { name, state, isConnected, lastSeenMs, heldCount, report } = cluster;
+  const shown = isConnected || state !== 'active' ? state : 'no agent';
+  const rest = [String(heldCount), agoOf(lastSeenMs, nowMs)];
+  if (report === null) return [name, shown, '-', '-', '-', '-', '-', ...rest];
+  const { nodes, allocatable, allocatedByOurs: ours, allocatedByOthers: others } = report;
+  const amount = (of: Amount): string =>
+    `${formats[of](ours[of] + others[of])}/${formats[of](allocatable[of])}`;
+  return [
+    name,
+    shown,
+    `${nodes.ready}/${nodes.count}`,
+    amount('cpuMillis'),
+    amount('memoryBytes'),
+    amount('gpuCount'),
+    `${report.window.starting}/${report.window.limit}`,
+    ...rest,
+  ];
+}
+
+export const clustersTable = (clusters: readonly ClusterView[], nowMs: number): string =>
+  clusters.length === 0
+    ? 'no clusters; "majorana clusters add NAME --kubeconfig FILE" adds one'
+    : table(
+        ['CLUSTER', 'STATE', 'READY', 'CORES', 'GIB', 'GPUS', 'STARTING', 'TASKS', 'HEARD'],
+        clusters.map((cluster) => clusterRow(cluster, nowMs)),
+      );
+
+export function stateSentence(cluster: ClusterView, nowMs: number): string {
+  const { name, state, heldCount, endsAtMs, isConnected } = cluster;
+  const holds = `it holds ${plural(heldCount, 'task')}`;
+  switch (state) {
+    case 'active':
+      return isConnected ? `${name} takes tasks; ${holds}` : `${name} has no agent; ${holds}`;
+    case 'cordoned':
+      return `${name} is cordoned: no new tasks; ${holds}`;
+    case 'draining': {
+      if (heldCount === 0) return `${name} is drained`;
+      const leftMs = (endsAtMs ?? 0) - nowMs;
+      const rest = leftMs > 0 ? `what runs has ${formatDuration(leftMs)}` : 'all is being ended';
+      return `${name} is draining: ${holds}; ${rest}`;
+    }
+    case 'removed':
+      return `${name} was removed`;
+  }
+}
+
+function groupLines({ groups }: ClusterReport): string {
+  const rows = groups.map(({ name, nodeCount, allocatable, allocated }) => [
+    name,
+    String(nodeCount),
+    barOf('cpuMillis', allocated, allocatable, 20),
+    usedOf('cpuMillis', allocated, allocatable),
+    barOf('memoryBytes', allocated, allocatable, 20),
+    usedOf('memoryBytes', allocated, allocatable),
+    usedOf('gpuCount', allocated, allocatable),
+  ]);
+  return table(['NODES OF', 'COUNT', 'CORES', '', 'GIB', '', 'GPUS'], rows);
+}
+
+function roomLines({ allocatable, allocatedByOurs, allocatedByOthers }: ClusterReport): string {
+  const line = (
+    label: string,
+    of: (resources: Resources) => number,
+    format: (amount: number) => string = String,
+  ) => {
+    const [all, ours, others] = [allocatable, allocatedByOurs, allocatedByOthers].map(of) as [
+      number,
+      number,
+      number,
+    ];
+    return [label, all, Math.max(0, all - ours - others), ours, others].map((cell) =>
+      typeof cell === 'number' ? format(cell) : cell,
+    );
+  };
+  const named = Object.keys(allocatable.countable).map((name) =>
+    line(name, ({ countable }) => countable[name] ?? 0),
+  );
+  return table(
+    ['', 'ALL', 'FREE', 'TASKS', 'OTHERS'],
+    [
+      line('cores', ({ cpuMillis }) => cpuMillis, formats.cpuMillis),
+      line('memory, GiB', ({ memoryBytes }) => memoryBytes, formats.memoryBytes),
+      ...(allocatable.gpuCount > 0 ? [line('GPUs', ({ gpuCount }) => gpuCount)] : []),
+      ...named,
+    ],
+  );
+}
+
+const countsOf = (record: Readonly<Record<string, number>>): string =>
+  Object.entries(record)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ') || 'none';
+
+function apiLine({ api }: ClusterReport): string {
+  const refusals = Object.entries(api.refusals)
+    .map(([status, count]) => `${count} with ${status === '0' ? 'no answer' : status}`)
+    .join(', ');
+  const requests = `${plural(api.requestCount, 'request')}, refused: ${refusals || 'none'}`;
+  return `API server: half within ${api.latencyMsP50} ms, 95 % within ${api.latencyMsP95} ms; ${requests}`;
+}
+
+function faultLines({ faults }: ClusterReport, nowMs: number): string[] {
+  if (faults.length === 0) return [];
+  const rows = faults.map(({ node, fault, untilMs }) => [
+    node,
+    untilMs > nowMs ? formatDuration(untilMs - nowMs) : 'over',
+    fault,
+  ]);
+  return ['', table(['NODE AT FAULT', 'LEFT ALONE FOR', 'WHY'], rows)];
+}
+
+/** One cluster on one page. */
+export function clusterPage(cluster: ClusterView, nowMs: number): string {
+  const { report, reportedAtMs } = cluster;
+  const head = stateSentence(cluster, nowMs);
+  if (report === null) return `${head}\nits agent has reported nothing to this control plane yet`;
+  const { nodes, window } = report;
+  const starting = `${window.starting} of at most ${window.limit} pods are starting`;
+  return [
+    head,
+    `Kubernetes ${report.kubernetesVersion}; reported ${agoOf(reportedAtMs, nowMs)}`,
+    `nodes: ${nodes.count}, ready ${nodes.ready}, cordoned ${nodes.cordoned}, left alone after a fault ${nodes.cooling}`,
+    `pods: ${countsOf(report.podsByPhase)}; of others: ${report.otherPodCount}`,
+    `dispatch window: ${starting} (${window.why}); ${plural(window.waiting, 'task')} wait for it or a node`,
+    apiLine(report),
+    '',
+    roomLines(report),
+    '',
+    groupLines(report),
+    ...faultLines(report, nowMs),
+  ].join('\n');
+}
+
+function nodeState(node: ClusterNode, nowMs: number): string {
+  if (!node.isReady) return 'not ready';
+  if (node.isCordoned) return 'cordoned';
+  if (node.coolingUntilMs === null) return 'ready';
+  return `left alone for ${formatDuration(node.coolingUntilMs - nowMs)}`;
+}
+
+export const nodesTable = (nodes: readonly ClusterNode[], nowMs: number): string =>
+  table(
+    ['NODE', 'OF', 'STATE', 'CORES', '', 'GIB', '', 'GPUS', 'PODS', 'FAULT'],
+    nodes.map((node) => {
+      const { allocatable, allocated } = node;
+      return [
+        node.name,
+        node.group,
+        nodeState(node, nowMs),
+        barOf('cpuMillis', allocated, allocatable, 10),
+        usedOf('cpuMillis', allocated, allocatable),
+        barOf('memoryBytes', allocated, allocatable, 10),
+        usedOf('memoryBytes', allocated, allocatable),
+        usedOf('gpuCount', allocated, allocatable),
+        `${node.ourPodCount}/${node.podCount}`,
+        node.fault.slice(0, 80),
+      ];
+    }),
+  );

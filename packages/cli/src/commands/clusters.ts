@@ -1,0 +1,160 @@
+import type { ClusterNode } from '@majorana/protocol';
+import type { Command } from 'commander';
+import type { AddOptions } from '../clusters/add.ts';
+import type { JsonOption } from '../command.ts';
+import { addCommand, numberIn } from '../command.ts';
+import { clusterPage, clustersTable, nodesTable, stateSentence } from '../clusters/text.ts';
+import { connect } from '../connect.ts';
+import { answer, CliError, EXIT, note, print } from '../output.ts';
+import { parseDuration } from '../submit/quantities.ts';
+
+const NODES_PER_PAGE = 500;
+const GRACE_MS = 5 * 60_000;
+
+async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
+  const { agentCommand, check, findingsText, manifestOf, register, writeToken } =
+    await import('../clusters/add.ts');
+  const findings = await check(options);
+  if (options.json !== true) note(findingsText(findings));
+  const isManifest = options.printManifest === true;
+  // Inside the cluster the agent has an account of its own; here its roles are another's matter.
+  if (!isManifest && findings.some(({ verdict }) => verdict === 'missing'))
+    throw new CliError(`${name} is not added: mend what has ✗, then repeat this`, EXIT.refused);
+  const { cluster, token, url } = await register(name);
+  if (isManifest) {
+    print(manifestOf(name, url, options, token));
+    return;
+  }
+  const file = options.tokenFile ?? `majorana-${name}.token`;
+  await writeToken(file, token);
+  const command = agentCommand(name, url, options, file);
+  answer(
+    options,
+    { cluster, findings, tokenFile: file, command },
+    () => `${name} is added; its agent's token is in ${file}. Run the agent:\n  ${command}`,
+  );
+}
+
+function addAdd(clusters: Command): void {
+  addCommand(clusters, {
+    usage: 'add <name>',
+    description:
+      'check a Kubernetes cluster, make it known, and make its agent’s token; says what is missing',
+    examples: [
+      'majorana clusters add lab --kubeconfig lab.yaml --create-namespace',
+      'majorana clusters add lab --kubeconfig lab.yaml --print-manifest | kubectl apply -f -',
+    ],
+  })
+    .requiredOption('--kubeconfig <file>', 'how to reach the cluster')
+    .option('--context <context>', 'of the kubeconfig; default: its current one')
+    .option('--namespace <namespace>', 'where pods are made', 'majorana')
+    .option('--create-namespace', 'make the namespace when it is not there')
+    .option('--runner-image <image>', 'holds the runner', 'majorana-runner:0.1.0')
+    .option('--gpu-resource <resource>', 'GPUs’ name in nodes', 'nvidia.com/gpu')
+    .option('--url <url>', 'this control plane as the cluster sees it; default: as you do')
+    .option('--token-file <file>', 'where to write the token; default: majorana-NAME.token')
+    .option('--print-manifest', 'print what deploy/kubernetes lacks, token included, as YAML')
+    .option('--agent-namespace <namespace>', 'of that manifest', 'majorana-system')
+    .action(addCluster);
+}
+
+function addReads(program: Command, clusters: Command): void {
+  addCommand(
+    clusters,
+    {
+      usage: 'list',
+      description: 'the clusters; what "majorana clusters" does',
+      examples: ['majorana clusters', 'majorana clusters --json'],
+    },
+    true,
+  ).action(async (options: JsonOption) => {
+    const page = await connect().clusters();
+    answer(options, page, () => clustersTable(page.clusters, Date.now()));
+  });
+  addCommand(clusters, {
+    usage: 'show <cluster>',
+    description:
+      'nodes, room, pods, the dispatch window and why it has its size, latencies, faults',
+    examples: ['majorana clusters show lab'],
+  }).action(async (name: string, options: JsonOption) => {
+    const cluster = await connect().cluster(name);
+    answer(options, cluster, () => clusterPage(cluster, Date.now()));
+  });
+  addCommand(program, {
+    usage: 'nodes <cluster>',
+    description: 'the nodes of a cluster, asked of its agent now',
+    examples: ['majorana nodes lab', 'majorana nodes lab --limit 50 --json'],
+  })
+    .option('--limit <number>', 'at most so many; default: all', numberIn(1))
+    .action(async (name: string, options: JsonOption & { readonly limit?: number }) => {
+      const nodes = await readNodes(name, options.limit ?? Infinity);
+      answer(options, { nodes }, () => nodesTable(nodes, Date.now()));
+    });
+}
+
+async function readNodes(name: string, limit: number): Promise<ClusterNode[]> {
+  const client = connect();
+  const nodes: ClusterNode[] = [];
+  let after: string | null = '';
+  while (after !== null && nodes.length < limit) {
+    const page = await client.clusterNodes(name, {
+      after,
+      limit: Math.min(NODES_PER_PAGE, limit - nodes.length),
+    });
+    nodes.push(...page.nodes);
+    after = page.next;
+  }
+  return nodes;
+}
+
+function addOrders(clusters: Command): void {
+  for (const [order, description] of [
+    ['cordon', 'give a cluster no new tasks; what it has goes on'],
+    ['uncordon', 'give a cluster tasks again, also when it drains'],
+  ] as const) {
+    addCommand(clusters, {
+      usage: `${order} <cluster>`,
+      description,
+      examples: [`majorana clusters ${order} lab`],
+    }).action(async (name: string, options: JsonOption) => {
+      const cluster = await connect().setCluster(name, order);
+      answer(options, cluster, () => stateSentence(cluster, Date.now()));
+    });
+  }
+  addCommand(clusters, {
+    usage: 'drain <cluster>',
+    description:
+      'empty a cluster: what does not run yet goes elsewhere at once, the rest after a grace, uncounted',
+    examples: ['majorana clusters drain lab --grace 30m', 'majorana clusters show lab'],
+  })
+    .option('--grace <duration>', 'what runs may go on for so long; default: 5m')
+    .action(async (name: string, options: JsonOption & { readonly grace?: string }) => {
+      const cluster = await connect().drainCluster(
+        name,
+        options.grace === undefined ? GRACE_MS : parseDuration('--grace', options.grace),
+      );
+      answer(options, cluster, () => stateSentence(cluster, Date.now()));
+    });
+  addCommand(clusters, {
+    usage: 'remove <cluster>',
+    description: 'forget a cluster and take its agent’s token back; drain it first',
+    examples: ['majorana clusters remove lab'],
+  })
+    .option(
+      '--force',
+      'also while it holds tasks: they run elsewhere, and its pods are left to you',
+    )
+    .action(async (name: string, options: JsonOption & { readonly force?: boolean }) => {
+      await connect().removeCluster(name, options.force === true);
+      answer(options, { removed: name }, () => `${name} was removed`);
+    });
+}
+
+export function addClusterCommands(program: Command): void {
+  const clusters = program
+    .command('clusters')
+    .description('Kubernetes clusters: add, look at, cordon, drain and remove them');
+  addReads(program, clusters);
+  addAdd(clusters);
+  addOrders(clusters);
+}
