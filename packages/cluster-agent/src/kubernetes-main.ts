@@ -1,9 +1,12 @@
+import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
+import { apiFetch, httpExchange } from '@majorana/broker';
+import { BROKER_OPTIONS, exchangeBy, readBroker } from './broker-options.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
 import { NODE_PATIENCE_MS, START_LIMITS } from './kubernetes/pod-host.ts';
+import { systemClock } from './system-clock.ts';
 
 /** As the image's user of most science images; 0 is refused by the pods' own rules. */
 const RUN_AS_USER = 10_001;
@@ -13,6 +16,7 @@ const { values } = parseArgs({
     name: { type: 'string' },
     url: { type: 'string' },
     'token-file': { type: 'string' },
+    ...BROKER_OPTIONS,
     kubeconfig: { type: 'string' },
     context: { type: 'string' },
     namespace: { type: 'string', default: 'majorana' },
@@ -36,7 +40,7 @@ if (name === undefined || url === undefined || tokenFile === undefined)
 const { kubeconfig, context } = values;
 const access =
   kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
-const controlPlane = new HttpControlPlane(url, tokenFile);
+const api = apiFetch(url, tokenFile);
 const price = values['core-price-per-hour'];
 const agent = new KubernetesAgent({
   api: new ApiServer(await access),
@@ -56,13 +60,15 @@ const agent = new KubernetesAgent({
       }),
     ),
   },
-  objects: controlPlane.objects,
+  objects: {
+    read: async (object) => Readable.fromWeb((await api(`objects/${object}`, {})).body!),
+  },
+  exchange: exchangeBy(readBroker(values), name, () => httpExchange(api)),
   limits: {
     pullPatienceMs: Number(values['pull-patience-ms']),
     startPatienceMs: Number(values['start-patience-ms']),
   },
   nodePatienceMs: Number(values['node-patience-ms']),
-  exchange: controlPlane.exchange,
   clock: systemClock,
   ...(price !== undefined && { corePricePerHour: Number(price) }),
   log: (message, details) => {

@@ -1,6 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { NatsSettings } from '@majorana/broker/nats';
+import { readServers } from '@majorana/broker/nats';
 import { openObjects } from '@majorana/objects';
 import type { AccessStore } from '@majorana/store';
 import { DatabaseTooNewError } from '@majorana/store';
@@ -22,6 +24,16 @@ interface Config {
   readonly host: string;
   readonly port: number;
   readonly keepDays: number;
+  readonly nats: NatsSettings | undefined;
+}
+
+/** By the environment, as the database is: the two are the deployment's, not the command's. */
+function readNats(): NatsSettings | undefined {
+  const url = process.env['MAJORANA_NATS_URL'];
+  if (url === undefined) return undefined;
+  readServers(url);
+  const credentialsFile = process.env['MAJORANA_NATS_CREDENTIALS_FILE'];
+  return { url, credentialsFile, caFile: process.env['MAJORANA_NATS_CA_FILE'] };
 }
 
 function readConfig(): Config {
@@ -41,7 +53,15 @@ function readConfig(): Config {
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
   const objectsUrl = process.env['MAJORANA_OBJECTS_URL'];
   const { data, host, port } = values;
-  return { data, databaseUrl, objectsUrl, host, port: Number(port), keepDays };
+  return {
+    data,
+    databaseUrl,
+    objectsUrl,
+    host,
+    port: Number(port),
+    keepDays,
+    nats: readNats(),
+  };
 }
 
 /** The first token is an administrator's, in a file that only its owner reads. */

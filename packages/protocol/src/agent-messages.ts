@@ -135,9 +135,11 @@ export type LogChunk = z.output<typeof logChunkSchema>;
 /** Of the shapes that wait, so many of those that go first are told and offered for. */
 export const OFFERED_SHAPES_MAX = 64;
 
+export const agentIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/);
+
 export const agentSyncSchema = z
   .strictObject({
-    agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+    agentId: agentIdSchema,
     capacity: resourcesSchema,
     /** What a core costs here in an hour, in any one currency; the cheaper agent goes first. */
     corePricePerHour: z.number().min(0).max(1e6).optional(),

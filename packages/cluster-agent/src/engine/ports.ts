@@ -1,13 +1,12 @@
-import type { AgentOrders, AgentSync, EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+import type { EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+
+export type { Exchange } from '@majorana/broker';
 
 export interface AgentClock {
   nowMs(): number;
   /** Calls back once after this time; the answer cancels it. */
   after(delayMs: number, callback: () => void): () => void;
 }
-
-/** One exchange with the control plane; rejects when there is no answer. */
-export type Exchange = (sync: AgentSync, signal: AbortSignal) => Promise<AgentOrders>;
 
 /**
  * Where an attempt stands on this host, told from what survives the agent:
