@@ -12,10 +12,14 @@ export const systemClock: AgentClock = {
   },
 };
 
-/** The control plane's API, as an agent uses it; the token is read anew, since it may be renewed. */
+/** A token that was renewed is known after this at the latest. */
+const TOKEN_TTL_MS = 10_000;
+
+/** The control plane's API, as an agent uses it; the token is read again, since it may be renewed. */
 export class HttpControlPlane {
   readonly #url: string;
   readonly #tokenFile: string;
+  #token = { text: '', atMs: -Infinity };
 
   constructor(url: string, tokenFile: string) {
     this.#url = url;
@@ -38,7 +42,7 @@ export class HttpControlPlane {
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {
-    const token = (await readFile(this.#tokenFile, 'utf8')).trim();
+    const token = await this.#presentToken();
     const response = await fetch(`${this.#url}/api/v1/${path}`, {
       ...init,
       headers: {
@@ -46,7 +50,16 @@ export class HttpControlPlane {
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
     });
+    if (response.status === 401) this.#token.atMs = -Infinity;
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     return response;
+  }
+
+  async #presentToken(): Promise<string> {
+    if (Date.now() - this.#token.atMs > TOKEN_TTL_MS) {
+      const text = (await readFile(this.#tokenFile, 'utf8')).trim();
+      this.#token = { text, atMs: Date.now() };
+    }
+    return this.#token.text;
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Access, Credentials } from './kubeconfig.ts';
 
@@ -60,9 +60,8 @@ export class ApiServer implements Disposable {
   async *watch<T>(path: string, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
     const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent });
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `GET ${path}`, await text(answer));
-    for await (const line of createInterface({ input: answer, crlfDelay: Infinity })) {
+    for await (const line of linesOf(answer))
       if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
-    }
   }
 
   [Symbol.dispose](): void {
@@ -105,6 +104,16 @@ export class ApiServer implements Disposable {
       request.on('error', reject);
       request.end(body);
     });
+  }
+}
+
+/** Whole lines: what a broken watch had begun is not one. */
+async function* linesOf(stream: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of stream.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
   }
 }
 
