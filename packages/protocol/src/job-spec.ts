@@ -35,22 +35,24 @@ const resourceNameSchema = z
     'letters, digits, ".", "_" and "-", at most 63, behind a domain if any',
   );
 
+/** Of an agent, which may be a whole cluster of thousands of nodes. */
 export const resourcesSchema = z.strictObject({
   /** Thousandths of a core. */
-  cpuMillis: z.number().int().min(0).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
+  cpuMillis: count.default(DEFAULT_RESOURCES.cpuMillis),
   memoryBytes: count.default(DEFAULT_RESOURCES.memoryBytes),
   scratchBytes: count.default(DEFAULT_RESOURCES.scratchBytes),
   /** Size of /dev/shm. */
   shmBytes: count.default(DEFAULT_RESOURCES.shmBytes),
-  gpuCount: z.number().int().min(0).max(10_000).default(0),
+  gpuCount: count.default(0),
   /** Any other countable resource by name, such as licences. */
-  countable: z.record(resourceNameSchema, z.number().int().min(0).max(INT32_MAX)).default({}),
+  countable: z.record(resourceNameSchema, count).default({}),
 });
 
-/** What a task asks for; an agent's capacity may hold zeros, a request may not. */
+/** What a task asks for on one node; an agent's capacity may hold zeros, a request may not. */
 export const requestSchema = resourcesSchema.extend({
   cpuMillis: z.number().int().min(1).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
   memoryBytes: count.min(1_048_576).default(DEFAULT_RESOURCES.memoryBytes),
+  gpuCount: z.number().int().min(0).max(10_000).default(0),
   countable: z.record(resourceNameSchema, z.number().int().min(1).max(INT32_MAX)).default({}),
 });
 

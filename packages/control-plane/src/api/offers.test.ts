@@ -141,3 +141,9 @@ test('why a task waits for room in a cluster is told in the words of its agent',
   expect(JSON.stringify(why.body)).toContain('cluster-a has no room: full');
   await end(cluster, id);
 });
+
+test('a cluster of thousands of nodes is an agent as any other', async () => {
+  const large = { ...capacity, cpuMillis: 96_000_000, gpuCount: 40_000 };
+  const { leases } = await new Cluster('large').sync({}, { capacity: large });
+  expect(leases).toEqual([]);
+});
