@@ -5,7 +5,14 @@ import { until } from '@majorana/testing';
 import { ClusterAgent } from '../e2e/cluster.ts';
 import { Product } from '../e2e/product.ts';
 import type { Load } from './kubernetes-load.ts';
-import { CONTAINER, podCount, podsOf, RESOURCES, runAnnotation, serversOf } from './kubernetes-load.ts';
+import {
+  CONTAINER,
+  podCount,
+  podsOf,
+  RESOURCES,
+  runAnnotation,
+  serversOf,
+} from './kubernetes-load.ts';
 import { ProcessCosts } from './process-costs.ts';
 
 export const NAMESPACE = 'majorana';
@@ -69,8 +76,7 @@ export class ClusterProduct implements AsyncDisposable {
       name: string;
       process: { pid: number };
     }[];
-    const pidOf = (name: string): number =>
-      parts.find((part) => part.name === name)!.process.pid;
+    const pidOf = (name: string): number => parts.find((part) => part.name === name)!.process.pid;
     return {
       agent: this.agent.pid,
       'control plane': pidOf('server'),
@@ -87,7 +93,8 @@ export class ClusterProduct implements AsyncDisposable {
       },
       ...(body && { body: JSON.stringify(body) }),
     });
-    if (!response.ok) throw new Error(`${method} ${route}: ${response.status} ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(`${method} ${route}: ${response.status} ${await response.text()}`);
     return (await response.json()) as T;
   }
 
@@ -125,7 +132,13 @@ export class ClusterProduct implements AsyncDisposable {
     const lifeSeconds = (performance.now() - startedAt) / 1000;
     const [cpuMs, peakMib] = [costs.cpuMs(), costs.peakMib()];
     await agent.kill('SIGTERM');
-    return { lifeSeconds, cpuMs, peakMib, manifestBytes, requestsByVerb: await this.#requests(mark) };
+    return {
+      lifeSeconds,
+      cpuMs,
+      peakMib,
+      manifestBytes,
+      requestsByVerb: await this.#requests(mark),
+    };
   }
 
   async #ended(id: string, deadlineMs: number): Promise<Job> {
@@ -134,7 +147,9 @@ export class ClusterProduct implements AsyncDisposable {
       const job = await this.job(id);
       if (job.endedAtMs !== null) return job;
       if (Date.now() > deadline)
-        throw new Error(`${id} did not end within ${deadlineMs / 1000} s: ${JSON.stringify(job.counts)}`);
+        throw new Error(
+          `${id} did not end within ${deadlineMs / 1000} s: ${JSON.stringify(job.counts)}`,
+        );
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }

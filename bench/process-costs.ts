@@ -71,7 +71,10 @@ export class ProcessCosts {
 
   cpuMs(): Record<string, number> {
     return Object.fromEntries(
-      Object.entries(this.#pids).map(([name, pid]) => [name, cpuMsOf(pid) - this.#before.get(name)!]),
+      Object.entries(this.#pids).map(([name, pid]) => [
+        name,
+        cpuMsOf(pid) - this.#before.get(name)!,
+      ]),
     );
   }
 

@@ -204,8 +204,7 @@ export class Agent {
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
       // An order repeated at once (an end within its grace) must not spin the loop.
-      const isSpinning =
-        !isChanged && sync.waitMs > 0 && clock.nowMs() - askedAtMs < SPIN_MS;
+      const isSpinning = !isChanged && sync.waitMs > 0 && clock.nowMs() - askedAtMs < SPIN_MS;
       if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
     }
   }
