@@ -16,8 +16,8 @@ import {
 import { ProcessCosts } from './process-costs.ts';
 
 export const NAMESPACE = 'majorana';
-/** Asking costs what it measures: a task's end is late by half of this at most. */
-const POLL_MS = 100;
+/** Asking costs what is measured, and the end is seen half of this too late on average. */
+const POLL_MS = 500;
 
 interface Job {
   readonly id: string;

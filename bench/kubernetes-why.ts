@@ -71,7 +71,9 @@ export async function whyFigures(): Promise<Figure[]> {
   const jobs = () => Promise.all(jobIds.map((id) => cluster.job(id)));
   await until(
     'the load to be steady',
-    async () => (await jobs()).reduce((sum, { counts }) => sum + counts['succeeded']!, 0) >= STEADY_AFTER_ENDS,
+    async () =>
+      (await jobs()).reduce((sum, { counts }) => sum + counts['succeeded']!, 0) >=
+      STEADY_AFTER_ENDS,
     DEADLINE_MS,
   );
   const samples = await sample(cluster, jobIds);

@@ -48,12 +48,21 @@ export class ApiServer implements Disposable {
     this.#watchAgent = new https.Agent(trust);
   }
 
-  async request<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
+  async request<T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
+    return JSON.parse(await this.#answerTo(method, path, body)) as T;
+  }
+
+  /** The answer holds the whole object once more, which nobody reads. */
+  async delete(path: string): Promise<void> {
+    await this.#answerTo('DELETE', path, undefined);
+  }
+
+  async #answerTo(method: string, path: string, body: object | undefined): Promise<string> {
     const signal = AbortSignal.timeout(ANSWER_PATIENCE_MS);
     const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
     const content = await text(answer);
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `${method} ${path}`, content);
-    return JSON.parse(content) as T;
+    return content;
   }
 
   /** Events until the server, the network or the signal ends it. */
