@@ -4,6 +4,7 @@ import { startKubernetes } from '@majorana/test-servers';
 import type { Figure } from './figure.ts';
 import type { BareRun } from './kubernetes-bare.ts';
 import { bareLoop } from './kubernetes-bare.ts';
+import { heldFigures } from './kubernetes-held.ts';
 import type { JobsRun } from './kubernetes-jobs.ts';
 import { runIndexedJob, runOnePodJobs, startJobsCluster } from './kubernetes-jobs.ts';
 import type { Load } from './kubernetes-load.ts';
@@ -22,7 +23,10 @@ interface Sizes extends Load {
   readonly limitedJobs: number;
 }
 
-/** For the results; `node bench/kubernetes.ts --nodes 1000 --tasks 50000` for others. */
+/**
+ * For the results; `node bench/kubernetes.ts --nodes 1000 --tasks 50000` for others, and with
+ * `--held --nodes 1000` for 24,000 pods that run for hours.
+ */
 const DEFAULT: Sizes = {
   nodes: 100,
   tasks: 2000,
@@ -200,8 +204,14 @@ if (process.argv[1] === import.meta.filename) {
       { type: 'string' as const, default: String(value) },
     ]),
   );
-  const { values } = parseArgs({ options });
-  const read = (name: string): number => Number(values[name]);
+  const { values } = parseArgs({
+    options: {
+      ...options,
+      held: { type: 'boolean', default: false },
+      'fill-minutes': { type: 'string', default: '20' },
+    },
+  });
+  const read = (name: string): number => Number((values as Record<string, unknown>)[name]);
   const sizes: Sizes = {
     nodes: read('nodes'),
     tasks: read('tasks'),
@@ -210,6 +220,9 @@ if (process.argv[1] === import.meta.filename) {
     jobs: read('jobs'),
     limitedJobs: read('limited-jobs'),
   };
-  for (const { name, value, beside } of await measure(sizes))
+  const figures = values.held
+    ? await heldFigures(sizes.nodes, read('fill-minutes'))
+    : await measure(sizes);
+  for (const { name, value, beside } of figures)
     process.stdout.write(`${name}: ${value} (${beside})\n`);
 }
