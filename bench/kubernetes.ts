@@ -114,7 +114,7 @@ function rows(
     {
       name: `${name}: memory and size`,
       value: named(measured.peakMib, 0, ' MiB at most'),
-      beside: `etcd grew by ${fixed(measured.storedBytes / count / 1024, 1)} KiB a task before compaction`,
+      beside: `${count} tasks; etcd grew by ${fixed(measured.storedBytes / count / 1024, 1)} KiB a task before compaction`,
     },
   ];
 }
@@ -140,6 +140,11 @@ async function productRows(sizes: Sizes) {
   const verbs = [...requests.at(-1)!].map(([verb, times]) => `${times} ${verb}`).join(', ');
   const { manifestBytes } = products.at(-1)!.run;
   const figures: Figure[] = [
+    {
+      name: 'the work',
+      value: `${sizes.rounds} times ${sizes.tasks} pods of ${sizes.runMs} ms`,
+      beside: `on ${sizes.nodes} nodes of 24 cores that KWOK plays; ${sizes.jobs} of them for Jobs, ${sizes.limitedJobs} where their controllers are limited`,
+    },
     ...rows('bare loop: create, watch, delete, no queue', count, bare, base),
     {
       name: 'bare loop: watch events',
