@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const cli = fileURLToPath(new URL('../packages/cli/bin/majorana', import.meta.url));
+export const cli = fileURLToPath(new URL('../packages/cli/bin/majorana', import.meta.url));
 
 export interface CliResult {
   readonly code: number;

@@ -1,3 +1,5 @@
+import type { NatsSettings } from '@majorana/broker/nats';
+import { NatsService } from '@majorana/broker/nats';
 import type { ObjectStore } from '@majorana/objects';
 import {
   AccessStore,
@@ -10,7 +12,7 @@ import {
 } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
-import type { Api } from './api/context.ts';
+import type { Api, ApiContext } from './api/context.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
@@ -38,6 +40,8 @@ export interface ControlPlaneOptions {
   readonly uploads: string;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
+  /** Agents are served over this broker too. */
+  readonly nats?: NatsSettings | undefined;
   readonly log: FastifyBaseLogger;
 }
 
@@ -58,6 +62,7 @@ export class ControlPlane {
   readonly #metrics = new Metrics();
   readonly #retentionLoop: RetentionLoop;
   #app: Api | undefined;
+  #nats: NatsService | undefined;
   #isServing = false;
   #isStopping = false;
 
@@ -94,31 +99,32 @@ export class ControlPlane {
     });
   }
 
-  /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
-  async server(): Promise<Api> {
+  /** What the HTTP server works with. */
+  get context(): ApiContext {
     const { engine, gateway, links, runnerTokens, store, access, objects, uploads, workflows } =
       this;
-    this.#app ??= await buildServer(
-      {
-        isReady: () => this.#isServing && engine.isReady,
-        engine,
-        gateway,
-        links,
-        runnerTokens,
-        events: this.#events,
-        store,
-        reads: new Reads(store.pool),
-        access,
-        objects,
-        uploads,
-        pool: store.pool,
-        workflows,
-        datasets: new Datasets(store.pool),
-        lineage: new Lineage(store.pool),
-      },
-      this.#metrics,
-      this.#options.log,
-    );
+    return {
+      isReady: () => this.#isServing && engine.isReady,
+      engine,
+      gateway,
+      links,
+      runnerTokens,
+      events: this.#events,
+      store,
+      reads: new Reads(store.pool),
+      access,
+      objects,
+      uploads,
+      pool: store.pool,
+      workflows,
+      datasets: new Datasets(store.pool),
+      lineage: new Lineage(store.pool),
+    };
+  }
+
+  /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
+  async server(): Promise<Api> {
+    this.#app ??= await buildServer(this.context, this.#metrics, this.#options.log);
     return this.#app;
   }
 
@@ -132,6 +138,9 @@ export class ControlPlane {
     await this.workflows.loop.start();
     this.#isServing = true;
     this.#retentionLoop.start();
+    const { nats, log } = this.#options;
+    if (nats !== undefined)
+      this.#nats = new NatsService(nats, (sync) => this.gateway.exchange(sync), log);
     return true;
   }
 
@@ -144,6 +153,7 @@ export class ControlPlane {
     this.engine.stop();
     this.gateway.stop();
     this.links.stop();
+    await this.#nats?.[Symbol.asyncDispose]();
     await this.#app?.close();
     if (!wasStandby) await this.store[Symbol.asyncDispose]();
     return { wasStandby };

@@ -53,4 +53,3 @@ create table job_reader (
   primary key (upstream_job_id, job_id)
 );
 create index job_reader_job on job_reader (job_id);
-create index if not exists workflow_instance_job on workflow_instance (job_id) where job_id is not null;

@@ -6,8 +6,12 @@ import type { ResourceNames } from './quantities.ts';
 import { parseQuantity, podRequests, readResources } from './quantities.ts';
 
 const SECOND = 1000;
-/** After a start that failed for the node's sake; doubled with each in a row, up to the second. */
-const COOL_DOWN_MS = 30 * SECOND;
+/** After a start that failed for the node's sake; doubled with each in a row, up to the last. */
+const COOL_DOWN_MS = {
+  broke: 30 * SECOND,
+  /** It was full before we knew: the watch tells within a second. */
+  refused: 2 * SECOND,
+};
 const COOL_DOWN_MS_MAX = 30 * 60 * SECOND;
 
 /** What a pod takes of a node, or will when the one we are about to create is seen. */
@@ -136,13 +140,17 @@ export class ClusterView {
   }
 
   /** A start failed for this node's sake. */
-  blame(nodeName: string, fault: string, nowMs: number): void {
+  blame(
+    nodeName: string,
+    { fault, reason }: { readonly fault: keyof typeof COOL_DOWN_MS; readonly reason: string },
+    nowMs: number,
+  ): void {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return;
-    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS * 2 ** state.faultCount);
+    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** state.faultCount);
     state.faultCount += 1;
     state.coolDownUntilMs = nowMs + waitMs;
-    state.fault = fault;
+    state.fault = reason;
     this.#show(state);
   }
 

@@ -8,9 +8,11 @@ import type { ApiServer } from './api-server.ts';
 import { ApiServerError } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
-import type { Pod } from './objects.ts';
+import type { KubernetesEvent, Pod } from './objects.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
+import type { StartWord } from './start-words.ts';
+import { lastWord } from './start-words.ts';
 import type { PodOptions } from './pod.ts';
 import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName, refusalOf } from './pod.ts';
 
@@ -20,8 +22,10 @@ export const START_LIMITS: StartLimits = {
   // Of a 17 GB image the pull took 30 minutes on a fresh node.
   startPatienceMs: 60 * MINUTE,
 };
+/** A start that takes longer is looked into, so often; each look is a request to the API server. */
+const LOOK_MS = 10_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
-const NODE_PATIENCE_MS = 5 * MINUTE;
+export const NODE_PATIENCE_MS = 5 * MINUTE;
 
 export interface PodHostOptions {
   readonly api: ApiServer;
@@ -41,6 +45,8 @@ interface Known {
   isDeleted: boolean;
   /** A user ended it, so we asked for its deletion. */
   isOrdered: boolean;
+  /** The kubelet's last word on its start, when it was asked for. */
+  word?: { readonly word: StartWord | undefined; readonly atMs: number };
   /** The API server will never take its pod. */
   refusal?: string;
   outcome?: EndedEvent;
@@ -138,19 +144,52 @@ export class PodHost implements AttemptHost {
     if (known.refusal !== undefined) return { kind: 'exited' };
     const { pod } = known;
     if (pod === undefined) return { kind: 'accepted' };
-    const standing = this.#standing(pod);
+    const standing = this.#standing(known, pod);
+    if (standing.kind === 'starting') this.#lookIfSlow(known, pod);
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
     if (known.isDeleted && known.isOrdered) return { kind: 'exited' };
     if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
     const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
-    if (trouble !== undefined) return { kind: 'gone', reason: trouble };
+    const faultyNode = pod.spec.nodeName ?? '';
+    if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
     return standing.kind === 'running' ? standing : { kind: 'accepted' };
   }
 
-  #standing(pod: Pod): PodStanding {
+  #standing(known: Known, pod: Pod): PodStanding {
     const { clock, limits = START_LIMITS } = this.#options;
-    return standingOf(pod, clock.nowMs(), limits);
+    return standingOf(pod, clock.nowMs(), limits, known.word?.word);
+  }
+
+  #lookIfSlow(known: Known, { metadata }: Pod): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.nowMs();
+    const lastMs = known.word?.atMs ?? Date.parse(metadata.creationTimestamp ?? '');
+    if (!(nowMs - lastMs >= LOOK_MS)) return;
+    known.word = { word: known.word?.word, atMs: nowMs };
+    this.#look(known).catch((error: unknown) =>
+      log('the events of a slow start cannot be read', { error: String(error) }),
+    );
+  }
+
+  async #look(known: Known): Promise<StartWord | undefined> {
+    const { api, pods, clock } = this.#options;
+    const field = encodeURIComponent(`involvedObject.uid=${known.pod?.metadata.uid}`);
+    const path = `/api/v1/namespaces/${pods.namespace}/events?fieldSelector=${field}`;
+    const { items } = await api.request<{ items: KubernetesEvent[] }>('GET', path);
+    known.word = { word: lastWord(items), atMs: clock.nowMs() };
+    return known.word.word;
+  }
+
+  async describeStart(attemptId: string): Promise<string> {
+    const known = this.#known.get(attemptId);
+    if (known?.pod === undefined) return 'its pod has not been created yet';
+    const { spec, metadata } = known.pod;
+    await this.#look(known).catch(() => undefined);
+    const standing = this.#standing(known, known.pod);
+    if (standing.kind !== 'starting') return '';
+    const waitedMs = this.#options.clock.nowMs() - Date.parse(metadata.creationTimestamp ?? '');
+    return `${standing.doing}, on node ${spec.nodeName} for ${Math.round(waitedMs / 1000)} s`;
   }
 
   async accept(lease: Lease): Promise<void> {
@@ -235,12 +274,20 @@ export class PodHost implements AttemptHost {
         { kind: 'start_error', reason: `could not start: ${known.refusal}` },
         nowMs,
       );
-    const standing = this.#standing(pod!);
+    const standing = this.#standing(known, pod!);
     if (standing.kind === 'told') {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
+      const { cause, isOverScratch } = standing;
       if (end.attemptId === attemptId)
-        return runnerEndedEvent(end, { lease, objects, isOrdered, nowMs });
+        return runnerEndedEvent(end, {
+          lease,
+          objects,
+          isOrdered,
+          isOverScratch,
+          nowMs,
+          ...(cause !== undefined && { cause }),
+        });
     }
     if (isOrdered)
       return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
@@ -249,13 +296,17 @@ export class PodHost implements AttemptHost {
   }
 
   #silent(known: Known, end: SilentEnd, nowMs: number): EndedEvent {
-    const { kind, exitCode, reason, isNodesFault } = end;
-    const nodeName = known.pod?.spec.nodeName;
-    if (isNodesFault && nodeName !== undefined) {
-      this.#view.blame(nodeName, reason, nowMs);
-      this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
-    }
-    return silentEvent(known, { kind, reason, ...(exitCode !== undefined && { exitCode }) }, nowMs);
+    const { kind, exitCode, reason, fault } = end;
+    const nodeName = known.pod?.spec.nodeName ?? '';
+    if (fault !== 'none') this.#view.blame(nodeName, { fault, reason }, nowMs);
+    if (fault === 'broke') this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
+    const outcome: AttemptOutcome = {
+      kind,
+      reason,
+      ...(exitCode !== undefined && { exitCode }),
+      ...(fault === 'broke' && { faultyNode: nodeName }),
+    };
+    return silentEvent(known, outcome, nowMs);
   }
 
   async conclude(event: EndedEvent): Promise<void> {

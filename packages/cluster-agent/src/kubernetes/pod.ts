@@ -87,7 +87,14 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
   return {
     name: TASK_CONTAINER,
     image: container.image,
-    command: ['/majorana/majorana-runner', 'run', '--folder', '/majorana/attempt'],
+    command: [
+      '/majorana/majorana-runner',
+      'run',
+      '--folder',
+      '/majorana/attempt',
+      '--grace-ms',
+      String(graceSeconds(lease) * 1000),
+    ],
     env: [
       { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
       { name: 'MAJORANA_ATTEMPT_ID', value: lease.attemptId },
@@ -112,7 +119,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
  * in etcd are to stay below 4 kB.
  */
 export function makePod(lease: Lease, nodeName: string, options: PodOptions): object {
-  const { container, attemptId, resources, graceMs, timeLimitMs } = lease;
+  const { container, attemptId, resources, timeLimitMs } = lease;
   if (container === undefined) throw new Error(`${attemptId} names no image`);
   return {
     apiVersion: 'v1',
@@ -132,7 +139,7 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
       restartPolicy: 'Never',
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      terminationGracePeriodSeconds: graceSeconds(graceMs),
+      terminationGracePeriodSeconds: graceSeconds(lease),
       ...(container.hasHostNetwork && { hostNetwork: true }),
       ...(container.dnsPolicy && { dnsPolicy: container.dnsPolicy }),
       ...(container.tolerations.length > 0 && { tolerations: container.tolerations }),
@@ -157,9 +164,13 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
   };
 }
 
-/** TERM goes to the runner, which gives the program its grace and needs a moment to store results. */
+/**
+ * TERM goes to the runner, which gives the checkpoint its time and the program its grace, and needs a
+ * moment to store results.
+ */
 const STORE_SECONDS = 20;
-export const graceSeconds = (graceMs: number): number => Math.ceil(graceMs / 1000) + STORE_SECONDS;
+const graceSeconds = ({ checkpoint, graceMs }: Lease): number =>
+  Math.ceil(((checkpoint?.timeMs ?? 0) + graceMs) / 1000) + STORE_SECONDS;
 
 /** What of a lease can be read from its pod: all that is needed once it has been made. */
 export function leaseOf(pod: Pod, options: PodOptions): Lease {

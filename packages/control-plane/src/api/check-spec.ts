@@ -13,6 +13,10 @@ function checkPlaceholders(spec: SubmittedJobSpec, fieldNames: readonly string[]
   const names = new Set<string>([...COMMON_FIELDS, ...fieldNames]);
   const texts: [string, string][] = [
     ...spec.argv.map((text, position): [string, string] => [`argv.${position}`, text]),
+    ...(spec.checkpoint?.argv ?? []).map((text, position): [string, string] => [
+      `checkpoint.argv.${position}`,
+      text,
+    ]),
     ...Object.entries(spec.env).map(([name, text]): [string, string] => [`env.${name}`, text]),
     ...spec.outputs.map((text, position): [string, string] => [`outputs.${position}`, text]),
     ...spec.inputs.flatMap(({ path, object }, position): [string, string][] => [
@@ -46,6 +50,13 @@ export function checkFits(
     'never_fits',
     `no agent can run this: ${best.map(sentence).join('; ')}`,
   );
+}
+
+/** What only the runner in a container does. */
+function checkCheckpoint({ checkpoint, container }: SubmittedJobSpec): void {
+  if (checkpoint === undefined || container !== undefined) return;
+  const what = 'checkpoint: only tasks in containers have one; name an image in "container"';
+  throw new ProblemError(422, 'invalid_input', what, [{ where: 'checkpoint', what }]);
 }
 
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */
@@ -123,6 +134,7 @@ export async function acceptSpec(
   submitted: SubmittedJobSpec,
 ): Promise<JobSpec> {
   checkRanges(submitted);
+  checkCheckpoint(submitted);
   if (!(await context.access.hasProject(submitted.project))) {
     const what = `there is no project ${submitted.project}`;
     throw new ProblemError(422, 'no_such_project', what);

@@ -147,3 +147,55 @@ test('a cluster of thousands of nodes is an agent as any other', async () => {
   const { leases } = await new Cluster('large').sync({}, { capacity: large });
   expect(leases).toEqual([]);
 });
+
+test('a task that nodes break under, one after the other, is given up after the third', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  for (const faultyNode of ['node-1', 'node-2', 'node-3']) {
+    const { leases } = await cluster.sync({ [key]: 1 });
+    const { attemptId } = leases[0]!;
+    const outcome = { kind: 'lost', reason: `node ${faultyNode} is gone`, faultyNode } as const;
+    const end = { atMs: Date.now(), outcome, peakMemoryBytes: 0, cpuTimeMs: 0, artifacts: [] };
+    await cluster.sync({}, { events: [{ kind: 'ended', attemptId, ...end }] });
+    cluster.held.length = 0;
+  }
+  const { body } = await server.call('GET', `/tasks/${id}.0`);
+  expect(body).toMatchObject({
+    task: { state: 'failed', retryCount: 0 },
+    explanation: {
+      sentence:
+        'given up, since 3 attempts in a row broke on their nodes (node-1, node-2, node-3): node node-3 is gone',
+    },
+  });
+});
+
+test('why a start takes its time is told in the words of its cluster', async () => {
+  const cluster = new Cluster('cluster-a');
+  const needsRunnerTokens = true;
+  await cluster.sync({}, { needsRunnerTokens });
+  const id = await submit({ container });
+  const { key } = (await cluster.sync({}, { needsRunnerTokens })).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 1 }, { needsRunnerTokens });
+  const attemptId = cluster.held[0]!;
+  const starting = { kind: 'starting', attemptId, atMs: Date.now() } as const;
+  await cluster.sync({}, { needsRunnerTokens, events: [starting] });
+  const why = server.call('GET', `/tasks/${id}.0`);
+  const { logRequests } = await cluster.sync({}, { needsRunnerTokens, waitMs: 60_000 });
+  expect(logRequests).toMatchObject([{ attemptId, stream: 'start' }]);
+  const { requestId } = logRequests[0]!;
+  const dataBase64 = Buffer.from('Pulling: Pulling image "x"').toString('base64');
+  await cluster.sync({}, { needsRunnerTokens, logChunks: [{ requestId, dataBase64 }] });
+  expect((await why).body).toMatchObject({
+    explanation: { sentence: 'it is starting on cluster-a: Pulling: Pulling image "x"' },
+  });
+  await end(cluster, id);
+});
+
+test('a checkpoint without a container is refused', async () => {
+  const checkpoint = { argv: ['save'] };
+  const { status, body } = await server.call('POST', '/jobs', { argv: ['true'], checkpoint });
+  expect(status).toBe(422);
+  expect(body).toMatchObject({ title: 'invalid_input', issues: [{ where: 'checkpoint' }] });
+});

@@ -45,6 +45,9 @@ export function makeLease(
     ...(spec.container && { container: spec.container }),
     timeLimitMs: spec.timeLimitMs,
     graceMs: spec.graceMs,
+    ...(spec.checkpoint && {
+      checkpoint: { ...spec.checkpoint, argv: spec.checkpoint.argv.map(fill) },
+    }),
     taskCount: taskCountOf(spec),
   };
 }

@@ -22,6 +22,7 @@ import { AgentState } from './agent-state.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
+import { NodeFaults } from './node-faults.ts';
 import { NOTHING_WAITS } from './shapes.ts';
 import type { HeldTime } from './start-estimate.ts';
 
@@ -50,6 +51,7 @@ export class EngineState {
   /** Queued tasks with a row, by job. */
   readonly windows = new Map<number, Map<number, TaskRecord>>();
   readonly attempts = new Map<string, AttemptRecord>();
+  readonly nodeFaults = new NodeFaults();
   readonly agents = new Map<string, AgentState>();
   readonly queues = new Map<string, QueueRecord>();
   /** Held tasks by job, for limits and cancels. */
@@ -324,6 +326,7 @@ export class EngineState {
     this.waitReasons.delete(job.jobId);
     this.meanRunMs.delete(job.jobId);
     this.heldTimes.delete(job.jobId);
+    this.nodeFaults.forgetJob(job.jobId);
     if (job.spec.idempotencyKey !== undefined) {
       this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);
     }
