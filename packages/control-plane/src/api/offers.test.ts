@@ -199,3 +199,32 @@ test('a checkpoint without a container is refused', async () => {
   expect(status).toBe(422);
   expect(body).toMatchObject({ title: 'invalid_input', issues: [{ where: 'checkpoint' }] });
 });
+
+test('why a task waits tells when it starts, once another has ended to judge by', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container, array: tasks(8) });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 2 });
+  const why = async () => (await server.call('GET', `/tasks/${id}.7`)).body;
+  expect(await why()).not.toHaveProperty('explanation.estimatedStartMs');
+  const attemptId = cluster.held.shift()!;
+  const atMs = Date.now();
+  const outcome = { kind: 'succeeded', exitCode: 0, reason: 'exit code 0' } as const;
+  const end = { outcome, peakMemoryBytes: 0, cpuTimeMs: 0, artifacts: [] };
+  await cluster.sync(
+    {},
+    {
+      heldAttemptIds: [...cluster.held],
+      events: [{ kind: 'ended', attemptId, atMs, startedAtMs: atMs, ...end }],
+    },
+  );
+  expect(await why()).toMatchObject({
+    explanation: {
+      tasksAhead: 5,
+      estimatedStartMs: expect.any(Number),
+      sentence: expect.stringMatching(/; it starts in about .*: 5 tasks go first, .* start$/),
+    },
+  });
+  await server.call('POST', `/jobs/${id}/cancel`);
+});
