@@ -71,13 +71,17 @@ export class ClusterAgent implements AsyncDisposable {
     });
   }
 
-  kill(): Promise<void> {
+  get pid(): number {
+    return this.#process!.pid!;
+  }
+
+  kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null)
       return Promise.resolve();
     return new Promise((resolve) => {
       child.once('exit', () => resolve());
-      child.kill('SIGKILL');
+      child.kill(signal);
     });
   }
 

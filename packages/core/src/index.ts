@@ -8,6 +8,7 @@ export * from './placeholder.ts';
 export * from './placement/index.ts';
 export * from './resources.ts';
 export * from './retry.ts';
+export * from './start-estimate.ts';
 export * from './task-state.ts';
 export { hashText } from './text-hash.ts';
 export * from './workflow/index.ts';

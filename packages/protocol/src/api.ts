@@ -118,6 +118,9 @@ export const explanationSchema = z.object({
     .optional(),
   waitsForJobs: z.array(z.string()).optional(),
   notBeforeMs: timeMs.optional(),
+  estimatedStartMs: timeMs
+    .optional()
+    .describe('when it would start as things go now; absent while nothing has ended to judge by'),
 });
 export type Explanation = z.output<typeof explanationSchema>;
 

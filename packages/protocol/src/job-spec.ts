@@ -35,7 +35,7 @@ const resourceNameSchema = z
     'letters, digits, ".", "_" and "-", at most 63, behind a domain if any',
   );
 
-/** Of an agent: a cluster's are the sum of thousands of nodes. */
+/** Of an agent, which may be a whole cluster of thousands of nodes. */
 export const resourcesSchema = z.strictObject({
   /** Thousandths of a core. */
   cpuMillis: count.default(DEFAULT_RESOURCES.cpuMillis),
@@ -48,7 +48,7 @@ export const resourcesSchema = z.strictObject({
   countable: z.record(resourceNameSchema, count).default({}),
 });
 
-/** What a task asks for; an agent's capacity may hold zeros, a request may not. */
+/** What a task asks for on one node; an agent's capacity may hold zeros, a request may not. */
 export const requestSchema = resourcesSchema.extend({
   cpuMillis: z.number().int().min(1).max(1_024_000).default(DEFAULT_RESOURCES.cpuMillis),
   memoryBytes: count.min(1_048_576).default(DEFAULT_RESOURCES.memoryBytes),

@@ -94,6 +94,7 @@ export async function apiServerCommand(
 export async function componentCommand(
   kubernetes: TestKubernetes,
   component: 'controller-manager' | 'scheduler',
+  more: readonly string[] = [],
 ): Promise<ServerCommand> {
   const { folder, authority } = kubernetes;
   const name = `kube-${component}`;
@@ -113,6 +114,7 @@ export async function componentCommand(
     `--tls-cert-file=${serving.certificatePath}`,
     `--tls-private-key-file=${serving.keyPath}`,
     '--leader-elect=false',
+    ...more,
   ];
   if (component === 'controller-manager') {
     args.push(

@@ -18,6 +18,9 @@ export interface KubernetesOptions {
   /** Runs kube-controller-manager; without it no service account, endpoint or garbage is seen to. */
   readonly controllerManager?: boolean;
   readonly scheduler?: boolean;
+  /** More arguments of kube-controller-manager, and of kube-scheduler. */
+  readonly controllerManagerArgs?: readonly string[];
+  readonly schedulerArgs?: readonly string[];
   /** Plays nodes and pods that carry its label; addNodes of kwok-nodes.ts makes such nodes. */
   readonly kwok?: boolean;
   /** More arguments of kube-apiserver. */
@@ -155,10 +158,16 @@ async function startAll(keeper: Keeper, options: KubernetesOptions): Promise<Tes
   );
   const kubernetes = new TestKubernetes(ground, { etcd, apiServer, admin }, options);
   if (options.controllerManager === true) {
-    await ServerProcess.start(await componentCommand(kubernetes, 'controller-manager'), keeper);
+    await ServerProcess.start(
+      await componentCommand(kubernetes, 'controller-manager', options.controllerManagerArgs),
+      keeper,
+    );
   }
   if (options.scheduler === true) {
-    await ServerProcess.start(await componentCommand(kubernetes, 'scheduler'), keeper);
+    await ServerProcess.start(
+      await componentCommand(kubernetes, 'scheduler', options.schedulerArgs),
+      keeper,
+    );
   }
   if (options.kwok === true) await startKwok(kubernetes, options.controllerManager === true);
   return kubernetes;

@@ -67,6 +67,10 @@ export interface AgentOptions {
   readonly onFenced?: () => void;
   /** Its host starts runners, which need tokens. */
   readonly needsRunnerTokens?: boolean;
+  /** At least so long from one exchange to the next: what happens in between is told together. */
+  readonly paceMs?: number;
+  /** How often everything held is looked at, whatever was noticed. */
+  readonly sweepMs?: number;
   readonly corePricePerHour?: number;
   readonly exchange: Exchange;
   readonly clock: AgentClock;
@@ -84,6 +88,8 @@ export class Agent {
   readonly #held = new Map<string, HeldAttempt>();
   /** Of all held. */
   readonly #digest = new IdDigest();
+  /** Held, with something that the server may not know. */
+  readonly #newsworthy = new Set<HeldAttempt>();
   /** Held, and no answer says that the server knows. */
   readonly #added = new Set<string>();
   /** The server does not know what is held: it is new here, or asked. */
@@ -117,7 +123,10 @@ export class Agent {
       collecting: new Slots(COLLECTS_MAX),
       room: options.placer?.room ?? new Room(options.capacity),
       isStopped: () => this.#isStopped || options.session?.mayAct() === false,
-      onNews,
+      onNews: (attempt) => {
+        this.#newsworthy.add(attempt);
+        onNews();
+      },
       onForgotten: (attemptId) => this.#forgetting.delete(attemptId),
     };
   }
@@ -187,14 +196,19 @@ export class Agent {
   #sweep(): void {
     for (const attempt of this.#held.values()) attempt.wake();
     for (const attempt of this.#forgetting.values()) attempt.wake();
-    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => this.#sweep());
+    const { clock, sweepMs = SWEEP_MS } = this.#options;
+    this.#cancelSweep = clock.after(sweepMs, () => this.#sweep());
   }
 
   async #syncLoop(): Promise<void> {
+    const { clock, paceMs = 0 } = this.#options;
     let retryMs = RETRY_MS;
+    let askedAtMs = -Infinity;
     while (!this.#isStopped) {
+      const restMs = askedAtMs + paceMs - clock.nowMs();
+      if (restMs > 0) await this.#pause(restMs, false);
       const sync = this.#compose();
-      const askedAtMs = this.#options.clock.nowMs();
+      askedAtMs = clock.nowMs();
       const answer = await this.#exchangeOnce(sync);
       if (answer === 'cut') continue;
       if (answer === 'none') {
@@ -208,8 +222,7 @@ export class Agent {
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
       // An order repeated at once (an end within its grace) must not spin the loop.
-      const isSpinning =
-        !isChanged && sync.waitMs > 0 && this.#options.clock.nowMs() - askedAtMs < SPIN_MS;
+      const isSpinning = !isChanged && sync.waitMs > 0 && clock.nowMs() - askedAtMs < SPIN_MS;
       if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
     }
   }
@@ -226,9 +239,10 @@ export class Agent {
   #compose(): AgentSync {
     const { agentId, capacity } = this.#options;
     const events: AttemptEvent[] = [];
-    for (const attempt of this.#held.values()) {
-      const event = attempt.news();
-      if (event !== undefined && events.length < EVENTS_PER_SYNC_MAX) events.push(event);
+    for (const attempt of this.#newsworthy) {
+      const event = this.#held.has(attempt.attemptId) ? attempt.news() : undefined;
+      if (event === undefined) this.#newsworthy.delete(attempt);
+      else if (events.length < EVENTS_PER_SYNC_MAX) events.push(event);
     }
     const logChunks = this.#logs.chunks();
     const { session } = this.#options;
@@ -334,6 +348,7 @@ export class Agent {
       this.#held.delete(attemptId);
       this.#digest.remove(attemptId);
       this.#added.delete(attemptId);
+      this.#newsworthy.delete(attempt);
       this.#forgetting.set(attemptId, attempt);
       attempt.forget();
       isChanged = true;

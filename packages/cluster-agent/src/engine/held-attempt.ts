@@ -25,7 +25,7 @@ export interface AttemptContext {
   readonly collecting: Slots;
   readonly room: RoomPort;
   readonly isStopped: () => boolean;
-  readonly onNews: () => void;
+  readonly onNews: (attempt: HeldAttempt) => void;
   readonly onForgotten: (attemptId: string) => void;
 }
 
@@ -146,9 +146,11 @@ export class HeldAttempt implements Occupant {
   #refuse(error: unknown): void {
     const nowMs = this.#context.clock.nowMs();
     if (this.#refusedCount === 0) this.#refusedSinceMs = nowMs;
-    this.#retryAtMs = nowMs + Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** this.#refusedCount);
+    const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** this.#refusedCount);
+    this.#retryAtMs = nowMs + retryMs;
     this.#refusedCount += 1;
     const { attemptId } = this;
+    this.#context.clock.after(retryMs, () => this.wake());
     this.#context.log('the host refused; it is tried again', { attemptId, error: String(error) });
   }
 
@@ -279,6 +281,6 @@ export class HeldAttempt implements Occupant {
   #report(event: AttemptEvent): void {
     this.#latest = event;
     this.#isTold = false;
-    this.#context.onNews();
+    this.#context.onNews(this);
   }
 }

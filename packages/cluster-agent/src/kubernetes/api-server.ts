@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { ApiStats } from './api-stats.ts';
 import type { Access, Credentials } from './kubeconfig.ts';
@@ -50,14 +50,23 @@ export class ApiServer implements Disposable {
     this.#watchAgent = new https.Agent(trust);
   }
 
-  async request<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
+  async request<T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
+    return JSON.parse(await this.#answerTo(method, path, body)) as T;
+  }
+
+  /** The answer holds the whole object once more, which nobody reads. */
+  async delete(path: string): Promise<void> {
+    await this.#answerTo('DELETE', path, undefined);
+  }
+
+  async #answerTo(method: string, path: string, body: object | undefined): Promise<string> {
     const signal = AbortSignal.timeout(ANSWER_PATIENCE_MS);
     const { answer, content } = await this.stats.measure(async () => {
       const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
       return { answer, content: await text(answer), status: answer.statusCode ?? 0 };
     });
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `${method} ${path}`, content);
-    return JSON.parse(content) as T;
+    return content;
   }
 
   /** Events until the server, the network, the signal or a silence this long ends it. */
@@ -68,9 +77,8 @@ export class ApiServer implements Disposable {
   ): AsyncGenerator<WatchEvent<T>> {
     const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent, silenceMs });
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `GET ${path}`, await text(answer));
-    for await (const line of createInterface({ input: answer, crlfDelay: Infinity })) {
+    for await (const line of linesOf(answer))
       if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
-    }
   }
 
   [Symbol.dispose](): void {
@@ -123,6 +131,16 @@ export class ApiServer implements Disposable {
         });
       request.end(body);
     });
+  }
+}
+
+/** Whole lines: what a broken watch had begun is not one. */
+async function* linesOf(stream: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of stream.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
   }
 }
 

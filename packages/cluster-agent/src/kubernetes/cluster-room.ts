@@ -15,7 +15,9 @@ import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
-const PLAN_MS = 10;
+const PLAN_MS = 50;
+/** What found no node is tried again after this, whatever has changed or not. */
+const REPLAN_MS = 1000;
 /** A lease that no node has room for this long goes back: another cluster may. */
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
@@ -63,6 +65,9 @@ export class ClusterRoom implements RoomPort {
   readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
+  #isReplanned = false;
+  /** Of a lease: thousands of tasks ask for the same. */
+  readonly #groupByLease = new WeakMap<Lease, PlacementGroup>();
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
@@ -165,6 +170,7 @@ export class ClusterRoom implements RoomPort {
     for (const { groupKey, nodeName, count } of plan.assignments)
       for (const { one } of byShape.get(groupKey)!.waiters.splice(0, count))
         this.#place(one, nodeName);
+    if (this.#waiting.size > 0) this.#replanLater();
   }
 
   #giveBackLate(nowMs: number): void {
@@ -179,6 +185,15 @@ export class ClusterRoom implements RoomPort {
     }
   }
 
+  #replanLater(): void {
+    if (this.#isReplanned) return;
+    this.#isReplanned = true;
+    this.#options.clock.after(REPLAN_MS, () => {
+      this.#isReplanned = false;
+      if (this.#waiting.size > 0) this.plan();
+    });
+  }
+
   /** The first that wait, as many as may be created now. */
   #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
@@ -187,15 +202,21 @@ export class ClusterRoom implements RoomPort {
       if (left === 0) break;
       left -= 1;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const shape = { resources: lease.resources, container: lease.container! };
-      const key = hashText(JSON.stringify(shape));
-      const known = byShape.get(key);
-      if (known === undefined) {
-        const group = groupOf({ ...shape, key }, waiter.sinceMs);
-        byShape.set(key, { group, waiters: [waiter] });
-      } else known.waiters.push(waiter);
+      const group = this.#groupOf(lease, waiter.sinceMs);
+      const known = byShape.get(group.key);
+      if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
+      else known.waiters.push(waiter);
     }
     return byShape;
+  }
+
+  #groupOf(lease: Lease, sinceMs: number): PlacementGroup {
+    const known = this.#groupByLease.get(lease);
+    if (known !== undefined) return known;
+    const shape = { resources: lease.resources, container: lease.container! };
+    const group = groupOf({ ...shape, key: hashText(JSON.stringify(shape)) }, sinceMs);
+    this.#groupByLease.set(lease, group);
+    return group;
   }
 
   #place(one: Occupant, nodeName: string): void {

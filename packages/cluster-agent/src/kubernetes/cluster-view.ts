@@ -108,12 +108,16 @@ export class ClusterView {
 
   setPod(pod: Pod): void {
     const { nodeName } = pod.spec;
-    if (nodeName === undefined || nodeName === '' || isTerminated(pod)) this.#drop(keyOf(pod));
-    else {
-      const isOurs = this.#isOurs(pod);
-      const resources = podRequests(pod, this.#names);
-      this.#take(keyOf(pod), { nodeName, resources, isOurs, isAssumed: false });
+    const key = keyOf(pod);
+    if (nodeName === undefined || nodeName === '' || isTerminated(pod)) {
+      this.#drop(key);
+      return;
     }
+    const before = this.#taken.get(key);
+    // A pod's later events change nothing of what it takes.
+    if (before?.nodeName === nodeName && !before.isAssumed) return;
+    const resources = podRequests(pod, this.#names);
+    this.#take(key, { nodeName, resources, isOurs: this.#isOurs(pod), isAssumed: false });
   }
 
   removePod(pod: Pod): void {

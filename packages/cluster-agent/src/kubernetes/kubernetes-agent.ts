@@ -15,6 +15,14 @@ import type { StartLimits } from './pod-standing.ts';
 import type { PodOptions } from './pod.ts';
 import { Reflector } from './reflector.ts';
 
+/**
+ * A pod takes a second or more to start, so a tenth of one is not missed, and 130 tasks a second
+ * end at a third of the cost of an exchange for each event.
+ */
+const PACE_MS = 100;
+/** Watches lose nothing; this is for what only time tells, such as a node that stays silent. */
+const SWEEP_MS = 10_000;
+
 export interface KubernetesAgentOptions {
   readonly api: ApiServer;
   readonly pods: PodOptions;
@@ -78,6 +86,8 @@ export class KubernetesAgent {
       host,
       placer,
       needsRunnerTokens: true,
+      paceMs: PACE_MS,
+      sweepMs: SWEEP_MS,
       ...(options.corePricePerHour !== undefined && { corePricePerHour: options.corePricePerHour }),
       session,
       onFenced: options.onFenced,

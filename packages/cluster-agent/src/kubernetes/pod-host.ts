@@ -326,7 +326,7 @@ export class PodHost implements AttemptHost {
     const { api, pods } = this.#options;
     const query = graceSeconds === undefined ? '' : `?gracePeriodSeconds=${graceSeconds}`;
     const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}${query}`;
-    await api.request('DELETE', path).catch((error: unknown) => {
+    await api.delete(path).catch((error: unknown) => {
       if (!isStatus(error, 404)) throw error;
       const known = this.#known.get(attemptId);
       if (known !== undefined) known.isDeleted = true;

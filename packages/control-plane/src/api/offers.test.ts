@@ -143,6 +143,12 @@ test('why a task waits for room in a cluster is told in the words of its agent',
   await end(cluster, id);
 });
 
+test('a cluster of thousands of nodes is an agent as any other', async () => {
+  const large = { ...capacity, cpuMillis: 96_000_000, gpuCount: 40_000 };
+  const { leases } = await new Cluster('large').sync({}, { capacity: large });
+  expect(leases).toEqual([]);
+});
+
 test('a task that nodes break under, one after the other, is given up after the third', async () => {
   const cluster = new Cluster('cluster-a');
   await cluster.sync({});
@@ -224,4 +230,33 @@ test('a cheap cluster that does not answer keeps a dear one waiting no longer th
     return dear.held.length === 3;
   });
   await end(dear, id);
+});
+
+test('why a task waits tells when it starts, once another has ended to judge by', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container, array: tasks(8) });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 2 });
+  const why = async () => (await server.call('GET', `/tasks/${id}.7`)).body;
+  expect(await why()).not.toHaveProperty('explanation.estimatedStartMs');
+  const attemptId = cluster.held.shift()!;
+  const atMs = Date.now();
+  const outcome = { kind: 'succeeded', exitCode: 0, reason: 'exit code 0' } as const;
+  const end = { outcome, peakMemoryBytes: 0, cpuTimeMs: 0, artifacts: [] };
+  await cluster.sync(
+    {},
+    {
+      heldAttemptIds: [...cluster.held],
+      events: [{ kind: 'ended', attemptId, atMs, startedAtMs: atMs, ...end }],
+    },
+  );
+  expect(await why()).toMatchObject({
+    explanation: {
+      tasksAhead: 5,
+      estimatedStartMs: expect.any(Number),
+      sentence: expect.stringMatching(/; it starts in about .*: 5 tasks go first, .* start$/),
+    },
+  });
+  await server.call('POST', `/jobs/${id}/cancel`);
 });

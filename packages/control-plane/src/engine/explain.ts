@@ -1,5 +1,11 @@
 import type { Resources, Shortage } from '@majorana/core';
-import { findShortages, formatJobId, formatQuantity, isHeld } from '@majorana/core';
+import {
+  findShortages,
+  formatJobId,
+  formatQuantity,
+  formatStartEstimate,
+  isHeld,
+} from '@majorana/core';
 import type { Explanation, JobSpec, WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
@@ -7,7 +13,10 @@ import { elementDependency, upstreamOf } from './dependencies.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
 import { shapeOf } from './shapes.ts';
+import { countAhead, startEstimate } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
+
+type Room = Pick<Explanation, 'sentence' | 'shortages'>;
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -53,20 +62,6 @@ function findShort(
   return [...byResource.values()];
 }
 
-/** Waiting tasks that go first: of earlier jobs in the same queue, and earlier ones of this job. */
-function countAhead(state: EngineState, job: JobRecord, position: number): number {
-  let ahead = 0;
-  for (const other of state.jobs.values()) {
-    if (other.jobId === job.jobId || other.spec.queue !== job.spec.queue) continue;
-    const isEarlier =
-      other.spec.priority > job.spec.priority ||
-      (other.spec.priority === job.spec.priority && other.jobId < job.jobId);
-    if (isEarlier) ahead += other.counts.queued;
-  }
-  const ofThisJob = job.counts.queued - (job.taskCount - Math.max(position, job.nextPosition));
-  return ahead + Math.max(0, ofThisJob);
-}
-
 function explainQueued(
   state: EngineState,
   job: JobRecord,
@@ -82,29 +77,45 @@ function explainQueued(
       tasksAhead,
     };
   }
+  if (state.queueOf(job.spec.queue).isPaused)
+    return { sentence: `its queue ${job.spec.queue} is paused`, tasksAhead };
+  const { sentence, shortages } = explainLimit(state, job) ?? explainRoom(state, job.spec, task);
+  const estimate = startEstimate(state, job, task.position);
+  const first =
+    estimate !== undefined
+      ? `; it starts in ${formatStartEstimate(estimate)}`
+      : tasksAhead > 0
+        ? `; ${plural(tasksAhead, 'waiting task')} go first`
+        : '';
+  return {
+    sentence: sentence + first,
+    tasksAhead,
+    ...(shortages && { shortages }),
+    ...(estimate && { estimatedStartMs: Math.round(nowMs + estimate.waitMs) }),
+  };
+}
+
+/** The limit that holds it; undefined: none does. */
+function explainLimit(state: EngineState, job: JobRecord): Room | undefined {
   const queue = state.queueOf(job.spec.queue);
-  if (queue.isPaused) return { sentence: `its queue ${queue.name} is paused`, tasksAhead };
   const inQueue = state.heldByQueue.get(queue.name)?.count ?? 0;
-  if (queue.parallelMax !== undefined && inQueue >= queue.parallelMax) {
-    const limit = `its queue ${queue.name} holds ${inQueue} of at most ${queue.parallelMax} tasks`;
-    return { sentence: limit, tasksAhead };
-  }
+  if (queue.parallelMax !== undefined && inQueue >= queue.parallelMax)
+    return {
+      sentence: `its queue ${queue.name} holds ${inQueue} of at most ${queue.parallelMax} tasks`,
+    };
   const { parallelMax } = job.spec;
-  if (parallelMax !== undefined && heldCount(job) >= parallelMax) {
-    const sentence = `its job runs ${heldCount(job)} tasks at once, as many as it may (%${parallelMax})`;
-    return { sentence, tasksAhead };
-  }
-  const { sentence, shortages } = explainRoom(state, job.spec, task.memoryBytes);
-  const ahead = tasksAhead > 0 ? `; ${plural(tasksAhead, 'waiting task')} go first` : '';
-  return { sentence: sentence + ahead, tasksAhead, ...(shortages && { shortages }) };
+  if (parallelMax === undefined || heldCount(job) < parallelMax) return undefined;
+  return {
+    sentence: `its job runs ${heldCount(job)} tasks at once, as many as it may (%${parallelMax})`,
+  };
 }
 
 /** What is short where it might run. */
 function explainRoom(
   state: EngineState,
   spec: JobSpec,
-  memoryBytes: number,
-): Pick<Explanation, 'sentence' | 'shortages'> {
+  { memoryBytes }: { readonly memoryBytes: number },
+): Room {
   const { cluster } = spec;
   const agents = [...state.agents.values()].filter(
     (agent) => cluster === undefined || agent.agentId === cluster,

@@ -8,11 +8,12 @@ import {
   ZERO_COUNTS,
 } from '@majorana/core';
 import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/protocol';
-import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
+import type { AttemptRecord, JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { claimSession, endedByDrain, heldTasksOf, tasksToDrain, wakeDrained } from './clusters.ts';
 import { settleWaiting } from './dependencies.ts';
 import { positionOfIndex, taskCountOf } from './indexes.ts';
+import { learnHeldTime } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
 import { taskKey, terminalCount, untouchedCount } from './state.ts';
 import { step } from './step.ts';
@@ -177,9 +178,12 @@ function onAttemptEvent(
     step(state, task, { event, nowMs });
     return;
   }
+  const attempt = state.attempts.get(taskKey(task.jobId, task.position));
   if (!onAttemptEnded(state, task, event, nowMs)) return;
-  if (event.startedAtMs !== undefined)
+  if (event.startedAtMs !== undefined) {
     learnRunTime(state, task.jobId, event.atMs - event.startedAtMs);
+    if (attempt !== undefined) learnHeld(state, attempt, event.startedAtMs, nowMs);
+  }
   const { jobId, position, attemptNumber } = task;
   state.addArtifacts(
     event.artifacts.map((artifact) => ({ ...artifact, jobId, position, attemptNumber })),
@@ -190,6 +194,19 @@ function onAttemptEvent(
 function learnRunTime(state: EngineState, jobId: number, runMs: number): void {
   const before = state.meanRunMs.get(jobId) ?? runMs;
   if (state.jobs.has(jobId)) state.meanRunMs.set(jobId, before + (runMs - before) / 8);
+}
+
+function learnHeld(
+  state: EngineState,
+  { jobId, leasedAtMs }: AttemptRecord,
+  startedAtMs: number,
+  nowMs: number,
+): void {
+  if (!state.jobs.has(jobId)) return;
+  const heldMs = Math.max(1, nowMs - leasedAtMs);
+  // The agent's clock may be another one.
+  const startMs = Math.min(heldMs, Math.max(0, startedAtMs - leasedAtMs));
+  state.heldTimes.set(jobId, learnHeldTime(state.heldTimes.get(jobId), { heldMs, startMs }));
 }
 
 export interface NewsTaken {

@@ -25,6 +25,7 @@ import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
 import { NodeFaults } from './node-faults.ts';
 import { NOTHING_WAITS } from './shapes.ts';
+import type { HeldTime } from './start-estimate.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
 
@@ -82,6 +83,8 @@ export class EngineState {
   readonly limits: EngineLimits;
   /** Mean run time of a job's latest tasks; known once one has ended under this engine. */
   readonly meanRunMs = new Map<number, number>();
+  /** How long agents hold a job's tasks; known once one has ended under this engine. */
+  readonly heldTimes = new Map<number, HeldTime>();
   lastSequence: number;
   /** When the next back-off of a task in memory is over, as of the last round. */
   nextReadyMs = Infinity;
@@ -335,6 +338,7 @@ export class EngineState {
     this.rowsAhead.delete(job.jobId);
     this.waitReasons.delete(job.jobId);
     this.meanRunMs.delete(job.jobId);
+    this.heldTimes.delete(job.jobId);
     this.nodeFaults.forgetJob(job.jobId);
     if (job.spec.idempotencyKey !== undefined) {
       this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);

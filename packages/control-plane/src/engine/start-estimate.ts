@@ -1,0 +1,117 @@
+import type { LineJob, Resources, StartEstimate } from '@majorana/core';
+import { addResources, dominantShare, estimateStart, NO_RESOURCES } from '@majorana/core';
+import type { JobRecord } from '@majorana/store';
+import { heldCount } from './dispatch.ts';
+import type { EngineState } from './state.ts';
+
+/** How the held time of a job's tasks is known: from lease to end, and to the program's start. */
+export interface HeldTime {
+  readonly count: number;
+  readonly heldMs: number;
+  readonly startMs: number;
+}
+
+/** The mean of the first so many, then one in which the latest weighs as one of them. */
+const REMEMBERED = 32;
+
+export function learnHeldTime(
+  before: HeldTime | undefined,
+  attempt: { readonly heldMs: number; readonly startMs: number },
+): HeldTime {
+  const { count, heldMs, startMs } = before ?? { count: 0, heldMs: 0, startMs: 0 };
+  const weight = 1 / (Math.min(count, REMEMBERED) + 1);
+  return {
+    count: count + 1,
+    heldMs: heldMs + (attempt.heldMs - heldMs) * weight,
+    startMs: startMs + (attempt.startMs - startMs) * weight,
+  };
+}
+
+const sinceOf = (job: JobRecord): number => job.spec.place?.sinceMs ?? job.submittedAtMs;
+
+/** As dispatch goes through a queue. */
+function goesBefore(other: JobRecord, job: JobRecord): boolean {
+  const by =
+    other.spec.priority - job.spec.priority ||
+    sinceOf(job) - sinceOf(other) ||
+    job.jobId - other.jobId;
+  return by > 0;
+}
+
+const isAtJobLimit = (job: JobRecord): boolean =>
+  job.spec.parallelMax !== undefined && heldCount(job) >= job.spec.parallelMax;
+
+function isAtQueueLimit(state: EngineState, name: string): boolean {
+  const { isPaused, parallelMax } = state.queueOf(name);
+  const held = state.heldByQueue.get(name)?.count ?? 0;
+  return isPaused || (parallelMax !== undefined && held >= parallelMax);
+}
+
+/** Waiting tasks of a job that go before the one at a position. */
+export const aheadInJob = (job: JobRecord, position: number): number =>
+  Math.max(0, job.counts.queued - (job.taskCount - Math.max(position, job.nextPosition)));
+
+function lineJob(
+  state: EngineState,
+  job: JobRecord,
+  context: { readonly own: JobRecord; readonly position: number; readonly total: Resources },
+): LineJob {
+  const { own, position, total } = context;
+  const { queue, resources } = job.spec;
+  const time = state.heldTimes.get(job.jobId);
+  const isAhead = queue === own.spec.queue && goesBefore(job, own);
+  return {
+    queue,
+    weight: state.queueOf(queue).weight,
+    share: dominantShare(resources, total),
+    heldCount: heldCount(job),
+    isWaiting: job.counts.queued > 0,
+    aheadCount: job === own ? aheadInJob(job, position) : isAhead ? job.counts.queued : 0,
+    ...(time && { meanHeldMs: time.heldMs, meanStartMs: time.startMs }),
+  };
+}
+
+/**
+ * Who competes with a job for the same agents: tasks in containers, or programs of machines. What a
+ * limit of its own keeps back does not, and takes itself what it frees. A job at its own limit
+ * competes with itself, and one whose queue is at its limit with that queue.
+ */
+function competitors(state: EngineState, own: JobRecord): JobRecord[] {
+  if (isAtJobLimit(own)) return [own];
+  const { queue, container, cluster } = own.spec;
+  const isQueueFull = isAtQueueLimit(state, queue);
+  return [...state.jobs.values()].filter((job) => {
+    const { spec } = job;
+    if (job === own) return true;
+    if ((spec.container === undefined) !== (container === undefined)) return false;
+    if (isQueueFull ? spec.queue !== queue : isAtQueueLimit(state, spec.queue)) return false;
+    if (spec.cluster !== undefined && cluster !== undefined && spec.cluster !== cluster)
+      return false;
+    return !isAtJobLimit(job);
+  });
+}
+
+/** When a waiting task would start as things go now; undefined: there is nothing to judge by. */
+export function startEstimate(
+  state: EngineState,
+  own: JobRecord,
+  position: number,
+): StartEstimate | undefined {
+  if (state.queueOf(own.spec.queue).isPaused) return undefined;
+  const total = [...state.agents.values()].reduce(
+    (all, { capacity }) => addResources(all, capacity),
+    NO_RESOURCES,
+  );
+  const jobs = competitors(state, own);
+  const line = jobs.map((job) => lineJob(state, job, { own, position, total }));
+  return estimateStart(line, line[jobs.indexOf(own)]!);
+}
+
+/** Waiting tasks that go first: of earlier jobs in the same queue, and earlier ones of this job. */
+export function countAhead(state: EngineState, own: JobRecord, position: number): number {
+  let ahead = aheadInJob(own, position);
+  for (const job of state.jobs.values())
+    if (job !== own && job.spec.queue === own.spec.queue && goesBefore(job, own))
+      ahead += job.counts.queued;
+  return ahead;
+}
