@@ -3,7 +3,7 @@ import type { Lease } from '@majorana/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Occupant } from '../engine/room.ts';
-import { ClusterRoom } from './cluster-room.ts';
+import { ClusterRoom, PLAN_MS } from './cluster-room.ts';
 import { ClusterView } from './cluster-view.ts';
 import { TestClock } from './test-clock.ts';
 import { NAMES, testNode, testPod } from './test-objects.ts';
@@ -47,7 +47,7 @@ class Bench {
   enter(count: number, prefix = 't'): Occupant[] {
     const tasks = Array.from({ length: count }, (_, at) => this.task(`${prefix}${at}`));
     for (const one of tasks) expect(this.room.enter(one)).toBe(false);
-    this.clock.pass(10);
+    this.clock.pass(PLAN_MS);
     return tasks;
   }
 
@@ -77,7 +77,7 @@ test('no more pods are created than may start at once; each that runs lets two f
   const { first } = WINDOW_LIMITS;
   expect(tasks.filter(bench.isPlaced)).toHaveLength(first);
   for (const one of tasks.filter(bench.isPlaced)) bench.room.occupy(one);
-  bench.clock.pass(10);
+  bench.clock.pass(PLAN_MS);
   expect(tasks.filter(bench.isPlaced)).toHaveLength(first + 2 * first);
 });
 
@@ -157,7 +157,7 @@ function act(bench: Bench, here: Occupant[], { kind, which }: Act): void {
     here.splice(here.indexOf(one), 1);
     bench.room.leave(one);
   } else if (kind === 'refuse') bench.room.learn({ kind: 'refused', status: 500, retryAfterMs: 0 });
-  bench.clock.pass(kind === 'wait' ? which * 100 : 10);
+  bench.clock.pass(kind === 'wait' ? which * 100 : PLAN_MS);
 }
 
 test('whatever happens, no node is overfilled, and what is left gives all of its room back', () => {

@@ -15,7 +15,7 @@ import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
-const PLAN_MS = 50;
+export const PLAN_MS = 50;
 /** What found no node is tried again after this, whatever has changed or not. */
 const REPLAN_MS = 1000;
 /** A lease that no node has room for this long goes back: another cluster may. */
