@@ -10,6 +10,8 @@ const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.ur
 /** A cluster's agent as a process of its own, for a product that is up. */
 export class ClusterAgent implements AsyncDisposable {
   readonly #args: readonly string[];
+  /** Of Node: a module that sets its clock wrong, say. */
+  readonly nodeArgs: string[] = [];
   #process: ChildProcess | undefined;
   #log = '';
 
@@ -25,7 +27,8 @@ export class ClusterAgent implements AsyncDisposable {
   /** Of two of one name the second stands by: it does not get ready. */
   launch(): void {
     this.#log = '';
-    const child = spawn(process.execPath, [main, 'agent', 'kubernetes', ...this.#args], {
+    const args = [...this.nodeArgs, main, 'agent', 'kubernetes', ...this.#args];
+    const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#log += text));
@@ -54,6 +57,15 @@ export class ClusterAgent implements AsyncDisposable {
       this.#process!.once('exit', resolve);
       this.#process!.kill('SIGTERM');
     });
+  }
+
+  /** Alive, with its connections open, and silent. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
   }
 
   kill(): Promise<void> {

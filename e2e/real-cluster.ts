@@ -32,7 +32,7 @@ export class RealCluster implements AsyncDisposable {
       '--name=real',
       `--kubeconfig=${this.kubernetes.adminKubeconfig}`,
       `--runner-image=${RUNNER_IMAGE}`,
-      '--pull-patience-ms=3000',
+      '--pull-patience-ms=20000',
       '--allow-host-network',
     ]);
     await this.agent.start();

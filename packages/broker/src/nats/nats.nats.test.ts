@@ -1,26 +1,46 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
+import { startNats } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
+import { encodeAccount, encodeOperator, encodeUser, fmtCreds } from '@nats-io/jwt';
+import { nkeys } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AGENTS, describeBroker, orders, sync } from '../broker.conformance.ts';
 import type { AnswerSync } from '../ports.ts';
+import type { NatsSettings } from './connection.ts';
 import { connectNats } from './connection.ts';
 import { NatsExchange } from './nats-exchange.ts';
 import { NatsService } from './nats-service.ts';
-import { answerSubject, syncSubject } from './subjects.ts';
+import type { Permissions } from './subjects.ts';
+import {
+  agentPermissions,
+  answerSubject,
+  controlPlanePermissions,
+  syncSubject,
+} from './subjects.ts';
 import { TestBroker } from './test-broker.ts';
 
 const [ANN, BOB] = AGENTS as [string, string];
 const patiently = (): AbortSignal => AbortSignal.timeout(60_000);
 
 /** A control plane that serves by the time this resolves. */
-async function serve(broker: TestBroker, answer: AnswerSync): Promise<NatsService> {
+async function serveBy(settings: NatsSettings, answer: AnswerSync): Promise<NatsService> {
   const ready = Promise.withResolvers<void>();
-  const log = { info: () => ready.resolve(), warn: () => undefined };
-  const service = new NatsService(broker.settings('control plane'), answer, log);
-  await ready.promise;
+  const log = {
+    info: () => ready.resolve(),
+    warn: (details: object) => ready.reject(new Error(JSON.stringify(details))),
+  };
+  const service = new NatsService(settings, answer, log);
+  await ready.promise.catch(async (error: unknown) => {
+    await service[Symbol.asyncDispose]();
+    throw error;
+  });
   return service;
 }
+
+const serve = (broker: TestBroker, answer: AnswerSync): Promise<NatsService> =>
+  serveBy(broker.settings('control plane'), answer);
 
 describe('as any broker', () => {
   describeBroker(async () => {
@@ -161,6 +181,44 @@ describe('as NATS', () => {
     await using agent = new NatsExchange({ ...broker.settings(ANN), credentialsFile }, ANN);
     await expect(agent.exchange(sync(ANN), patiently())).rejects.toThrow(/no\.nk holds neither/);
   });
+});
+
+test('an agent with an operator’s credentials file is let in, by the same permissions', async () => {
+  const [operator, account, user, other] = [
+    nkeys.createOperator(),
+    nkeys.createAccount(),
+    nkeys.createUser(),
+    nkeys.createUser(),
+  ];
+  const limits = { subs: -1, conn: -1, data: -1, payload: -1 };
+  const accountJwt = await encodeAccount('majorana', account, { limits }, { signer: operator });
+  await using nats = await startNats({
+    tls: true,
+    operator: {
+      jwt: await encodeOperator('example', operator),
+      accounts: { [account.getPublicKey()]: accountJwt },
+    },
+  });
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-creds-'));
+  const settings = async (
+    name: string,
+    pair: ReturnType<typeof nkeys.createUser>,
+    { publish, subscribe }: Permissions,
+  ) => {
+    const allowed = { pub: { allow: [...publish] }, sub: { allow: [...subscribe] } };
+    const jwt = await encodeUser(name, pair, account, allowed);
+    const credentialsFile = path.join(folder, `${name}.creds`);
+    await writeFile(credentialsFile, fmtCreds(jwt, pair), { mode: 0o600 });
+    return { url: nats.url, caFile: nats.caPath, credentialsFile };
+  };
+  const serving = await settings('control plane', user, controlPlanePermissions);
+  const answer = async (): ReturnType<AnswerSync> => orders();
+  await using _service = await serveBy(serving, answer);
+  await using ann = new NatsExchange(await settings(ANN, other, agentPermissions(ANN)), ANN);
+  expect(await ann.exchange(sync(ANN), patiently())).toEqual(orders());
+  await using bob = new NatsExchange(await settings(ANN, other, agentPermissions(ANN)), BOB);
+  await expect(bob.exchange(sync(BOB), patiently())).rejects.toThrow(/NATS refuses/);
+  await rm(folder, { recursive: true });
 });
 
 function disposable<T extends { close(): Promise<void> }>(connection: T): T & AsyncDisposable {

@@ -7,6 +7,7 @@ import {
   openWindow,
   planPlacement,
   windowRoom,
+  withRequestFloor,
 } from '@majorana/core';
 import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
@@ -15,8 +16,10 @@ import type { ClusterView } from './cluster-view.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 const PLAN_MS = 10;
-/** A lease that finds no node for this long goes back: another cluster may have room. */
+/** A lease that no node has room for this long goes back: another cluster may. */
 const GIVE_BACK_MS = 30_000;
+/** One that waits for pulls or the window has its place here, and would be given it again. */
+const GIVE_BACK_MS_MAX = 5 * 60_000;
 /** Looks at every node, so it is asked for no more often. */
 const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
@@ -27,6 +30,10 @@ export interface ClusterRoomOptions {
   readonly clock: AgentClock;
   readonly leaseOf: (attemptId: string) => Lease;
   readonly podKey: (attemptId: string) => string;
+  /** Of an attempt whose pod has been made: by the agent before this one, say. */
+  readonly placeOf: (
+    attemptId: string,
+  ) => { readonly nodeName: string; readonly image: string } | undefined;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
@@ -79,6 +86,11 @@ export class ClusterRoom implements RoomPort {
   enter(one: Occupant): boolean {
     if (this.#inside.has(one)) return true;
     const { attemptId } = one;
+    const place = this.#options.placeOf(attemptId);
+    if (place !== undefined) {
+      this.#settle(one, place);
+      return true;
+    }
     if (!this.#waiting.has(attemptId)) {
       this.#waiting.set(attemptId, { one, sinceMs: this.#options.clock.nowMs() });
     }
@@ -103,6 +115,7 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#starting.delete(one.attemptId);
     this.#nodes.delete(one.attemptId);
+    this.#options.view.unassume(this.#options.podKey(one.attemptId));
     this.plan();
   }
 
@@ -122,15 +135,20 @@ export class ClusterRoom implements RoomPort {
   }
 
   #rules(): PlacementRules {
-    const runningByImage = new Map<string, number>();
-    for (const { image, isPull } of this.#starting.values())
-      if (isPull) runningByImage.set(image, (runningByImage.get(image) ?? 0) + 1);
+    const nodesByImage = new Map<string, Set<string>>();
+    for (const { image, isPull, nodeName } of this.#starting.values()) {
+      if (!isPull) continue;
+      const nodes = nodesByImage.get(image);
+      if (nodes === undefined) nodesByImage.set(image, new Set([nodeName]));
+      else nodes.add(nodeName);
+    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, runningByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
+    this.#giveBackLate(nowMs);
     const room = windowRoom(this.#window, this.#starting.size, nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
@@ -147,9 +165,18 @@ export class ClusterRoom implements RoomPort {
     for (const { groupKey, nodeName, count } of plan.assignments)
       for (const { one } of byShape.get(groupKey)!.waiters.splice(0, count))
         this.#place(one, nodeName);
-    for (const { waiters } of byShape.values())
-      for (const { one, sinceMs } of waiters)
-        if (nowMs - sinceMs > GIVE_BACK_MS) this.#giveBack(one);
+  }
+
+  #giveBackLate(nowMs: number): void {
+    // The first have waited longest.
+    for (const { one, sinceMs } of this.#waiting.values()) {
+      if (nowMs - sinceMs <= GIVE_BACK_MS) return;
+      const { resources, container } = this.#options.leaseOf(one.attemptId);
+      const group = groupOf({ resources, container: container!, key: '' }, sinceMs);
+      const isFull = this.#options.view.index.countFitting(group, nowMs) === 0;
+      if (isFull || nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, isFull ? 'no node had room for it' : this.#window.why, nowMs - sinceMs);
+    }
   }
 
   /** The first that wait, as many as may be created now. */
@@ -175,19 +202,25 @@ export class ClusterRoom implements RoomPort {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
     const { resources, container } = leaseOf(attemptId);
-    const image = container!.image;
-    const isPull = !view.hasImage(nodeName, image);
-    view.assume(podKey(attemptId), nodeName, resources);
-    this.#waiting.delete(attemptId);
-    this.#inside.add(one);
-    this.#nodes.set(attemptId, nodeName);
-    this.#starting.set(attemptId, { nodeName, image, isPull });
+    view.assume(podKey(attemptId), nodeName, withRequestFloor(resources));
+    this.#settle(one, { nodeName, image: container!.image });
     one.wake();
   }
 
-  #giveBack(one: Occupant): void {
+  #settle(
+    one: Occupant,
+    { nodeName, image }: { readonly nodeName: string; readonly image: string },
+  ): void {
+    const isPull = !this.#options.view.hasImage(nodeName, image);
     this.#waiting.delete(one.attemptId);
-    one.giveBack(`no node had room for it within ${GIVE_BACK_MS / 1000} s`);
+    this.#inside.add(one);
+    this.#nodes.set(one.attemptId, nodeName);
+    this.#starting.set(one.attemptId, { nodeName, image, isPull });
+  }
+
+  #giveBack(one: Occupant, why: string, waitedMs: number): void {
+    this.#waiting.delete(one.attemptId);
+    one.giveBack(`it waited ${Math.round(waitedMs / 1000)} s for a node: ${why}`);
   }
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */

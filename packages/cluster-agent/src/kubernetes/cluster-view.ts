@@ -31,6 +31,7 @@ interface NodeState {
   podCount: number;
   ours: Resources;
   ourCount: number;
+  others: Resources;
   faultCount: number;
   coolDownUntilMs: number;
   fault: string;
@@ -86,17 +87,16 @@ export class ClusterView {
 
   setNode(node: KubernetesNode): void {
     const state = this.#node(node.metadata.name);
-    if (state.place !== undefined)
-      this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, -1);
     state.place = placeOf(node, this.#names);
-    this.#allocatable = addResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, 1);
     this.#show(state);
   }
 
   removeNode(name: string): void {
     const state = this.#nodes.get(name);
     if (state?.place === undefined) return;
-    this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, -1);
     state.place = undefined;
     this.index.remove(name);
     if (state.podCount === 0) this.#nodes.delete(name);
@@ -129,6 +129,11 @@ export class ClusterView {
   /** A pod of ours that is about to be created takes its room at once. */
   assume(key: string, nodeName: string, resources: Resources): void {
     this.#take(key, { nodeName, resources, isOurs: true, isAssumed: true });
+  }
+
+  /** It will not be created, or was gone before the watch showed it. */
+  unassume(key: string): void {
+    if (this.#taken.get(key)?.isAssumed === true) this.#drop(key);
   }
 
   hasImage(nodeName: string, image: string): boolean {
@@ -187,6 +192,7 @@ export class ClusterView {
       podCount: 0,
       ours: NO_RESOURCES,
       ourCount: 0,
+      others: NO_RESOURCES,
       faultCount: 0,
       coolDownUntilMs: 0,
       fault: '',
@@ -197,8 +203,8 @@ export class ClusterView {
 
   #take(key: string, taken: Taken): void {
     const before = this.#taken.get(key);
-    // A pod's later events change nothing of what it takes.
-    if (before?.nodeName === taken.nodeName && before.isAssumed === taken.isAssumed) return;
+    // Most events of a pod change nothing of what it takes.
+    if (before !== undefined && isSame(before, taken)) return;
     this.#drop(key);
     this.#taken.set(key, taken);
     this.#count(taken, 1);
@@ -219,14 +225,42 @@ export class ClusterView {
     if (isOurs) {
       state.ours = change(state.ours, resources);
       state.ourCount += sign;
-    } else this.#others = change(this.#others, resources);
+    } else {
+      state.others = change(state.others, resources);
+      if (state.place !== undefined) this.#others = change(this.#others, resources);
+    }
     this.#show(state);
+    if (state.podCount === 0 && state.place === undefined) this.#nodes.delete(nodeName);
+  }
+
+  /** Pods of a node that is not here, or not yet, take nothing of what there is. */
+  #countPlace({ place, others }: NodeState, sign: 1 | -1): void {
+    if (place === undefined) return;
+    const change = sign === 1 ? addResources : subtractResources;
+    this.#allocatable = change(this.#allocatable, place.allocatable);
+    this.#others = change(this.#others, others);
   }
 
   #show(state: NodeState): void {
     const picture = pictureOf(state);
     if (picture !== undefined) this.index.set(picture);
   }
+}
+
+const isSame = (a: Taken, b: Taken): boolean =>
+  a.nodeName === b.nodeName &&
+  a.isOurs === b.isOurs &&
+  a.isAssumed === b.isAssumed &&
+  isSameRequest(a.resources, b.resources);
+
+function isSameRequest(a: Resources, b: Resources): boolean {
+  const { countable, ...plain } = a;
+  const names = Object.keys(countable);
+  return (
+    Object.entries(plain).every(([name, amount]) => b[name as keyof typeof plain] === amount) &&
+    names.length === Object.keys(b.countable).length &&
+    names.every((name) => countable[name] === b.countable[name])
+  );
 }
 
 function pictureOf({

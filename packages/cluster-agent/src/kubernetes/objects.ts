@@ -89,7 +89,6 @@ export interface KubernetesEvent {
   readonly metadata: Metadata;
   readonly reason?: string;
   readonly message?: string;
-  readonly type?: string;
   readonly lastTimestamp?: string | null;
   readonly eventTime?: string | null;
 }

@@ -1,4 +1,5 @@
 import type { AttemptOutcome } from '@majorana/core';
+import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { LeaseRefusedError } from '../engine/ports.ts';
@@ -14,7 +15,15 @@ import { standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
 import { lastWord } from './start-words.ts';
 import type { PodOptions } from './pod.ts';
-import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName, refusalOf } from './pod.ts';
+import {
+  AGENT_LABEL,
+  attemptOf,
+  isTaskContainer,
+  leaseOf,
+  makePod,
+  podName,
+  refusalOf,
+} from './pod.ts';
 
 const MINUTE = 60_000;
 export const START_LIMITS: StartLimits = {
@@ -45,6 +54,8 @@ interface Known {
   pod?: Pod;
   /** It is no longer in the cluster. */
   isDeleted: boolean;
+  /** A creation got no clear answer: there may be a pod that nobody told us of. */
+  mayExist: boolean;
   /** A user ended it, so we asked for its deletion. */
   isOrdered: boolean;
   /** The kubelet's last word on its start, when it was asked for. */
@@ -53,6 +64,17 @@ interface Known {
   refusal?: string;
   outcome?: EndedEvent;
 }
+
+const newlyKnown = (lease: Lease): Known => ({
+  lease,
+  isDeleted: false,
+  mayExist: false,
+  isOrdered: false,
+});
+
+/** What is left of pods that nobody holds is tried again after this, doubled up to the second. */
+const ORPHAN_RETRY_MS = 1000;
+const ORPHAN_RETRY_MS_MAX = 30_000;
 
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
@@ -69,6 +91,8 @@ export class PodHost implements AttemptHost {
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
   readonly #known = new Map<string, Known>();
+  /** Pods that nobody holds, and that are not yet gone. */
+  readonly #orphans = new Set<string>();
   #room!: ClusterRoom;
   /** The agent knows what there is: any other pod of ours is one that nobody holds. */
   #isListed = false;
@@ -86,7 +110,11 @@ export class PodHost implements AttemptHost {
   isOurs(pod: Pod): boolean {
     const { agentId, namespace } = this.#options.pods;
     const { metadata } = pod;
-    return metadata.namespace === namespace && metadata.labels?.[AGENT_LABEL] === agentId;
+    if (metadata.namespace !== namespace || metadata.labels?.[AGENT_LABEL] !== agentId)
+      return false;
+    // Somebody's copy of a pod of ours has another name, or a label and no attempt.
+    const attemptId = attemptOf(pod);
+    return parseAttemptId(attemptId) !== undefined && podName(attemptId) === metadata.name;
   }
 
   /** How many of our pods are in which phase. */
@@ -108,27 +136,50 @@ export class PodHost implements AttemptHost {
     return this.#known.get(attemptId)!.lease;
   }
 
+  /** Where its pod is, if there is one. */
+  placeOf(attemptId: string): { readonly nodeName: string; readonly image: string } | undefined {
+    const { nodeName, containers } = this.#known.get(attemptId)?.pod?.spec ?? {};
+    if (nodeName === undefined) return undefined;
+    return { nodeName, image: containers?.find(isTaskContainer)?.image ?? '' };
+  }
+
   /** From the watch. */
   see(pod: Pod): void {
     const attemptId = attemptOf(pod);
     const known = this.#known.get(attemptId);
     if (known === undefined) this.#meet(pod, attemptId);
-    else known.pod = pod;
+    else {
+      known.pod = pod;
+      known.isDeleted = false;
+    }
     this.#onChange(attemptId);
   }
 
   #meet(pod: Pod, attemptId: string): void {
-    const lease = leaseOf(pod, this.#options.pods);
-    const known = { lease, pod, isDeleted: false, isOrdered: false };
-    if (!this.#isListed) this.#known.set(attemptId, known);
-    else if (pod.metadata.deletionTimestamp === undefined && this.#options.mayAct?.() !== false) {
+    if (!this.#isListed)
+      this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
+    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
       // Its creation was given up, and came through all the same.
-      const { log } = this.#options;
-      log('a pod that nobody holds is ended', { attemptId });
-      this.#delete(known, attemptId, 0).catch((error: unknown) =>
-        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) }),
-      );
+      this.#options.log('a pod that nobody holds is ended', { attemptId });
+      this.#orphans.add(attemptId);
+      this.#endOrphan(attemptId, ORPHAN_RETRY_MS);
     }
+  }
+
+  /** No later event need tell of it again, so it is tried until it is done. */
+  #endOrphan(attemptId: string, retryMs: number): void {
+    const { clock, log } = this.#options;
+    // Another agent of this name may have made it: that one holds it.
+    const isNotOurs = this.#known.has(attemptId) || this.#options.mayAct?.() === false;
+    const ended = isNotOurs ? Promise.resolve() : this.#delete(attemptId, 0);
+    ended.then(
+      () => this.#orphans.delete(attemptId),
+      (error: unknown) => {
+        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) });
+        const nextMs = Math.min(ORPHAN_RETRY_MS_MAX, retryMs * 2);
+        clock.after(retryMs, () => this.#endOrphan(attemptId, nextMs));
+      },
+    );
   }
 
   /** From the watch: deleted, as it was at last. */
@@ -215,8 +266,7 @@ export class PodHost implements AttemptHost {
     const refusal = refusalOf(container, this.#options.pods);
     if (refusal !== undefined) throw new LeaseRefusedError(refusal);
     const known = this.#known.get(attemptId);
-    if (known?.pod === undefined)
-      this.#known.set(attemptId, { lease, isDeleted: false, isOrdered: false });
+    if (known?.pod === undefined) this.#known.set(attemptId, newlyKnown(lease));
   }
 
   async start(attemptId: string): Promise<void> {
@@ -243,6 +293,7 @@ export class PodHost implements AttemptHost {
     }
     const { status, retryAfterMs } =
       error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
+    if (status === 0 || status >= 500) known.mayExist = true;
     if (status === 0 || status === 429 || status >= 500)
       this.#room.learn({ kind: 'refused', status, retryAfterMs });
     throw error;
@@ -254,25 +305,36 @@ export class PodHost implements AttemptHost {
     const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}`;
     const pod = await api.request<Pod>('GET', path);
     if (this.isOurs(pod) && attemptOf(pod) === attemptId) known.pod ??= pod;
-    else known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
+    else {
+      known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
+      known.mayExist = false;
+    }
   }
 
   async end(attemptId: string): Promise<void> {
     const known = this.#known.get(attemptId);
     if (known?.pod === undefined || known.isOrdered) return;
-    await this.#delete(known, attemptId, undefined);
+    await this.#delete(attemptId, undefined);
     known.isOrdered = true;
   }
 
   /** A grace of 0 takes it from the API server at once: for what has ended. */
-  async #delete(known: Known, attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
+  async #delete(attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
     const { api, pods } = this.#options;
     const query = graceSeconds === undefined ? '' : `?gracePeriodSeconds=${graceSeconds}`;
     const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}${query}`;
     await api.request('DELETE', path).catch((error: unknown) => {
       if (!isStatus(error, 404)) throw error;
-      known.isDeleted = true;
+      const known = this.#known.get(attemptId);
+      if (known !== undefined) known.isDeleted = true;
     });
+  }
+
+  /** Also one that is not known to be there: it may have been made, and nobody heard. */
+  async #clear(known: Known, attemptId: string): Promise<void> {
+    if (known.isDeleted || (known.pod === undefined && !known.mayExist)) return;
+    await this.#delete(attemptId, 0);
+    known.isDeleted = true;
   }
 
   async collect(attemptId: string): Promise<EndedEvent> {
@@ -330,7 +392,7 @@ export class PodHost implements AttemptHost {
     const { attemptId } = event;
     const known = this.#known.get(attemptId);
     if (known === undefined) return;
-    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    await this.#clear(known, attemptId);
     known.outcome = event;
   }
 
@@ -338,7 +400,7 @@ export class PodHost implements AttemptHost {
   async forget(attemptId: string): Promise<void> {
     const known = this.#known.get(attemptId);
     if (known === undefined) return;
-    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    await this.#clear(known, attemptId);
     this.#known.delete(attemptId);
   }
 

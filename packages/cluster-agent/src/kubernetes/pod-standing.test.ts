@@ -189,14 +189,16 @@ describe('what the kubelet waits for', () => {
     expect(after(600, { task })).toMatchObject({ end: { kind: 'lost', fault: 'broke' } });
   });
 
-  const word = (reason: string, message: string, isTrouble: boolean): StartWord => ({
-    reason,
-    text: `${reason}: ${message}`,
-    isTrouble,
+  const word = (reason: string, message: string): StartWord => ({ text: `${reason}: ${message}` });
+
+  test('a failed pull is judged by the status alone, which may come after its event', () => {
+    const failed = word('Failed', 'Error: ErrImagePull');
+    const task = waiting('PodInitializing');
+    expect(after(600, { task }, failed)).toEqual({ kind: 'starting', doing: failed.text });
   });
 
   test('a pull is a start for as long as any, and told as one', () => {
-    const pulling = word('Pulling', 'Pulling image "science:1"', false);
+    const pulling = word('Pulling', 'Pulling image "science:1"');
     expect(after(3000, { task: waiting('PodInitializing') }, pulling)).toEqual({
       kind: 'starting',
       doing: 'Pulling: Pulling image "science:1"',
@@ -206,7 +208,7 @@ describe('what the kubelet waits for', () => {
   test('a volume of what is not there is waited for a while, then the task fails', () => {
     const text = 'MountVolume.SetUp failed for volume "mount-0" : secret "nosuch" not found';
     const task = waiting('PodInitializing');
-    const mount = word('FailedMount', text, true);
+    const mount = word('FailedMount', text);
     expect(after(599, { task }, mount)).toEqual({ kind: 'starting', doing: mount.text });
     expect(after(600, { task }, mount)).toMatchObject({
       end: { kind: 'start_error', reason: `could not start: ${mount.text}`, fault: 'none' },
@@ -216,7 +218,7 @@ describe('what the kubelet waits for', () => {
   test.each(['FailedMount', 'FailedCreatePodSandBox'])(
     'a node that cannot do it for long is left for another: %s',
     (reason) => {
-      const trouble = word(reason, 'timed out waiting for the condition', true);
+      const trouble = word(reason, 'timed out waiting for the condition');
       expect(after(600, { task: waiting('ContainerCreating') }, trouble)).toMatchObject({
         end: { kind: 'lost', fault: 'broke' },
       });

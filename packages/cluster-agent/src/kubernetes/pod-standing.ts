@@ -57,6 +57,8 @@ const CACHE_LAG = /failed to sync \w+ cache/;
 const PULL_TROUBLE = new Set(['ErrImagePull', 'ImagePullBackOff', 'RegistryUnavailable']);
 /** The registry has answered that there is no such image; words of containerd and CRI-O. */
 const NO_SUCH_IMAGE = /: not found$|manifest unknown|repository does not exist/;
+/** Events of a start that the pod’s own status says nothing of. Those of a pull are in the status too. */
+const NODE_TROUBLE = /^Failed(Mount|AttachVolume|MapVolume|CreatePodSandBox): /;
 /** What the task mounts is not in the cluster, and on no other node either. */
 const NOTHING_TO_MOUNT = /^Failed(Mount|AttachVolume): .*not found/;
 /** The node is at it again and again. */
@@ -127,9 +129,9 @@ function hopelessAt({ reason, message, word, isShort }: Wait): 'node' | 'everywh
   if (PULL_TROUBLE.has(reason) && NO_SUCH_IMAGE.test(message)) return 'everywhere';
   if (isShort) return undefined;
   if (PULL_TROUBLE.has(reason)) return 'everywhere';
-  const trouble = word?.isTrouble === true ? word.text : undefined;
-  if (trouble !== undefined && NOTHING_TO_MOUNT.test(trouble)) return 'everywhere';
-  return trouble !== undefined || START_TROUBLE.has(reason) ? 'node' : undefined;
+  const { text = '' } = word ?? {};
+  if (NOTHING_TO_MOUNT.test(text)) return 'everywhere';
+  return NODE_TROUBLE.test(text) || START_TROUBLE.has(reason) ? 'node' : undefined;
 }
 
 function starting(pod: Pod, nowMs: number, limits: StartLimits, word?: StartWord): PodStanding {

@@ -9,6 +9,9 @@ const TIME_LIMIT_ANNOTATION = 'majorana.dev/time-limit-ms';
 /** The container that runs the program, by whose state the attempt is judged. */
 export const TASK_CONTAINER = 'task';
 
+export const isTaskContainer = ({ name }: { readonly name: string }): boolean =>
+  name === TASK_CONTAINER;
+
 export interface PodOptions {
   readonly agentId: string;
   readonly namespace: string;
@@ -184,7 +187,7 @@ const graceSeconds = ({ checkpoint, graceMs }: Lease): number =>
 /** What of a lease can be read from its pod: all that is needed once it has been made. */
 export function leaseOf(pod: Pod, options: PodOptions): Lease {
   const names = { gpu: options.gpuResource };
-  const task = pod.spec.containers.find(({ name }) => name === TASK_CONTAINER);
+  const task = pod.spec.containers.find(isTaskContainer);
   const seconds = pod.spec.terminationGracePeriodSeconds ?? STORE_SECONDS;
   return {
     attemptId: attemptOf(pod),

@@ -1,10 +1,8 @@
 import type { KubernetesEvent } from './objects.ts';
 
-/** The kubelet's last word on a start. */
+/** The kubelet's last word on a start: `FailedMount: MountVolume.SetUp failed for …`. */
 export interface StartWord {
-  readonly reason: string;
   readonly text: string;
-  readonly isTrouble: boolean;
 }
 
 /** Says of every pod that it has no DNS of the cluster, whatever it does. */
@@ -24,6 +22,6 @@ export function lastWord(events: readonly KubernetesEvent[]): StartWord | undefi
     .toSorted(byTime)
     .at(-1);
   if (last === undefined) return undefined;
-  const { reason = '', message = '', type } = last;
-  return { reason, text: `${reason}: ${message}`, isTrouble: type === 'Warning' };
+  const { reason = '', message = '' } = last;
+  return { text: `${reason}: ${message}` };
 }

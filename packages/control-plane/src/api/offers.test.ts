@@ -1,6 +1,7 @@
 import { DEFAULT_RESOURCES } from '@majorana/core';
 import type { AgentSync } from '@majorana/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '@majorana/testing';
 import { TestServer } from './test-server.ts';
 
 let server: TestServer;
@@ -192,4 +193,35 @@ test('a checkpoint without a container is refused', async () => {
   const { status, body } = await server.call('POST', '/jobs', { argv: ['true'], checkpoint });
   expect(status).toBe(422);
   expect(body).toMatchObject({ title: 'invalid_input', issues: [{ where: 'checkpoint' }] });
+});
+
+test('a dear cluster that answers first waits for the answer of a cheap one', async () => {
+  const [cheap, dear] = [new Cluster('cluster-cheap'), new Cluster('cluster-dear')];
+  const cheapSync = (counts = {}) => cheap.sync(counts, { corePricePerHour: 1 });
+  const dearSync = (counts = {}) => dear.sync(counts, { corePricePerHour: 2 });
+  await cheapSync();
+  await dearSync();
+  const id = await submit({ container: { image: 'priced:1' }, array: tasks(10) });
+  const { waiting } = await dearSync();
+  const { key } = waiting!.shapes.at(-1)!;
+  await cheapSync();
+  expect((await dearSync({ [key]: 10 })).leases).toEqual([]);
+  expect((await cheapSync({ [key]: 7 })).leases).toHaveLength(7);
+  expect((await dearSync({ [key]: 10 })).leases).toHaveLength(3);
+  await end(cheap, id);
+  await end(dear, id);
+});
+
+test('a cheap cluster that does not answer keeps a dear one waiting no longer than a second', async () => {
+  const [cheap, dear] = [new Cluster('cluster-silent'), new Cluster('cluster-there')];
+  await cheap.sync({}, { corePricePerHour: 1 });
+  await dear.sync({}, { corePricePerHour: 2 });
+  const id = await submit({ container: { image: 'priced:2' }, array: tasks(3) });
+  const { waiting } = await dear.sync({}, { corePricePerHour: 2 });
+  const { key } = waiting!.shapes.at(-1)!;
+  await until('the dear one to be given the tasks', async () => {
+    await dear.sync({ [key]: 3 }, { corePricePerHour: 2 });
+    return dear.held.length === 3;
+  });
+  await end(dear, id);
 });

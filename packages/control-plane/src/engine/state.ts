@@ -75,6 +75,8 @@ export class EngineState {
   readonly waitReasons = new Map<number, Refusal>();
   /** What waits for room in clusters, as of the last round. */
   waiting: WaitingShapes = NOTHING_WAITS;
+  /** Since when clusters have been asked for each of those. */
+  askedSinceMs: ReadonlyMap<string, number> = new Map();
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
