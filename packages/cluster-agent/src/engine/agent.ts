@@ -195,6 +195,7 @@ export class Agent {
     while (!this.#isStopped) {
       const sync = this.#compose();
       const askedAtMs = this.#options.clock.nowMs();
+      const sentAtMs = this.#options.session?.nowMs() ?? 0;
       const answer = await this.#exchangeOnce(sync);
       if (answer === 'cut') continue;
       if (answer === 'none') {
@@ -204,7 +205,7 @@ export class Agent {
       }
       retryMs = RETRY_MS;
       if (answer.isStandby === true) return this.#fence();
-      this.#options.session?.renew(askedAtMs);
+      this.#options.session?.renew(sentAtMs);
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
       // An order repeated at once (an end within its grace) must not spin the loop.
