@@ -27,13 +27,10 @@ export class ClusterAgent implements AsyncDisposable {
   /** Of two of one name the second stands by: it does not get ready. */
   launch(): void {
     this.#log = '';
-    const child = spawn(
-      process.execPath,
-      [...this.nodeArgs, main, 'agent', 'kubernetes', ...this.#args],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    );
+    const args = [...this.nodeArgs, main, 'agent', 'kubernetes', ...this.#args];
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#log += text));
     this.#process = child;
   }

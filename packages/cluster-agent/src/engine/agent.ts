@@ -209,6 +209,7 @@ export class Agent {
       if (restMs > 0) await this.#pause(restMs, false);
       const sync = this.#compose();
       askedAtMs = clock.nowMs();
+      const sentAtMs = this.#options.session?.nowMs() ?? 0;
       const answer = await this.#exchangeOnce(sync);
       if (answer === 'cut') continue;
       if (answer === 'none') {
@@ -218,7 +219,7 @@ export class Agent {
       }
       retryMs = RETRY_MS;
       if (answer.isStandby === true) return this.#fence();
-      this.#options.session?.renew(askedAtMs);
+      this.#options.session?.renew(sentAtMs);
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
       // An order repeated at once (an end within its grace) must not spin the loop.

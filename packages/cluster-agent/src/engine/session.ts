@@ -38,6 +38,11 @@ export class AgentSession {
     return this.#options.id;
   }
 
+  /** By its own clock, which nobody sets. */
+  nowMs(): number {
+    return this.#options.clock.nowMs();
+  }
+
   mayAct(): boolean {
     return this.#options.clock.nowMs() < this.#validUntilMs;
   }

@@ -51,12 +51,12 @@ class Orders implements AsyncDisposable {
   readonly ended = new Map<string, EndedEvent>();
   readonly #agent = new KubernetesAgent({
     api,
+    sessionId: 'of-this-test',
+    onFenced: () => undefined,
     pods: options,
     objects: { read: () => Promise.reject(new Error('no object is asked for')) },
     clock: systemClock,
     log: () => undefined,
-    sessionId: 'test',
-    onFenced: () => undefined,
     exchange: async (sync) => {
       for (const event of sync.events)
         if (event.kind === 'ended') this.ended.set(event.attemptId, event);

@@ -53,7 +53,9 @@ export class KubernetesAgent {
   constructor(options: KubernetesAgentOptions) {
     const { api, pods, clock, log, exchange, sessionId } = options;
     const { agentId } = pods;
-    const session = new AgentSession({ agentId, id: sessionId, exchange, clock, log });
+    // The time of day may be set while an agent runs; how long ago a message was sent may not.
+    const steadyClock = { ...clock, nowMs: () => performance.now() };
+    const session = new AgentSession({ agentId, id: sessionId, exchange, clock: steadyClock, log });
     this.#api = api;
     this.#session = session;
     const mayAct = (): boolean => session.mayAct();

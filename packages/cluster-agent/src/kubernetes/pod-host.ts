@@ -156,12 +156,9 @@ export class PodHost implements AttemptHost {
   }
 
   #meet(pod: Pod, attemptId: string): void {
-    if (!this.#isListed) {
+    if (!this.#isListed)
       this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
-      return;
-    }
-    const isOrphan = pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId);
-    if (isOrphan && this.#options.mayAct?.() !== false) {
+    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
       // Its creation was given up, and came through all the same.
       this.#options.log('a pod that nobody holds is ended', { attemptId });
       this.#orphans.add(attemptId);

@@ -234,10 +234,12 @@ test('a cheap cluster that does not answer keeps a dear one waiting no longer th
 
 test('why a task waits tells when it starts, once another has ended to judge by', async () => {
   const cluster = new Cluster('cluster-a');
-  await cluster.sync({});
+  // The cheapest of all: it waits for no other's answer.
+  const corePricePerHour = 0;
+  await cluster.sync({}, { corePricePerHour });
   const id = await submit({ container, array: tasks(8) });
-  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
-  await cluster.sync({ [key]: 2 });
+  const { key } = (await cluster.sync({}, { corePricePerHour })).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 2 }, { corePricePerHour });
   const why = async () => (await server.call('GET', `/tasks/${id}.7`)).body;
   expect(await why()).not.toHaveProperty('explanation.estimatedStartMs');
   const attemptId = cluster.held.shift()!;
@@ -247,6 +249,7 @@ test('why a task waits tells when it starts, once another has ended to judge by'
   await cluster.sync(
     {},
     {
+      corePricePerHour,
       heldAttemptIds: [...cluster.held],
       events: [{ kind: 'ended', attemptId, atMs, startedAtMs: atMs, ...end }],
     },

@@ -216,7 +216,9 @@ function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
   const agents = [...state.agents.values()].toSorted(compareAgents);
   return agents.map((agent) => {
     const { agentId, capacity, free, stale, corePricePerHour } = agent;
-    const cheaper = agents.filter((one) => one.corePricePerHour < corePricePerHour);
+    const cheaper = agents.filter(
+      (one) => one.corePricePerHour < corePricePerHour && takesLeases(state, one.agentId),
+    );
     const isOpen = stale.size === 0 && takesLeases(state, agentId);
     const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
     const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
