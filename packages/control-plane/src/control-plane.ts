@@ -11,6 +11,7 @@ import {
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api } from './api/context.ts';
+import { GangRoll } from './api/gang-roll.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
@@ -47,6 +48,7 @@ export class ControlPlane {
   readonly engine: Engine;
   readonly gateway: AgentGateway;
   readonly links = new RunnerLinks(clock);
+  readonly gangs = new GangRoll(clock);
   readonly runnerTokens: RunnerTokens;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
@@ -96,14 +98,25 @@ export class ControlPlane {
 
   /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
   async server(): Promise<Api> {
-    const { engine, gateway, links, runnerTokens, store, access, objects, uploads, workflows } =
-      this;
+    const {
+      engine,
+      gateway,
+      links,
+      gangs,
+      runnerTokens,
+      store,
+      access,
+      objects,
+      uploads,
+      workflows,
+    } = this;
     this.#app ??= await buildServer(
       {
         isReady: () => this.#isServing && engine.isReady,
         engine,
         gateway,
         links,
+        gangs,
         runnerTokens,
         events: this.#events,
         store,
@@ -144,6 +157,7 @@ export class ControlPlane {
     this.engine.stop();
     this.gateway.stop();
     this.links.stop();
+    this.gangs.stop();
     await this.#app?.close();
     if (!wasStandby) await this.store[Symbol.asyncDispose]();
     return { wasStandby };

@@ -2,6 +2,7 @@ import type { Resources } from '@majorana/core';
 import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
 import { z } from 'zod';
 import type { Container } from './container.ts';
+import type { Gang } from './job-spec.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
@@ -20,8 +21,10 @@ export interface Lease {
   readonly inputs: readonly StagedObject[];
   /** Globs below the working directory. */
   readonly outputs: readonly string[];
+  /** Of each of its pods. */
   readonly resources: Resources;
   readonly container?: Container;
+  readonly gang?: Gang;
   /** 0: none. */
   readonly timeLimitMs: number;
   /** From TERM to KILL. */
@@ -54,8 +57,11 @@ export interface LogRequest {
 export interface WaitingShape {
   /** A hash of the rest. */
   readonly key: string;
+  /** Of each pod. */
   readonly resources: Resources;
   readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
+  /** Of a task on several pods, which are placed together or not at all. */
+  readonly nodes?: number;
 }
 
 /** What waits for room in clusters, those that go first first. */

@@ -12,6 +12,7 @@ import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/pr
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember, memberIds, nodeRankOf } from './gang-member.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 const PLAN_MS = 10;
@@ -26,7 +27,7 @@ export interface ClusterRoomOptions {
   readonly view: ClusterView;
   readonly clock: AgentClock;
   readonly leaseOf: (attemptId: string) => Lease;
-  readonly podKey: (attemptId: string) => string;
+  readonly podKey: (memberId: string) => string;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
@@ -36,11 +37,15 @@ interface Waiter {
   readonly sinceMs: number;
 }
 
+/** A task and the node of each of its pods. */
 interface Placed {
-  readonly nodeName: string;
+  readonly nodeNames: readonly string[];
   readonly image: string;
-  readonly isPull: boolean;
+  readonly pullCount: number;
 }
+
+/** One, or of a gang as many as it has nodes. */
+export const podCountOf = ({ gang }: Pick<Lease, 'gang'>): number => gang?.nodes ?? 1;
 
 /**
  * Room in a cluster: who enters has a node. The nodes are chosen by `core/placement`, together for
@@ -52,7 +57,8 @@ export class ClusterRoom implements RoomPort {
   readonly #waiting = new Map<string, Waiter>();
   /** Placed, and not yet seen running. */
   readonly #starting = new Map<string, Placed>();
-  readonly #nodes = new Map<string, string>();
+  /** Of each task, by rank. */
+  readonly #nodes = new Map<string, readonly string[]>();
   readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
@@ -65,11 +71,13 @@ export class ClusterRoom implements RoomPort {
     return this.#window;
   }
   get startingCount(): number {
-    return this.#starting.size;
+    let count = 0;
+    for (const { nodeNames } of this.#starting.values()) count += nodeNames.length;
+    return count;
   }
 
-  nodeOf(attemptId: string): string | undefined {
-    return this.#nodes.get(attemptId);
+  nodeOf(memberId: string): string | undefined {
+    return this.#nodes.get(attemptOfMember(memberId))?.[nodeRankOf(memberId)];
   }
 
   enter(one: Occupant): boolean {
@@ -89,8 +97,10 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    if (!this.#starting.delete(one.attemptId)) return;
-    this.learn({ kind: 'started' });
+    const placed = this.#starting.get(one.attemptId);
+    if (placed === undefined) return;
+    this.#starting.delete(one.attemptId);
+    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
     this.plan();
   }
 
@@ -119,15 +129,15 @@ export class ClusterRoom implements RoomPort {
 
   #rules(): PlacementRules {
     const runningByImage = new Map<string, number>();
-    for (const { image, isPull } of this.#starting.values())
-      if (isPull) runningByImage.set(image, (runningByImage.get(image) ?? 0) + 1);
+    for (const { image, pullCount } of this.#starting.values())
+      runningByImage.set(image, (runningByImage.get(image) ?? 0) + pullCount);
     const nowMs = this.#options.clock.nowMs();
     return { nowMs, imagePulls: { nodesMax: PULLS_MAX, runningByImage } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
-    const room = windowRoom(this.#window, this.#starting.size, nowMs);
+    const room = windowRoom(this.#window, this.startingCount, nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
@@ -140,23 +150,36 @@ export class ClusterRoom implements RoomPort {
       count: waiters.length,
     }));
     const plan = planPlacement(this.#options.view.index, groups, this.#rules());
-    for (const { groupKey, nodeName, count } of plan.assignments)
-      for (const { one } of byShape.get(groupKey)!.waiters.splice(0, count))
-        this.#place(one, nodeName);
+    const nodesByShape = new Map<string, string[]>();
+    for (const { groupKey, nodeName, count } of plan.assignments) {
+      const nodeNames = nodesByShape.get(groupKey) ?? [];
+      nodesByShape.set(groupKey, nodeNames);
+      for (let at = 0; at < count; at += 1) nodeNames.push(nodeName);
+    }
+    for (const [key, nodeNames] of nodesByShape) {
+      const { group, waiters } = byShape.get(key)!;
+      const podCount = group.gang?.size ?? 1;
+      for (const { one } of waiters.splice(0, nodeNames.length / podCount))
+        this.#place(one, nodeNames.splice(0, podCount));
+    }
     for (const { waiters } of byShape.values())
       for (const { one, sinceMs } of waiters)
         if (nowMs - sinceMs > GIVE_BACK_MS) this.#giveBack(one);
   }
 
-  /** The first that wait, as many as may be created now. */
+  /**
+   * The first that wait, as many as may be created now. The pods of a gang are created together, so
+   * the last one may go beyond that.
+   */
   #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     for (const waiter of this.#waiting.values()) {
-      if (left === 0) break;
-      left -= 1;
+      if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const shape = { resources: lease.resources, container: lease.container! };
+      left -= podCountOf(lease);
+      const { resources, container, gang } = lease;
+      const shape = { resources, container: container!, ...(gang && { nodes: gang.nodes }) };
       const key = hashText(JSON.stringify(shape));
       const known = byShape.get(key);
       if (known === undefined) {
@@ -167,17 +190,20 @@ export class ClusterRoom implements RoomPort {
     return byShape;
   }
 
-  #place(one: Occupant, nodeName: string): void {
+  #place(one: Occupant, nodeNames: readonly string[]): void {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
-    const { resources, container } = leaseOf(attemptId);
+    const lease = leaseOf(attemptId);
+    const { resources, container } = lease;
     const image = container!.image;
-    const isPull = !view.hasImage(nodeName, image);
-    view.assume(podKey(attemptId), nodeName, resources);
+    const pulling = nodeNames.filter((nodeName) => !view.hasImage(nodeName, image));
+    for (const [nodeRank, id] of memberIds(lease).entries()) {
+      view.assume(podKey(id), nodeNames[nodeRank]!, resources);
+    }
     this.#waiting.delete(attemptId);
     this.#inside.add(one);
-    this.#nodes.set(attemptId, nodeName);
-    this.#starting.set(attemptId, { nodeName, image, isPull });
+    this.#nodes.set(attemptId, nodeNames);
+    this.#starting.set(attemptId, { nodeNames, image, pullCount: new Set(pulling).size });
     one.wake();
   }
 
@@ -189,12 +215,16 @@ export class ClusterRoom implements RoomPort {
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
     const nowMs = this.#options.clock.nowMs();
-    const ahead = this.#waiting.size;
-    const room = windowRoom(this.#window, this.#starting.size, nowMs) - ahead;
+    let ahead = 0;
+    for (const attemptId of this.#waiting.keys())
+      ahead += podCountOf(this.#options.leaseOf(attemptId));
+    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
     const shapes = waiting.shapes.map((shape) => {
       const group = groupOf(shape, nowMs);
-      const fitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
-      const count = Math.max(0, Math.min(fitting, room));
+      const pods = shape.nodes ?? 1;
+      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
+      const fitting = Math.floor(podsFitting / pods);
+      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods)));
       if (count > 0) return { key: shape.key, count };
       return { key: shape.key, count, reason: this.#reasonFor(group, fitting, nowMs) };
     });
@@ -204,7 +234,7 @@ export class ClusterRoom implements RoomPort {
   #reasonFor(group: PlacementGroup, fitting: number, nowMs: number): string {
     if (fitting > 0) {
       const { limit, why } = this.#window;
-      return `${this.#starting.size} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
     }
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
@@ -224,6 +254,7 @@ const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup =>
   // zod tells an absent value by undefined, the core by absence.
   tolerations: shape.container.tolerations as PlacementGroup['tolerations'],
   image: shape.container.image,
+  ...(shape.nodes !== undefined && { gang: { size: shape.nodes } }),
   priority: 0,
   waitingSinceMs,
   count: 1,

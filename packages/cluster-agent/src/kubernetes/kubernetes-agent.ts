@@ -6,6 +6,7 @@ import type { RunnerObjects } from '../runner/runner-end.ts';
 import type { ApiServer } from './api-server.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import { ClusterView } from './cluster-view.ts';
+import { GangHost } from './gang-host.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { PodHost } from './pod-host.ts';
 import type { StartLimits } from './pod-standing.ts';
@@ -55,7 +56,7 @@ export class KubernetesAgent {
     this.#agent = new Agent({
       agentId: pods.agentId,
       capacity: NO_RESOURCES,
-      host,
+      host: new GangHost(host, clock),
       placer,
       needsRunnerTokens: true,
       ...(options.corePricePerHour !== undefined && { corePricePerHour: options.corePricePerHour }),

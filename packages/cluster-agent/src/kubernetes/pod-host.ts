@@ -8,6 +8,7 @@ import type { ApiServer } from './api-server.ts';
 import { ApiServerError } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember } from './gang-member.ts';
 import type { Pod } from './objects.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
@@ -239,7 +240,7 @@ export class PodHost implements AttemptHost {
     if (standing.kind === 'told') {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
-      if (end.attemptId === attemptId)
+      if (end.attemptId === attemptOfMember(attemptId))
         return runnerEndedEvent(end, { lease, objects, isOrdered, nowMs });
     }
     if (isOrdered)

@@ -48,6 +48,12 @@ export function checkFits(
   );
 }
 
+function checkGang({ gang, container }: SubmittedJobSpec): void {
+  if (gang === undefined || container !== undefined) return;
+  const what = 'gang: only containers run on several nodes; name an image (--image)';
+  throw new ProblemError(422, 'invalid_input', what, [{ where: 'gang', what }]);
+}
+
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */
 function checkRanges(spec: SubmittedJobSpec): void {
   if (spec.array.kind !== 'range') return;
@@ -123,6 +129,7 @@ export async function acceptSpec(
   submitted: SubmittedJobSpec,
 ): Promise<JobSpec> {
   checkRanges(submitted);
+  checkGang(submitted);
   if (!(await context.access.hasProject(submitted.project))) {
     const what = `there is no project ${submitted.project}`;
     throw new ProblemError(422, 'no_such_project', what);

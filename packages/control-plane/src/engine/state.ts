@@ -22,7 +22,7 @@ import { AgentState } from './agent-state.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
-import { NOTHING_WAITS } from './shapes.ts';
+import { askedFor, NOTHING_WAITS } from './shapes.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
 
@@ -268,8 +268,7 @@ export class EngineState {
   }
 
   askedBy(task: TaskRecord): Resources {
-    const { resources } = this.jobs.get(task.jobId)!.spec;
-    return { ...resources, memoryBytes: task.memoryBytes };
+    return askedFor(this.jobs.get(task.jobId)!.spec, task.memoryBytes);
   }
 
   #hold(task: TaskRecord, sign: 1 | -1): void {
