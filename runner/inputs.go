@@ -175,41 +175,47 @@ func (d *download) restart() error {
 }
 
 func (d *download) ask(ctx context.Context, a *api, one input) (*http.Response, error) {
-	url := one.URL
-	if d.isOwn {
-		url = a.objectURL(one.Object)
+	if !d.isOwn {
+		response, err := d.get(ctx, a, one.URL, one.Headers)
+		return d.judge(response, one, err, status)
 	}
+	response, err := d.get(ctx, a, a.objectURL(one.Object), map[string]string{"Authorization": "Bearer " + a.token})
+	if err != nil || response.StatusCode != http.StatusTemporaryRedirect {
+		return d.judge(response, one, err, ownStatus)
+	}
+	drain(response.Body)
+	// To the store: the token is the control plane's only.
+	response, err = d.get(ctx, a, response.Header.Get("Location"), nil)
+	return d.judge(response, one, err, status)
+}
+
+func (d *download) get(ctx context.Context, a *api, url string, headers map[string]string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, refusedError{err.Error()}
 	}
-	if d.isOwn {
-		a.authorize(request)
-	}
-	for name, value := range one.Headers {
-		if !d.isOwn {
-			request.Header.Set(name, value)
-		}
+	for name, value := range headers {
+		request.Header.Set(name, value)
 	}
 	if d.bytes > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.bytes))
 	}
-	response, err := a.http.Do(request)
+	return a.http.Do(request)
+}
+
+func (d *download) judge(response *http.Response, one input, err error, meaning func(*http.Response) error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.judge(response, one); err != nil {
-		drain(response.Body)
-		return nil, err
+	if err = meaning(response); err == nil {
+		return response, nil
 	}
-	return response, nil
+	drain(response.Body)
+	return nil, d.fail(err, one)
 }
 
-func (d *download) judge(response *http.Response, one input) error {
-	err := status(response)
-	if d.isOwn {
-		err = ownStatus(response)
-	}
+// What an answer that is no success makes of the next try.
+func (d *download) fail(err error, one input) error {
 	var answer statusError
 	if !errors.As(err, &answer) || answer.status >= 500 || answer.status == http.StatusTooManyRequests {
 		return err

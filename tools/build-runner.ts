@@ -32,27 +32,40 @@ export function runnerPath(architecture: Architecture): string {
   );
 }
 
+const CANDIDATES = ['go', '/usr/local/go/bin/go', '/usr/lib/go/bin/go'] as const;
+
+function go(args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
+  const program = CANDIDATES.find((name) => spawnSync(name, ['version']).status === 0);
+  if (program === undefined) {
+    throw new Error('the runner needs Go 1.19 or later; for example: apt-get install golang-go');
+  }
+  const { status } = spawnSync(program, args, {
+    cwd: sources,
+    env: { ...process.env, ...env },
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error(`go ${args[0]} ended with ${status}`);
+}
+
 function build(architecture: Architecture): void {
   const target = runnerPath(architecture);
   if (existsSync(target)) return;
   mkdirSync(path.dirname(target), { recursive: true });
   const temporary = `${target}.${process.pid}`;
   const flags = `-s -w -X main.version=${sourcesHash()}`;
-  const { status, error } = spawnSync(
-    'go',
-    ['build', '-trimpath', '-buildvcs=false', '-ldflags', flags, '-o', temporary, '.'],
-    {
-      cwd: sources,
-      env: { ...process.env, CGO_ENABLED: '0', GOOS: 'linux', GOARCH: architecture },
-      stdio: 'inherit',
-    },
-  );
-  if (error !== undefined) throw new Error(`the runner needs Go 1.19 or later: ${error.message}`);
-  if (status !== 0) throw new Error(`go build ended with ${status}`);
+  go(['build', '-trimpath', '-buildvcs=false', '-ldflags', flags, '-o', temporary, '.'], {
+    CGO_ENABLED: '0',
+    GOOS: 'linux',
+    GOARCH: architecture,
+  });
   renameSync(temporary, target);
 }
 
 if (process.argv[1] === import.meta.filename) {
+  if (process.argv[2] === '--test') {
+    go(['vet', './...']);
+    go(['test', './...']);
+  }
   for (const architecture of ARCHITECTURES) {
     build(architecture);
     process.stdout.write(`${runnerPath(architecture)}\n`);

@@ -7,14 +7,18 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { runnerEndSchema } from '@majorana/protocol';
 import type { EndedEvent, Lease } from '@majorana/protocol';
+import { DEFAULT_RESOURCES, MEBIBYTE } from '@majorana/core';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runnerPath } from '../../../../tools/build-runner.ts';
 import { begin, countProcesses, finish, readArtifact, run } from '../attempt-host.conformance.ts';
 import type { Fault } from './test-faulty-proxy.ts';
 import { FaultyProxy } from './test-faulty-proxy.ts';
+import { TestMemoryGroup } from './test-memory-group.ts';
 import { RunnerBench } from './test-runner-bench.ts';
 
+const group = TestMemoryGroup.make(400 * MEBIBYTE);
+let isInGroup = false;
 let bench: RunnerBench;
 let proxy: FaultyProxy;
 beforeAll(async () => {
@@ -22,13 +26,16 @@ beforeAll(async () => {
   bench = await RunnerBench.open({
     url: () => proxy.url,
     env: { MAJORANA_RUNNER_GRACE_MS: '4000' },
+    wrapper: () => (isInGroup ? group!.wrapper : []),
   });
 });
 afterAll(async () => {
   await bench[Symbol.asyncDispose]();
   await proxy[Symbol.asyncDispose]();
+  await group?.[Symbol.asyncDispose]();
 });
 beforeEach(() => {
+  isInGroup = false;
   proxy.fault = () => 'none';
   proxy.requests.length = 0;
   proxy.ranges.length = 0;
@@ -320,6 +327,23 @@ test('1 GB of output is stored in bounded memory', async () => {
   ]);
   expect(highestKilobytes).toBeGreaterThan(1000);
   expect(highestKilobytes).toBeLessThan(64 * 1024);
+});
+
+const oomTest = group === undefined ? test.todo : test;
+oomTest('what the kernel kills for memory is out-of-memory, and its log is kept', async () => {
+  isInGroup = true;
+  const hog = 'process.stdout.write("said\\n");const a=[];for(;;)a.push(Buffer.alloc(2e7,1))';
+  // The job's own limit is far away: only the kernel can have ended it.
+  const resources = { ...DEFAULT_RESOURCES, memoryBytes: 4096 * MEBIBYTE };
+  const script = '"$1" -e "$2"; exit 9';
+  const event = await run(
+    bench.host,
+    await bench.lease(['sh', '-c', script, 'sh', process.execPath, hog], { resources }),
+  );
+  expect(event.outcome).toMatchObject({ kind: 'out_of_memory', exitCode: 9 });
+  expect(await readArtifact(bench.objects, event, 'stdout')).toBe('said\n');
+  expect(event.peakMemoryBytes).toBeLessThanOrEqual(400 * MEBIBYTE);
+  expect(event.peakMemoryBytes).toBeGreaterThan(200 * MEBIBYTE);
 });
 
 test('install puts a whole and executable copy of the runner into a folder', () => {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { DEFAULT_RESOURCES } from '@majorana/core';
 import { hashToken } from '@majorana/control-plane/api/auth';
 import { ControlPlane } from '@majorana/control-plane/control-plane';
+import type { ObjectStore } from '@majorana/objects';
 import { FolderObjects } from '@majorana/objects';
 import type { AgentSync, EndedEvent, JobSpecInput, Lease, LogRequest } from '@majorana/protocol';
 import { agentSyncSchema, jobSpecSchema } from '@majorana/protocol';
@@ -14,39 +15,35 @@ import type { HostBench, LeaseEdit } from '../attempt-host.conformance.ts';
 import type { RunnerHostOptions } from './test-runner-host.ts';
 import { TestRunnerHost } from './test-runner-host.ts';
 
+type RunnerBenchOptions = Partial<Omit<RunnerHostOptions, 'root' | 'readLog'>>;
+
 const TOKEN = 'mjr_test';
 const AGENT_ID = 'pods';
 
 /** The control plane over a real PostgreSQL, listening; it can be stopped and started in between. */
 export class RunnerBench implements HostBench {
   readonly host: TestRunnerHost;
-  readonly objects: FolderObjects;
+  readonly objects: ObjectStore;
   readonly #folder: string;
   readonly #postgres: TestPostgres;
   readonly #held = new Set<string>();
   #parts: ControlPlane | undefined;
   #port = 0;
 
-  private constructor(
-    folder: string,
-    postgres: TestPostgres,
-    options: Partial<Pick<RunnerHostOptions, 'url' | 'env'>>,
-  ) {
+  private constructor(folder: string, postgres: TestPostgres, options: RunnerBenchOptions) {
     this.#folder = folder;
     this.#postgres = postgres;
-    this.objects = new FolderObjects(path.join(folder, 'objects'));
+    this.objects = options.objects ?? new FolderObjects(path.join(folder, 'objects'));
     this.host = new TestRunnerHost({
       root: path.join(folder, 'pods'),
       url: () => this.url,
-      objects: this.objects,
       readLog: (request) => this.readLog(request),
       ...options,
+      objects: this.objects,
     });
   }
 
-  static async open(
-    options: Partial<Pick<RunnerHostOptions, 'url' | 'env'>> = {},
-  ): Promise<RunnerBench> {
+  static async open(options: RunnerBenchOptions = {}): Promise<RunnerBench> {
     const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-runner-'));
     const bench = new RunnerBench(folder, await TestPostgres.start(), options);
     await bench.startServer();
@@ -65,7 +62,7 @@ export class RunnerBench implements HostBench {
   async startServer(): Promise<void> {
     const parts = new ControlPlane({
       databaseUrl: this.#postgres.url,
-      objects: new FolderObjects(path.join(this.#folder, 'objects')),
+      objects: this.objects,
       uploads: path.join(this.#folder, 'uploads'),
       keepDays: 30,
       log: pino({ level: 'silent' }),

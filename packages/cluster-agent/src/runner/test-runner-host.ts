@@ -17,6 +17,8 @@ export interface RunnerHostOptions {
   readonly readLog: (request: LogRequest) => Promise<Uint8Array>;
   /** Given to runners beside their own. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Put before the runner's own command line. */
+  readonly wrapper?: () => readonly string[];
 }
 
 interface Pod {
@@ -81,22 +83,20 @@ export class TestRunnerHost implements AttemptHost, AsyncDisposable {
       '--message',
       this.file(attemptId, 'message'),
     ];
-    pod.process = spawn(
-      runnerPath(process.arch === 'arm64' ? 'arm64' : 'amd64'),
-      ['run', ...args],
-      {
-        // As a pod's: alone, and with nothing of this machine but where its programs are.
-        env: {
-          PATH: process.env['PATH'],
-          MAJORANA_RUNNER_URL: this.#options.url(),
-          MAJORANA_RUNNER_TOKEN: pod.lease.runnerToken,
-          MAJORANA_ATTEMPT_ID: attemptId,
-          ...this.#options.env,
-        },
-        stdio: ['ignore', outputs[0]!, outputs[1]!],
-        detached: true,
+    const runner = runnerPath(process.arch === 'arm64' ? 'arm64' : 'amd64');
+    const [program, ...rest] = [...(this.#options.wrapper?.() ?? []), runner, 'run', ...args];
+    pod.process = spawn(program!, rest, {
+      // As a pod's: alone, and with nothing of this machine but where its programs are.
+      env: {
+        PATH: process.env['PATH'],
+        MAJORANA_RUNNER_URL: this.#options.url(),
+        MAJORANA_RUNNER_TOKEN: pod.lease.runnerToken,
+        MAJORANA_ATTEMPT_ID: attemptId,
+        ...this.#options.env,
       },
-    );
+      stdio: ['ignore', outputs[0]!, outputs[1]!],
+      detached: true,
+    });
     for (const fd of outputs) closeSync(fd);
     pod.process.once('exit', () => this.#onChange(attemptId));
   }

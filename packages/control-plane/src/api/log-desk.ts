@@ -56,7 +56,12 @@ export class LogDesk {
     pending.resolve(data);
   }
 
+  /** Answers what is still asked of one that is gone. */
+  abandon(who: string): void {
+    for (const { requestId } of this.requestsFor(who)) this.answer(who, requestId, undefined);
+  }
+
   stop(): void {
-    for (const [requestId, { who }] of this.#pending) this.answer(who, requestId, undefined);
+    for (const { who } of this.#pending.values()) this.abandon(who);
   }
 }

@@ -67,9 +67,18 @@ export class RunnerLinks {
     return answer;
   }
 
+  /** The runner hung up, or its attempt is over: nobody waits for its answer any more. */
+  leave(attempt: AttemptOfTask): void {
+    const key = keyOf(attempt);
+    this.#forgetByKey.get(key)?.();
+    this.#forgetByKey.delete(key);
+    this.#logs.abandon(key);
+    this.#held.wake(key);
+  }
+
   /** Told of every change on record: an attempt that is over or was cancelled hears of it at once. */
   onCommit({ attempts, tasks }: Pick<Change, 'attempts' | 'tasks'>): void {
-    for (const attempt of attempts) if (attempt.endedAtMs !== null) this.#held.wake(keyOf(attempt));
+    for (const attempt of attempts) if (attempt.endedAtMs !== null) this.leave(attempt);
     for (const task of tasks) if (task.isCancelling) this.#held.wake(keyOf(task));
   }
 

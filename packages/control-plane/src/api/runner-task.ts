@@ -1,4 +1,5 @@
 import type { ObjectStore } from '@majorana/objects';
+import { ObjectMissingError } from '@majorana/objects';
 import type { Lease, RunnerTask, RunnerUploadTargets } from '@majorana/protocol';
 import { gpuVariables, taskVariables } from '@majorana/protocol';
 
@@ -36,8 +37,14 @@ async function urlOf(
   objects: ObjectStore,
   { object }: { readonly object: string },
 ): Promise<{ url?: string; headers?: Record<string, string> }> {
-  const request = await presignGet(objects, object);
-  return request === undefined ? {} : { url: request.url, headers: { ...request.headers } };
+  try {
+    const request = await presignGet(objects, object);
+    return request === undefined ? {} : { url: request.url, headers: { ...request.headers } };
+  } catch (error) {
+    // The runner asks for it by itself, and tells the user which input is missing.
+    if (error instanceof ObjectMissingError) return {};
+    throw error;
+  }
 }
 
 export const presignGet = (

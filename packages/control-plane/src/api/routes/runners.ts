@@ -207,10 +207,14 @@ function addLink(app: Api, context: ApiContext): void {
         response: { 200: runnerOrdersSchema },
       },
     },
-    (request) => {
+    (request, reply) => {
       const { attemptId } = request.params;
+      const task = heldTask(context, attemptId);
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) context.links.leave(task);
+      });
       const isToEnd = (): boolean => heldTask(context, attemptId).isCancelling;
-      return context.links.exchange(heldTask(context, attemptId), request.body, isToEnd);
+      return context.links.exchange(task, request.body, isToEnd);
     },
   );
 }
