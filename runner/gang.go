@@ -81,7 +81,7 @@ func (r *runner) gather(ctx context.Context, t *task) error {
 
 func (r *runner) writeGang(t *task, addresses []string) error {
 	folder := gangFolder(r.config.folder)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := linkLauncher(r.config.folder); err != nil {
 		return err
 	}
 	own, err := os.Hostname()
@@ -105,13 +105,15 @@ func (r *runner) writeGang(t *task, addresses []string) error {
 	if err := os.WriteFile(filepath.Join(folder, "addresses.json"), text, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "hostfile"), []byte(hosts.String()), 0o600); err != nil {
-		return err
-	}
-	return linkLauncher(filepath.Join(folder, launcherName))
+	return os.WriteFile(filepath.Join(folder, "hostfile"), []byte(hosts.String()), 0o600)
 }
 
-func linkLauncher(path string) error {
+// On a worker too: each daemon of Open MPI looks whether the launcher is there, and never starts it.
+func linkLauncher(folder string) error {
+	if err := os.MkdirAll(gangFolder(folder), 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(gangFolder(folder), launcherName)
 	program, err := os.Executable()
 	if err != nil {
 		return err

@@ -37,6 +37,9 @@ type launched struct {
 }
 
 func (r *runner) serve(t *task) message {
+	if err := linkLauncher(r.config.folder); err != nil {
+		return r.failed(err.Error())
+	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(r.config.address, "0"))
 	if err != nil {
 		return r.failed(err.Error())

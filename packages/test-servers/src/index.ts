@@ -11,3 +11,4 @@ export * from './kubelet/busybox.ts';
 export * from './kubelet/kubelet-configuration.ts';
 export * from './kubelet/kubelet.ts';
 export * from './kubelet/oci-image.ts';
+export * from './kubelet/open-mpi.ts';

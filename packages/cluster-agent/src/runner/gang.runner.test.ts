@@ -1,11 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import type { Lease } from '@majorana/protocol';
+import { buildMpiSum, openMpiObstacle } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runnerPath } from '../../../../tools/build-runner.ts';
@@ -23,7 +24,7 @@ const MPI_HERE = {
   OMPI_ALLOW_RUN_AS_ROOT: '1',
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
 };
-const hasMpi = ['mpirun', 'mpicc'].every((one) => spawnSync(one, ['--version']).status === 0);
+const obstacle = openMpiObstacle();
 
 let bench: RunnerBench;
 let folder: string;
@@ -225,31 +226,12 @@ test('the nodes meet also when the control plane is started anew meanwhile', asy
   expect((await finish(bench.host, lease)).outcome.kind).toBe('succeeded');
 });
 
-describe.skipIf(!hasMpi)(hasMpi ? 'Open MPI' : 'Open MPI: left out, there is no mpicc', () => {
+const title = obstacle === undefined ? 'Open MPI' : `Open MPI: left out, ${obstacle}`;
+describe.skipIf(obstacle !== undefined)(title, () => {
   let program: string;
   beforeAll(() => {
-    program = path.join(folder, 'ring');
-    writeFileSync(
-      `${program}.c`,
-      String.raw`#include <mpi.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-int main(int argc, char **argv) {
-  int rank, size, sum = 0;
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-  printf("rank %d of %d on node %s: sum %d\n", rank, size, getenv("MAJORANA_NODE_RANK"), sum);
-  if (argc > 1 && rank == size - 1 && strcmp(argv[1], "die") == 0) raise(9);
-  if (argc > 1) MPI_Barrier(MPI_COMM_WORLD);
-  MPI_Finalize();
-}
-`.replace('<string.h>', '<string.h>\n#include <signal.h>'),
-    );
-    const { status, stderr } = spawnSync('mpicc', ['-o', program, `${program}.c`]);
-    if (status !== 0) throw new Error(String(stderr));
+    program = path.join(folder, 'sum');
+    buildMpiSum(program);
   });
 
   test('a plain mpirun starts all ranks on all nodes, and they reduce', async () => {
