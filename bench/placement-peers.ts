@@ -164,7 +164,7 @@ const ours = (name: string, knowsEnds: boolean): Packer => ({
         ...(knowsEnds ? { expectedDurationMs: task.expectedDurationMs } : {}),
       }),
     );
-    const imagePulls = { nodesMax: 1000, runningByImage: new Map<string, number>() };
+    const imagePulls = { nodesMax: 1000, nodesByImage: new Map<string, Set<string>>() };
     const { assignments } = planPlacement(index, groups, { nowMs, imagePulls });
     const taskByKey = new Map(waiting.map((task) => [task.key, task]));
     const nodeByName = new Map(nodes.map((node) => [node.name, node]));

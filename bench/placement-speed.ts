@@ -12,7 +12,10 @@ const SIZES = [
   [64, 128],
   [64, 512],
 ] as const;
-const RULES = { nowMs: 0, imagePulls: { nodesMax: 10, runningByImage: new Map<string, number>() } };
+const RULES = {
+  nowMs: 0,
+  imagePulls: { nodesMax: 10, nodesByImage: new Map<string, Set<string>>() },
+};
 
 const nodes = (): NodePicture[] =>
   Array.from({ length: NODES }, (_, number) => {

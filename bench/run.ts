@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
+import { brokerFigures } from './broker.ts';
 import { engineFigures } from './engine.ts';
 import type { Figure } from './figure.ts';
 import { kubernetesFigures } from './kubernetes.ts';
@@ -14,6 +15,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   engine: engineFigures,
   million: millionFigures,
   kubernetes: kubernetesFigures,
+  broker: brokerFigures,
   placement: placementFigures,
   workflow: workflowFigures,
 };

@@ -8,12 +8,12 @@ import { importWfFormat } from '../packages/cli/src/workflow/wfformat.ts';
 import type { Figure } from './figure.ts';
 
 const CORES = 2;
-/** A task's mean: some 20 ms to start and end one are then seen, and do not drown what is measured. */
-const TASK_MS_MEAN = 400;
+/** A task's mean: the 30 ms to start and end one are then seen, and do not drown what is measured. */
+const TASK_MS_MEAN = 600;
 /** No makespan is to be shorter: the beginning and the end of a run weigh in it. */
-const BOUND_MS_MIN = 8000;
-/** The largest executions moved ten gigabytes: these are ten megabytes. */
-const SIZE_SCALE = 0.001;
+const BOUND_MS_MIN = 25_000;
+/** The largest executions moved ten gigabytes: these are one megabyte, small against the time. */
+const SIZE_SCALE = 0.0001;
 
 interface Graph {
   readonly ms: ReadonlyMap<string, number>;

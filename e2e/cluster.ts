@@ -12,6 +12,8 @@ const main = fileURLToPath(
 /** A cluster's agent as a process of its own, for a product that is up. */
 export class ClusterAgent implements AsyncDisposable {
   readonly #args: readonly string[];
+  /** Of Node: a module that sets its clock wrong, say. */
+  readonly nodeArgs: string[] = [];
   #process: ChildProcess | undefined;
   #log = '';
 
@@ -21,7 +23,7 @@ export class ClusterAgent implements AsyncDisposable {
 
   async start(): Promise<void> {
     this.#log = '';
-    const child = spawn(process.execPath, [main, ...this.#args], {
+    const child = spawn(process.execPath, [...this.nodeArgs, main, ...this.#args], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#log += text));
@@ -34,6 +36,15 @@ export class ClusterAgent implements AsyncDisposable {
 
   get log(): string {
     return this.#log;
+  }
+
+  /** Alive, with its connections open, and silent. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
   }
 
   kill(): Promise<void> {

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const cli = fileURLToPath(new URL('../packages/cli/bin/majorana', import.meta.url));
+export const cli = fileURLToPath(new URL('../packages/cli/bin/majorana', import.meta.url));
 
 export interface CliResult {
   readonly code: number;
@@ -15,10 +15,15 @@ export interface CliResult {
 /** The real product in a folder of its own, driven by the real command. */
 export class Product implements AsyncDisposable {
   readonly data = mkdtempSync(path.join(os.tmpdir(), 'majorana-e2e-'));
+  readonly #environment: NodeJS.ProcessEnv;
+
+  constructor(environment: NodeJS.ProcessEnv = {}) {
+    this.#environment = environment;
+  }
 
   run(...args: string[]): Promise<CliResult> {
     return new Promise((resolve) => {
-      const env = { ...process.env, MAJORANA_DATA: this.data };
+      const env = { ...process.env, ...this.#environment, MAJORANA_DATA: this.data };
       execFile(cli, args, { env, maxBuffer: 1e8 }, (error, stdout, stderr) => {
         resolve({
           code: typeof error?.code === 'number' ? error.code : error === null ? 0 : 1,

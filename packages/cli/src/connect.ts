@@ -14,12 +14,12 @@ const NOTE_EVERY_MS = 30_000;
 const isHere = (url: string): boolean =>
   ['127.0.0.1', 'localhost', '[::1]'].includes(URL.parse(url)?.hostname ?? '');
 
-function readToken(data: string, url: string): string {
+function readToken(data: string, remote: string | undefined): string {
   const token = process.env['MAJORANA_TOKEN'];
   if (token !== undefined) return token;
   // This machine's own token is an administrator's: it is shown to nobody else.
-  if (!isHere(url))
-    throw new CliError(`MAJORANA_URL names ${url}: set MAJORANA_TOKEN too`, EXIT.refused);
+  if (remote !== undefined && !isHere(remote))
+    throw new CliError(`MAJORANA_URL names ${remote}: set MAJORANA_TOKEN too`, EXIT.refused);
   const file = path.join(data, 'token');
   try {
     return readFileSync(file, 'utf8').trim();
@@ -41,7 +41,7 @@ function openClient(data: string, options: ClientOptions): Client {
     );
   }
   const urlNow = (): string | undefined => remote ?? readRunning(data)?.url;
-  return new Client(url, readToken(data, url), { urlNow, ...options });
+  return new Client(url, readToken(data, remote), { urlNow, ...options });
 }
 
 /** The client of the server that runs here, or of `MAJORANA_URL` with `MAJORANA_TOKEN`. */

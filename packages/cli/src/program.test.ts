@@ -118,6 +118,7 @@ test('wrong use exits with 2 and says how to get help, a product that does not r
   });
   expect((await runCli('nonsense')).code).toBe(2);
   expect((await runCli('jobs', '--limit', '0')).stderr).toContain('whole number from 1');
+  expect((await runCli('up', '--host', 'here')).stderr).toContain('an IP address');
   expect(await runCli('jobs')).toMatchObject({
     code: 4,
     stderr: expect.stringContaining('majorana up --detach') as string,

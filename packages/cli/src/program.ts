@@ -3,6 +3,7 @@ import { addAgentCommands } from './commands/agents.ts';
 import { addCompletionCommands } from './commands/completion.ts';
 import { addDataCommands } from './commands/data.ts';
 import { addJobCommands } from './commands/jobs.ts';
+import { addNatsCommands } from './commands/nats.ts';
 import { addQueueCommands } from './commands/queues.ts';
 import { addServiceCommands } from './commands/service.ts';
 import { addSubmitCommand } from './commands/submit.ts';
@@ -53,6 +54,7 @@ Exit codes: 0 well, 1 a job failed, 2 wrong use, 3 not found, 4 server unreachab
   addQueueCommands(program);
   addAgentCommands(program);
   addTokenCommands(program);
+  addNatsCommands(program);
   addCompletionCommands(program);
   inheritSettings(program);
   return program;

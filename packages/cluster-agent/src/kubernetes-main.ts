@@ -1,8 +1,12 @@
+import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
+import { apiFetch, httpExchange } from '@majorana/broker';
+import { BROKER_OPTIONS, exchangeBy, readBroker } from './broker-options.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubernetes/kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes/kubernetes-agent.ts';
+import { NODE_PATIENCE_MS, START_LIMITS } from './kubernetes/pod-host.ts';
+import { systemClock } from './system-clock.ts';
 
 /** As the image's user of most science images; 0 is refused by the pods' own rules. */
 const RUN_AS_USER = 10_001;
@@ -12,6 +16,7 @@ const { values } = parseArgs({
     name: { type: 'string' },
     url: { type: 'string' },
     'token-file': { type: 'string' },
+    ...BROKER_OPTIONS,
     kubeconfig: { type: 'string' },
     context: { type: 'string' },
     namespace: { type: 'string', default: 'majorana' },
@@ -23,6 +28,9 @@ const { values } = parseArgs({
     annotation: { type: 'string', multiple: true, default: [] },
     'run-as-user': { type: 'string', default: String(RUN_AS_USER) },
     'core-price-per-hour': { type: 'string' },
+    'pull-patience-ms': { type: 'string', default: String(START_LIMITS.pullPatienceMs) },
+    'start-patience-ms': { type: 'string', default: String(START_LIMITS.startPatienceMs) },
+    'node-patience-ms': { type: 'string', default: String(NODE_PATIENCE_MS) },
   },
 });
 const { name, url, 'token-file': tokenFile } = values;
@@ -32,7 +40,7 @@ if (name === undefined || url === undefined || tokenFile === undefined)
 const { kubeconfig, context } = values;
 const access =
   kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
-const controlPlane = new HttpControlPlane(url, tokenFile);
+const api = apiFetch(url, tokenFile);
 const price = values['core-price-per-hour'];
 const agent = new KubernetesAgent({
   api: new ApiServer(await access),
@@ -52,8 +60,15 @@ const agent = new KubernetesAgent({
       }),
     ),
   },
-  objects: controlPlane.objects,
-  exchange: controlPlane.exchange,
+  objects: {
+    read: async (object) => Readable.fromWeb((await api(`objects/${object}`, {})).body!),
+  },
+  exchange: exchangeBy(readBroker(values), name, () => httpExchange(api)),
+  limits: {
+    pullPatienceMs: Number(values['pull-patience-ms']),
+    startPatienceMs: Number(values['start-patience-ms']),
+  },
+  nodePatienceMs: Number(values['node-patience-ms']),
   clock: systemClock,
   ...(price !== undefined && { corePricePerHour: Number(price) }),
   log: (message, details) => {

@@ -1,14 +1,23 @@
 import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { apiFetch, httpExchange } from '@majorana/broker';
 import { openObjects } from '@majorana/objects';
+import { exchangeBy } from './broker-options.ts';
 import { Agent } from './engine/agent.ts';
-import { HttpControlPlane, systemClock } from './http-exchange.ts';
 import { detectCapacity } from './local/capacity.ts';
 import { LocalHost } from './local/local-host.ts';
 import { readOptions } from './options.ts';
+import { systemClock } from './system-clock.ts';
 
-const { data, url, memoryLimits, capacity: asked } = readOptions(process.argv.slice(2));
+const {
+  data,
+  url,
+  broker,
+  name,
+  memoryLimits,
+  capacity: asked,
+} = readOptions(process.argv.slice(2));
 const root = path.join(data, 'agent');
 const log = (message: string, details: object): void => {
   process.stderr.write(`${JSON.stringify({ message, ...details })}\n`);
@@ -18,11 +27,14 @@ const capacity = await detectCapacity(root, asked);
 const objects = await openObjects(process.env['MAJORANA_OBJECTS_URL'], path.join(data, 'objects'));
 const { gpuCount } = capacity;
 const host = await LocalHost.open({ root, gpuCount, objects, memoryLimits, log });
+const agentId = name ?? `local-${os.hostname()}`;
 const agent = new Agent({
-  agentId: `local-${os.hostname()}`,
+  agentId,
   capacity,
   host,
-  exchange: new HttpControlPlane(url, path.join(data, 'token')).exchange,
+  exchange: exchangeBy(broker, agentId, () =>
+    httpExchange(apiFetch(url!, path.join(data, 'token'))),
+  ),
   clock: systemClock,
   log,
 });

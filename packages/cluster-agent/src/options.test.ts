@@ -39,5 +39,19 @@ test('an amount that is none is refused by name', () => {
   expect(() => read('--resource', 'license')).toThrow('name=count is needed');
   expect(() => read('--resource', 'license=x')).toThrow('--resource license x');
   expect(() => read('--memory-limits', 'none')).toThrow('groups or sampling');
-  expect(() => readOptions(['--data', folder])).toThrow('--data and --url are needed');
+  expect(() => readOptions(['--data', folder])).toThrow('--data and one of --url');
+  expect(() => read('--nats-ca', 'ca.pem')).toThrow('need --nats-url');
+  expect(() => read('--nats-url', 'nats://far:4222')).toThrow('without TLS only on this machine');
+});
+
+test('a broker is told by its url, and its secret by a file', () => {
+  const where = ['--nats-url', 'tls://nats:4222', '--nats-ca', 'ca.pem'];
+  const who = ['--name', 'berlin', '--nats-credentials', 'berlin.nk'];
+  const { broker, name } = readOptions(['--data', folder, ...where, ...who]);
+  expect(broker).toEqual({
+    url: 'tls://nats:4222',
+    credentialsFile: 'berlin.nk',
+    caFile: 'ca.pem',
+  });
+  expect(name).toBe('berlin');
 });

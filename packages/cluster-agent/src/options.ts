@@ -1,11 +1,17 @@
 import { parseArgs } from 'node:util';
+import type { NatsSettings } from '@majorana/broker/nats';
+import { BROKER_OPTIONS, readBroker } from './broker-options.ts';
 import type { CapacityOptions } from './local/capacity.ts';
 import type { MemoryLimits } from './local/memory-groups.ts';
 import { MEMORY_LIMITS } from './local/memory-groups.ts';
 
 export interface AgentCommand {
   readonly data: string;
-  readonly url: string;
+  /** Of the control plane; not needed with a broker. */
+  readonly url: string | undefined;
+  readonly broker: NatsSettings | undefined;
+  /** Of the agent, by which the control plane and the broker know it; default: of this machine. */
+  readonly name: string | undefined;
   readonly memoryLimits: MemoryLimits;
   readonly capacity: CapacityOptions;
 }
@@ -41,6 +47,8 @@ export function readOptions(args: readonly string[]): AgentCommand {
     options: {
       data: { type: 'string' },
       url: { type: 'string' },
+      name: { type: 'string' },
+      ...BROKER_OPTIONS,
       cores: { type: 'string' },
       memory: { type: 'string' },
       gpus: { type: 'string' },
@@ -49,8 +57,10 @@ export function readOptions(args: readonly string[]): AgentCommand {
       resource: { type: 'string', multiple: true, default: [] },
     },
   });
-  const { data, url } = values;
-  if (data === undefined || url === undefined) throw new Error('--data and --url are needed');
+  const { data, url, name } = values;
+  const broker = readBroker(values);
+  if (data === undefined || (url === undefined && broker === undefined))
+    throw new Error('--data and one of --url and --nats-url are needed');
   const memoryLimits = MEMORY_LIMITS.find((name) => name === values['memory-limits']);
   if (memoryLimits === undefined) {
     throw new Error(`--memory-limits ${values['memory-limits']}: ${MEMORY_LIMITS.join(' or ')}`);
@@ -58,6 +68,8 @@ export function readOptions(args: readonly string[]): AgentCommand {
   return {
     data,
     url,
+    broker,
+    name,
     memoryLimits,
     capacity: {
       cores: amount('cores', values.cores),

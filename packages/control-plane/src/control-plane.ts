@@ -1,3 +1,5 @@
+import type { NatsSettings } from '@majorana/broker/nats';
+import { NatsService } from '@majorana/broker/nats';
 import type { ObjectStore } from '@majorana/objects';
 import {
   AccessStore,
@@ -10,7 +12,7 @@ import {
 } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
-import type { Api } from './api/context.ts';
+import type { Api, ApiContext } from './api/context.ts';
 import { GangRoll } from './api/gang-roll.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
@@ -39,6 +41,8 @@ export interface ControlPlaneOptions {
   readonly uploads: string;
   /** How long ended jobs are kept. */
   readonly keepDays: number;
+  /** Agents are served over this broker too. */
+  readonly nats?: NatsSettings | undefined;
   readonly log: FastifyBaseLogger;
 }
 
@@ -60,6 +64,7 @@ export class ControlPlane {
   readonly #metrics = new Metrics();
   readonly #retentionLoop: RetentionLoop;
   #app: Api | undefined;
+  #nats: NatsService | undefined;
   #isServing = false;
   #isStopping = false;
 
@@ -96,8 +101,8 @@ export class ControlPlane {
     });
   }
 
-  /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
-  async server(): Promise<Api> {
+  /** What the HTTP server works with. */
+  get context(): ApiContext {
     const {
       engine,
       gateway,
@@ -110,28 +115,29 @@ export class ControlPlane {
       uploads,
       workflows,
     } = this;
-    this.#app ??= await buildServer(
-      {
-        isReady: () => this.#isServing && engine.isReady,
-        engine,
-        gateway,
-        links,
-        gangs,
-        runnerTokens,
-        events: this.#events,
-        store,
-        reads: new Reads(store.pool),
-        access,
-        objects,
-        uploads,
-        pool: store.pool,
-        workflows,
-        datasets: new Datasets(store.pool),
-        lineage: new Lineage(store.pool),
-      },
-      this.#metrics,
-      this.#options.log,
-    );
+    return {
+      isReady: () => this.#isServing && engine.isReady,
+      engine,
+      gateway,
+      links,
+      gangs,
+      runnerTokens,
+      events: this.#events,
+      store,
+      reads: new Reads(store.pool),
+      access,
+      objects,
+      uploads,
+      pool: store.pool,
+      workflows,
+      datasets: new Datasets(store.pool),
+      lineage: new Lineage(store.pool),
+    };
+  }
+
+  /** The HTTP server, not yet listening; it answers 503 until this is the one engine. */
+  async server(): Promise<Api> {
+    this.#app ??= await buildServer(this.context, this.#metrics, this.#options.log);
     return this.#app;
   }
 
@@ -145,6 +151,9 @@ export class ControlPlane {
     await this.workflows.loop.start();
     this.#isServing = true;
     this.#retentionLoop.start();
+    const { nats, log } = this.#options;
+    if (nats !== undefined)
+      this.#nats = new NatsService(nats, (sync) => this.gateway.exchange(sync), log);
     return true;
   }
 
@@ -158,6 +167,7 @@ export class ControlPlane {
     this.gateway.stop();
     this.links.stop();
     this.gangs.stop();
+    await this.#nats?.[Symbol.asyncDispose]();
     await this.#app?.close();
     if (!wasStandby) await this.store[Symbol.asyncDispose]();
     return { wasStandby };

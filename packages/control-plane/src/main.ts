@@ -1,6 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { NatsSettings } from '@majorana/broker/nats';
+import { readServers } from '@majorana/broker/nats';
 import { openObjects } from '@majorana/objects';
 import type { AccessStore } from '@majorana/store';
 import { DatabaseTooNewError } from '@majorana/store';
@@ -19,14 +21,26 @@ interface Config {
   readonly databaseUrl: string;
   /** Where objects are; a folder below the data when absent. */
   readonly objectsUrl: string | undefined;
+  readonly host: string;
   readonly port: number;
   readonly keepDays: number;
+  readonly nats: NatsSettings | undefined;
+}
+
+/** By the environment, as the database is: the two are the deployment's, not the command's. */
+function readNats(): NatsSettings | undefined {
+  const url = process.env['MAJORANA_NATS_URL'];
+  if (url === undefined) return undefined;
+  readServers(url);
+  const credentialsFile = process.env['MAJORANA_NATS_CREDENTIALS_FILE'];
+  return { url, credentialsFile, caFile: process.env['MAJORANA_NATS_CA_FILE'] };
 }
 
 function readConfig(): Config {
   const { values } = parseArgs({
     options: {
       data: { type: 'string' },
+      host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
       'keep-days': { type: 'string', default: String(KEEP_DAYS_DEFAULT) },
     },
@@ -38,7 +52,16 @@ function readConfig(): Config {
   const keepDays = Number(values['keep-days']);
   if (!(keepDays > 0)) throw new Error(`--keep-days ${values['keep-days']}: a number above 0`);
   const objectsUrl = process.env['MAJORANA_OBJECTS_URL'];
-  return { data: values.data, databaseUrl, objectsUrl, port: Number(values.port), keepDays };
+  const { data, host, port } = values;
+  return {
+    data,
+    databaseUrl,
+    objectsUrl,
+    host,
+    port: Number(port),
+    keepDays,
+    nats: readNats(),
+  };
 }
 
 /** The first token is an administrator's, in a file that only its owner reads. */
@@ -60,7 +83,7 @@ async function run(config: Config): Promise<void> {
   const uploads = path.join(data, 'uploads');
   const controlPlane = new ControlPlane({ ...config, objects, uploads, log });
   const app = await controlPlane.server();
-  await app.listen({ host: '127.0.0.1', port: config.port });
+  await app.listen({ host: config.host, port: config.port });
   process.once('SIGTERM', () => {
     // A standby has nothing to lose; whatever still hangs then has been answered, or is asked again.
     void controlPlane.stop().then(({ wasStandby }) => wasStandby && process.exit(0));

@@ -11,13 +11,14 @@ import {
   findUnknownPlaceholders,
   indexAt,
   isTerminal,
+  nextNodeFaults,
   parseArray,
   positionOf,
   subtractResources,
   TASK_STATES,
   transition,
 } from './index.ts';
-import type { TaskEvent } from './index.ts';
+import type { RetryDecision, TaskEvent } from './index.ts';
 
 const outcome = { kind: 'exit_code', exitCode: 3, reason: 'exit code 3' } as const;
 
@@ -106,6 +107,44 @@ test('lost and reclaimed attempts are requeued and cost no retry', () => {
     );
     expect(decision).toMatchObject({ next: 'queued', isCounted: false });
   }
+});
+
+const broke = (faultyNode: string) => ({ kind: 'lost', reason: 'it broke', faultyNode }) as const;
+const MINUTE = 60_000;
+
+/** What follows when attempts break on these nodes, one after the other, each after so long. */
+function breakOn(nodes: readonly string[], ranMs = MINUTE): RetryDecision[] {
+  let faultyNodes: readonly string[] = [];
+  return nodes.map((node) => {
+    faultyNodes = nextNodeFaults(faultyNodes, broke(node), ranMs);
+    const task = { retryCount: 0, memoryBytes: 1, isCancelling: false, faultyNodes };
+    return decideRetry(DEFAULT_RETRY, broke(node), task);
+  });
+}
+
+test('a task that breaks three nodes goes to no fourth', () => {
+  const decisions = breakOn(['a', 'b', 'c']);
+  expect(decisions.map(({ next }) => next)).toEqual(['queued', 'queued', 'failed']);
+  expect(decisions[2]!.reason).toBe(
+    'given up, since 3 attempts in a row broke on their nodes (a, b, c): it broke',
+  );
+});
+
+test('one bad node is no poison, until it has broken ten times', () => {
+  const decisions = breakOn(Array.from({ length: 10 }, () => 'a')).map(({ next }) => next);
+  expect(decisions).toEqual([...Array.from({ length: 9 }, () => 'queued'), 'failed']);
+});
+
+test('nodes that break after hours are nobody’s poison', () => {
+  const decisions = breakOn(['a', 'b', 'c', 'd', 'e'], 90 * MINUTE);
+  expect(decisions.every(({ next }) => next === 'queued')).toBe(true);
+});
+
+test('only a row of broken nodes counts: a reclaim leaves it as it is, a failure ends it', () => {
+  const reclaimed = { kind: 'reclaimed', reason: 'spot' } as const;
+  expect(nextNodeFaults(['a', 'b'], reclaimed, MINUTE)).toEqual(['a', 'b']);
+  expect(nextNodeFaults(['a', 'b'], reclaimed, 90 * MINUTE)).toEqual([]);
+  expect(nextNodeFaults(['a', 'b'], outcome, MINUTE)).toEqual([]);
 });
 
 test('retries double their wait and end at the limit', () => {

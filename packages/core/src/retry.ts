@@ -36,6 +36,33 @@ export interface RetryDecision {
   readonly reason: string;
 }
 
+/**
+ * A task that so many nodes broke under, one after the other, is likely what broke them: it goes to
+ * no fourth. A node breaks by itself about once in a thousand days, so three are no coincidence.
+ */
+export const FAULTY_NODES_MAX = 3;
+/** On however few nodes: with their cool-downs this many take an hour and more. */
+export const NODE_FAULTS_MAX = 10;
+/** A program that ran for so long did not break its node by being started. */
+const STEADY_RUN_MS = 60 * 60_000;
+
+/** The nodes that broke under a task in a row of its attempts, after one more has ended. */
+export function nextNodeFaults(
+  faultyNodes: readonly string[],
+  outcome: AttemptOutcome,
+  ranMs: number,
+): readonly string[] {
+  if (outcome.faultyNode === undefined)
+    return uncounted.has(outcome.kind) && ranMs < STEADY_RUN_MS ? faultyNodes : [];
+  return ranMs < STEADY_RUN_MS ? [...faultyNodes, outcome.faultyNode] : [outcome.faultyNode];
+}
+
+function poisonOf(faultyNodes: readonly string[]): string | undefined {
+  const nodes = new Set(faultyNodes);
+  if (nodes.size < FAULTY_NODES_MAX && faultyNodes.length < NODE_FAULTS_MAX) return undefined;
+  return `given up, since ${faultyNodes.length} attempts in a row broke on their nodes (${[...nodes].join(', ')})`;
+}
+
 const uncounted: ReadonlySet<OutcomeKind> = new Set(['lost', 'preempted', 'reclaimed']);
 
 function isCovered(policy: RetryPolicy, outcome: AttemptOutcome): boolean {
@@ -58,7 +85,8 @@ function nextMemoryBytes(
 
 /**
  * What follows from an attempt's end, checked in this order: success, a user's cancel, causes that
- * are nobody's failure, the kinds and codes the policy covers, the limit. Always says why.
+ * are nobody's failure (unless it broke node after node), the kinds and codes the policy covers, the
+ * limit. Always says why.
  */
 export function decideRetry(
   policy: RetryPolicy,
@@ -67,9 +95,11 @@ export function decideRetry(
     readonly retryCount: number;
     readonly memoryBytes: number;
     readonly isCancelling: boolean;
+    /** As `nextNodeFaults` has them, this attempt's with them. */
+    readonly faultyNodes?: readonly string[];
   },
 ): RetryDecision {
-  const { retryCount, memoryBytes } = task;
+  const { retryCount, memoryBytes, faultyNodes = [] } = task;
   const end = (next: NextState, reason: string): RetryDecision => ({
     next,
     isCounted: false,
@@ -80,7 +110,11 @@ export function decideRetry(
   if (outcome.kind === 'succeeded') return end('succeeded', outcome.reason);
   if (outcome.kind === 'cancelled') return end('cancelled', outcome.reason);
   if (task.isCancelling) return end('cancelled', `cancelled by a user: ${outcome.reason}`);
-  if (uncounted.has(outcome.kind)) return end('queued', `requeued, not counted: ${outcome.reason}`);
+  if (uncounted.has(outcome.kind)) {
+    const poison = outcome.faultyNode === undefined ? undefined : poisonOf(faultyNodes);
+    if (poison !== undefined) return end('failed', `${poison}: ${outcome.reason}`);
+    return end('queued', `requeued, not counted: ${outcome.reason}`);
+  }
   if (!isCovered(policy, outcome)) return end('failed', outcome.reason);
   if (retryCount >= policy.limit) {
     return end(

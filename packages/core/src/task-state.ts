@@ -66,6 +66,8 @@ export interface AttemptOutcome {
   readonly signal?: number | undefined;
   /** One sentence for a person. */
   readonly reason: string;
+  /** The machine that broke under it, which the task may have done. */
+  readonly faultyNode?: string | undefined;
 }
 
 export type TaskEvent =

@@ -2,7 +2,7 @@ import type { Resources } from '@majorana/core';
 import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
 import { z } from 'zod';
 import type { Container } from './container.ts';
-import type { Gang } from './job-spec.ts';
+import type { Checkpoint, Gang } from './job-spec.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
@@ -29,6 +29,7 @@ export interface Lease {
   readonly timeLimitMs: number;
   /** From TERM to KILL. */
   readonly graceMs: number;
+  readonly checkpoint?: Checkpoint;
   readonly taskCount: number;
   /** What its runner shows the runner API; only for agents that ask for it. */
   readonly runnerToken?: string;
@@ -44,11 +45,14 @@ export interface StagedObject {
 export const LOG_STREAMS = ['stdout', 'stderr'] as const;
 export type LogStream = (typeof LOG_STREAMS)[number];
 
+/** What an agent is asked for: a log, or what it knows of a start that takes its time. */
+export type AgentStream = LogStream | 'start';
+
 /** Someone reads the log of an attempt that has not ended: the agent answers at its next sync. */
-export interface LogRequest {
+export interface LogRequest<Stream extends AgentStream = LogStream> {
   readonly requestId: string;
   readonly attemptId: string;
-  readonly stream: LogStream;
+  readonly stream: Stream;
   readonly offset: number;
   readonly bytesMax: number;
 }
@@ -82,7 +86,7 @@ export interface AgentOrders {
   readonly wantsHeldAttemptIds: boolean;
   /** To agents that offer, when something else waits than they have heard of. */
   readonly waiting?: WaitingShapes;
-  readonly logRequests: readonly LogRequest[];
+  readonly logRequests: readonly LogRequest<AgentStream>[];
 }
 
 const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -105,6 +109,7 @@ export const outcomeSchema = z.strictObject({
   exitCode: z.number().int().min(0).max(255).optional(),
   signal: z.number().int().min(1).max(64).optional(),
   reason: z.string().max(4096),
+  faultyNode: z.string().max(253).optional().describe('the node that broke under it'),
 });
 
 export const attemptEventSchema = z.discriminatedUnion('kind', [
@@ -135,9 +140,11 @@ export type LogChunk = z.output<typeof logChunkSchema>;
 /** Of the shapes that wait, so many of those that go first are told and offered for. */
 export const OFFERED_SHAPES_MAX = 64;
 
+export const agentIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/);
+
 export const agentSyncSchema = z
   .strictObject({
-    agentId: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+    agentId: agentIdSchema,
     capacity: resourcesSchema,
     /** What a core costs here in an hour, in any one currency; the cheaper agent goes first. */
     corePricePerHour: z.number().min(0).max(1e6).optional(),

@@ -119,6 +119,15 @@ export const gangSchema = z.strictObject({
 });
 export type Gang = z.output<typeof gangSchema>;
 
+/** Run when the task is to go, before its program hears of it; what it writes can be an output. */
+export const checkpointSchema = z.strictObject({
+  /** Program and arguments; no shell reads them. */
+  argv: z.array(text(131_072)).min(1).max(1000),
+  /** It is left behind after this. */
+  timeMs: z.number().int().min(1).max(3_600_000).default(30_000),
+});
+export type Checkpoint = z.output<typeof checkpointSchema>;
+
 const spec = z.strictObject({
   name: text(200).min(1).default('job'),
   project: nameSchema.default('default'),
@@ -144,6 +153,8 @@ const spec = z.strictObject({
   /** 0: none. */
   timeLimitMs: count.default(0),
   graceMs: z.number().int().min(0).max(3_600_000).default(10_000),
+  /** Of tasks in containers only. */
+  checkpoint: checkpointSchema.optional(),
   inputs: z.array(inputSchema).max(INPUTS_MAX).default([]),
   /** Globs below the working directory. */
   outputs: z.array(text(1024).min(1)).max(1000).default([]),

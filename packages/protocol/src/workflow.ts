@@ -101,6 +101,8 @@ const writtenInput = sentInput.extend({
 });
 
 interface StepLike {
+  readonly each?: unknown;
+  readonly repeat?: unknown;
   readonly argv?: unknown;
   readonly workflow?: unknown;
 }
@@ -111,10 +113,10 @@ function checkKind(step: StepLike, context: z.RefinementCtx): void {
     context.addIssue({ code: 'custom', message, path, continue: false });
   if ((step.argv === undefined) === (step.workflow === undefined))
     add('a step has either "argv" or "workflow"');
-  else if (step.workflow === undefined && (step as { repeat?: unknown }).repeat !== undefined)
+  else if (step.workflow === undefined && step.repeat !== undefined)
     add('only a nested workflow is repeated; one with a single step will do', ['repeat']);
-  else if (step.workflow !== undefined && (step as { each?: unknown }).each !== undefined)
-    add('a fan-out is of a task, not of a nested workflow', ['each']);
+  else if (step.each !== undefined && step.repeat !== undefined)
+    add('a fan-out is not repeated as a whole; repeat a step of the workflow inside', ['repeat']);
 }
 
 function checkInput(
@@ -248,12 +250,20 @@ export const runPageSchema = z.object({
 });
 
 export const stepViewSchema = z.object({
-  path: z.string().describe('search, or rounds[2].search inside a nested workflow'),
+  path: z
+    .string()
+    .describe('search, rounds[2].search inside a nested workflow, fan[*].search in all elements'),
   status: z.enum(STEP_STATUSES),
   reason: z.string(),
   startedAtMs: timeMs.nullable(),
   endedAtMs: timeMs.nullable(),
   iteration: count.nullable().describe('of a nested workflow: the one it is in'),
+  countsByStatus: z
+    .record(z.string(), count)
+    .nullable()
+    .describe(
+      'of a fan-out of nested workflows: its elements; of a step inside, as fan[*].step: it in each',
+    ),
   elementCount: count,
   reusedCount: count.describe('elements whose result was there already'),
   failedCount: count,

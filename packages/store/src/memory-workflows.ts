@@ -1,5 +1,5 @@
 import type { FailedElement, RunState, StepState, WorkflowDefinition } from '@majorana/core';
-import { elementLabel, formatTaskId, isFinalRun } from '@majorana/core';
+import { elementLabel, formatTaskId, isFinalRun, NAMED_MAX } from '@majorana/core';
 import type { MemoryDatabase } from './memory-store.ts';
 import type { ParameterSetRecord } from './parameter-sets.ts';
 import type {
@@ -8,9 +8,9 @@ import type {
   NewElement,
   OutputFile,
   Reader,
+  RoundNumber,
   RunWrite,
 } from './step-results.ts';
-import { NAMED_MAX } from './step-results.ts';
 import type { NewRun, OpenRuns, RoundAddress, RoundRecord } from './workflow-runs.ts';
 import type { RunChange, RunRecord } from './workflow-runs.ts';
 import { RoundChangedError } from './workflow-runs.ts';
@@ -174,12 +174,24 @@ export class MemoryWorkflows implements OpenRuns, DrivingResults {
     return { failedCount: all.length, failed: all.slice(0, NAMED_MAX) };
   }
 
-  async outputs(instance: InstanceRecord, project: string): Promise<OutputFile[]> {
-    return this.#elements.get(instance.instanceId)!.flatMap(({ key }, position) =>
-      (this.#results.get(`${project} ${key}`)?.outputs ?? []).map((file) => ({
-        ...file,
-        position: instance.isFanOut ? position : null,
-      })),
-    );
+  async outputs(
+    { runId, round }: RoundNumber,
+    paths: readonly string[],
+    project: string,
+  ): Promise<Map<string, OutputFile[]>> {
+    const found = new Map<string, OutputFile[]>();
+    for (const path of paths) {
+      const instance = this.#find(runId, round, path);
+      if (instance === undefined) continue;
+      const elements = this.#elements.get(instance.instanceId)!;
+      const files = elements.flatMap(({ key }, position) =>
+        (this.#results.get(`${project} ${key}`)?.outputs ?? []).map((file) => ({
+          ...file,
+          position: instance.isFanOut ? position : null,
+        })),
+      );
+      found.set(path, files);
+    }
+    return found;
   }
 }

@@ -26,7 +26,7 @@ import type {
   TaskRecord,
 } from './engine-store.ts';
 import { migrate } from './migrate.ts';
-import { readBlock } from './parameter-sets.ts';
+import { BlockReader } from './parameter-sets.ts';
 
 // bigint columns hold milliseconds and bytes, all below 2^53.
 pg.types.setTypeParser(20, Number);
@@ -102,12 +102,13 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
   #writer: pg.PoolClient | undefined;
   /** Jobs that are in the database: their specs are not sent again with each step of a task. */
   #knownJobs = new Set<number>();
-  #block: { setId: number; firstPosition: number; records: Record<string, string>[] } | undefined;
+  readonly #blocks: BlockReader;
 
   constructor(connectionString: string) {
     // 12: the engine's one session and eleven readers, far below PostgreSQL's default of 100.
     this.pool = new pg.Pool({ connectionString, max: 12 });
     this.pool.on('error', () => undefined);
+    this.#blocks = new BlockReader(this.pool);
   }
 
   /** Waits until this process is the one writer, then brings the schema up to date. */
@@ -235,17 +236,8 @@ export class PostgresStore implements EngineStore, AsyncDisposable {
     return rows;
   }
 
-  /** Tasks are leased in order: the block read last nearly always has the next one too. */
-  async loadFields(parameterSetId: number, position: number): Promise<Record<string, string>> {
-    const last = this.#block;
-    const offset = last?.setId === parameterSetId ? position - last.firstPosition : -1;
-    const known = offset < 0 ? undefined : last?.records[offset];
-    if (known !== undefined) return known;
-    const block = await readBlock(this.pool, parameterSetId, position);
-    this.#block = { setId: parameterSetId, ...block };
-    const fields = block.records[position - block.firstPosition];
-    if (fields === undefined) throw new Error(`parameter set ${parameterSetId}: no ${position}`);
-    return fields;
+  loadFields(parameterSetId: number, position: number): Promise<Record<string, string>> {
+    return this.#blocks.fieldsOf(parameterSetId, position);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

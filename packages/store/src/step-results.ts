@@ -1,5 +1,5 @@
 import type { FailedElement, StepFile, TaskFields, Template } from '@majorana/core';
-import { elementLabel, formatTaskId } from '@majorana/core';
+import { elementLabel, formatTaskId, NAMED_MAX } from '@majorana/core';
 import type pg from 'pg';
 import type { ParameterSetRecord } from './parameter-sets.ts';
 import { BLOCK_RECORDS_MAX } from './parameter-sets.ts';
@@ -7,8 +7,6 @@ import { inTransaction } from './transaction.ts';
 
 /** Rows in one statement. */
 const ROWS = 5000;
-/** Failed elements that are named; the job has them all. */
-export const NAMED_MAX = 20;
 
 export interface InstanceRecord {
   readonly instanceId: number;
@@ -66,9 +64,20 @@ export interface DrivingResults {
     instance: InstanceRecord,
     project: string,
   ): Promise<{ failedCount: number; failed: FailedElement[] }>;
-  outputs(instance: InstanceRecord, project: string): Promise<OutputFile[]>;
+  outputs(
+    round: RoundNumber,
+    paths: readonly string[],
+    project: string,
+  ): Promise<Map<string, OutputFile[]>>;
 }
+export type RoundNumber = Pick<InstanceRecord, 'runId' | 'round'>;
 
+interface OutputsRow {
+  readonly path: string;
+  readonly isFanOut: boolean;
+  readonly position: number;
+  readonly outputs: readonly Omit<OutputFile, 'position'>[] | null;
+}
 type FailedRow = ElementRecord & { readonly reason: string | null; readonly count: number };
 
 export interface OutputFile extends StepFile {
@@ -312,17 +321,28 @@ export class StepResults implements DrivingResults {
     return { failedCount: rows[0]?.count ?? 0, failed };
   }
 
-  /** What the elements of an instance have stored, in their order. */
-  async outputs(instance: InstanceRecord, project: string): Promise<OutputFile[]> {
-    const rows = await this.#rows<{ position: number; outputs: Omit<OutputFile, 'position'>[] }>(
-      `select e.position, r.outputs from workflow_element e join step_result r
-         on r.project = $2 and r.key = e.key
-       where e.instance_id = $1 order by e.position`,
-      [instance.instanceId, project],
+  /** What the elements of steps have stored, in their order; a step without an instance is left out. */
+  async outputs(
+    { runId, round }: RoundNumber,
+    paths: readonly string[],
+    project: string,
+  ): Promise<Map<string, OutputFile[]>> {
+    const rows = await this.#rows<OutputsRow>(
+      `select i.path, i.is_fan_out as "isFanOut", e.position, r.outputs from workflow_instance i
+         left join workflow_element e using (instance_id)
+         left join step_result r on r.project = $4 and r.key = e.key
+       where i.run_id = $1 and i.round = $2 and i.path = any($3) order by i.path, e.position`,
+      [runId, round, paths, project],
     );
-    return rows.flatMap(({ position, outputs }) =>
-      outputs.map((file) => ({ ...file, position: instance.isFanOut ? position : null })),
-    );
+    const found = new Map<string, OutputFile[]>();
+    for (const { path, isFanOut, position, outputs } of rows) {
+      const files = found.get(path) ?? [];
+      found.set(path, files);
+      for (const file of outputs ?? []) {
+        files.push({ ...file, position: isFanOut ? position : null });
+      }
+    }
+    return found;
   }
 
   /** Elements for a person: those that were run first. */

@@ -189,8 +189,10 @@ export function describeWorkflowStore(
         object: of.repeat(64),
         sizeBytes: 7,
       });
-      const outputs = await store.results.outputs(await made(), 'default');
-      expect(outputs).toEqual([file(0, '0'), file(2, '2'), file(3, '0')]);
+      const { path } = await made();
+      const outputs = await store.results.outputs(await made(), [path, 'none'], 'default');
+      expect([...outputs.keys()]).toEqual([path]);
+      expect(outputs.get(path)).toEqual([file(0, '0'), file(2, '2'), file(3, '0')]);
       const keys = ['x', 'y', 'z'].map((line) => `key of ${line}`);
       const found = await store.results.reuse(newRun, keys, NOW_MS);
       expect([...found].toSorted()).toEqual(['key of x', 'key of z']);

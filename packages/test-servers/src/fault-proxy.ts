@@ -26,6 +26,14 @@ export interface Faults {
   readonly goneShare?: number;
 }
 
+/** A request on its way: it has arrived here, the server has done it, the client has its answer. */
+export interface RequestStep {
+  readonly method: string;
+  readonly path: string;
+  readonly bodyBytes: number;
+  readonly at: 'arrived' | 'done' | 'answered';
+}
+
 type Fault = 'tooManyRequests' | 'serverError' | 'lostAnswer' | 'watchCut' | 'gone';
 
 const statusObject = (code: number, reason: string, message: string): object => ({
@@ -48,10 +56,22 @@ function answer(response: ServerResponse, code: number, body: object, retryAfter
   response.end(`${JSON.stringify(body)}\n`);
 }
 
+function pass(answered: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(answered.statusCode ?? 502, answered.headers);
+  answered.on('error', () => response.destroy());
+  answered.pipe(response);
+  // A watch's first event may be hours away; its headers are not.
+  response.flushHeaders();
+}
+
 /** HTTPS in, HTTPS out, with faults drawn from a seed in the order of the requests. */
 export class FaultProxy implements AsyncDisposable {
   /** May be changed at any time; the next request sees it. */
   faults: Faults = {};
+  /** Waited for at each step of each request: a test may kill a client between any two. */
+  onStep: (step: RequestStep) => Promise<void> | void = () => undefined;
+  /** Nobody gets through, as when the network is cut. */
+  isCut = false;
   /** How often each was done, so that a test can see that there was something to survive. */
   readonly injected: Record<Fault, number> = {
     tooManyRequests: 0,
@@ -107,6 +127,16 @@ export class FaultProxy implements AsyncDisposable {
     return writeKubeconfig(file, { server: this.server, caPath, user: { token } });
   }
 
+  /** Until it is mended: what is open breaks, what comes is refused. */
+  cut(): void {
+    this.isCut = true;
+    this.#server.closeAllConnections();
+  }
+
+  mend(): void {
+    this.isCut = false;
+  }
+
   /** Every watch that is open breaks now. */
   cutWatches(): void {
     for (const response of this.#watches) this.#cut(response);
@@ -120,6 +150,10 @@ export class FaultProxy implements AsyncDisposable {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { faults } = this;
+    if (this.isCut) {
+      response.destroy();
+      return;
+    }
     const url = new URL(request.url ?? '/', this.#target);
     const isWatch = ['1', 'true'].includes(url.searchParams.get('watch') ?? '');
     if (faults.latencyMs !== undefined) await delay(this.#between(faults.latencyMs));
@@ -140,7 +174,15 @@ export class FaultProxy implements AsyncDisposable {
       this.#trackWatch(response, faults);
     }
     const isLost = !isWatch && this.#happens('lostAnswer', faults.lostAnswerShare);
-    return this.#forward(request, response, isLost);
+    const bodyBytes = Number(request.headers['content-length'] ?? 0);
+    const step = { method: request.method ?? 'GET', path: url.pathname, bodyBytes };
+    await this.onStep({ ...step, at: 'arrived' });
+    if (response.destroyed) return;
+    response.on('finish', () => void this.onStep({ ...step, at: 'answered' }));
+    this.#forward(request, response, {
+      isLost,
+      onDone: () => this.onStep({ ...step, at: 'done' }),
+    });
   }
 
   /** The server says it in one of two ways: as the answer, or as the first event of a good one. */
@@ -165,22 +207,24 @@ export class FaultProxy implements AsyncDisposable {
     response.destroy();
   }
 
-  #forward(request: IncomingMessage, response: ServerResponse, isLost: boolean): void {
+  #forward(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { isLost, onDone }: { readonly isLost: boolean; readonly onDone: () => Promise<void> | void },
+  ): void {
     const { method, headers } = request;
     const upstream = https.request(
       new URL(request.url ?? '/', this.#target),
       { method, headers: { ...headers, host: this.#target.host }, agent: this.#agent },
       (answered) => {
-        if (isLost) {
-          answered.resume();
-          response.destroy();
-          return;
-        }
-        response.writeHead(answered.statusCode ?? 502, answered.headers);
-        answered.on('error', () => response.destroy());
-        answered.pipe(response);
-        // A watch's first event may be hours away; its headers are not.
-        response.flushHeaders();
+        const handOn = async (): Promise<void> => {
+          await onDone();
+          if (isLost || response.destroyed) {
+            answered.resume();
+            response.destroy();
+          } else pass(answered, response);
+        };
+        handOn().catch(() => response.destroy());
       },
     );
     upstream.on('error', () => response.destroy());

@@ -12,3 +12,4 @@ export * from './kubelet/kubelet-configuration.ts';
 export * from './kubelet/kubelet.ts';
 export * from './kubelet/oci-image.ts';
 export * from './kubelet/open-mpi.ts';
+export * from './seeded-random.ts';

@@ -12,6 +12,8 @@ export interface NatsOptions {
   readonly tls?: boolean;
   /** Accounts by name, as the server's configuration writes them: users, exports, imports. */
   readonly accounts?: Record<string, object>;
+  /** Instead of those accounts: an operator's JWT, and its accounts' by their public keys. */
+  readonly operator?: { readonly jwt: string; readonly accounts: Record<string, string> };
   readonly jetStream?: boolean;
   /** Streams are kept here and outlive the server; otherwise they go with it. */
   readonly directory?: string;
@@ -73,6 +75,11 @@ async function startServer(keeper: Keeper, options: NatsOptions): Promise<TestNa
     http: `127.0.0.1:${monitorPort}`,
     max_payload: options.maxPayloadBytes,
     accounts: options.accounts,
+    ...(options.operator && {
+      operator: options.operator.jwt,
+      resolver: 'MEMORY',
+      resolver_preload: options.operator.accounts,
+    }),
     jetstream: options.jetStream === true ? { store_dir: storeFolder } : undefined,
     tls: serving && { cert_file: serving.certificatePath, key_file: serving.keyPath },
   };

@@ -46,6 +46,17 @@ export class TestPostgres implements AsyncDisposable {
     await until('PostgreSQL to accept connections', () => answers(this.url));
   }
 
+  /** For what a test wants to see on record, whatever the API says of it. */
+  async query<T>(text: string, values: readonly unknown[] = []): Promise<T[]> {
+    const client = new pg.Client({ connectionString: this.url });
+    await client.connect();
+    try {
+      return (await client.query(text, [...values])).rows as T[];
+    } finally {
+      await client.end();
+    }
+  }
+
   /** As a crash would: no shutdown, no checkpoint. */
   async kill(): Promise<void> {
     const closed = new Promise((resolve) => this.#process.once('exit', resolve));

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
@@ -19,6 +20,7 @@ const POLL_MS = 30;
 
 export interface UpOptions extends JsonOption {
   readonly detach?: boolean;
+  readonly host?: string;
   readonly port?: number;
   readonly cores?: string;
   readonly memory?: string;
@@ -30,9 +32,13 @@ export interface UpOptions extends JsonOption {
 }
 
 function supervisorOptions(options: UpOptions): SupervisorOptions {
-  const { port, cores, memory, gpus, scratch, resource = [], memoryLimits, keepDays } = options;
+  const { cores, memory, gpus, scratch, resource = [] } = options;
+  const { host, port, memoryLimits, keepDays } = options;
+  if (host !== undefined && isIP(host) === 0)
+    throw new CliError(`--host ${host}: an IP address of this machine is expected`);
   if (cores !== undefined) parseCores('--cores', cores);
   return {
+    host,
     port,
     keepDays,
     memoryLimits,
@@ -48,8 +54,10 @@ function supervisorOptions(options: UpOptions): SupervisorOptions {
 
 /** The options as the words that say them again. */
 function upArguments(options: UpOptions): string[] {
-  const { port, cores, memory, gpus, scratch, resource = [], memoryLimits, keepDays } = options;
+  const { host, port, cores, memory, gpus, scratch, resource = [] } = options;
+  const { memoryLimits, keepDays } = options;
   const pairs = {
+    host,
     port,
     cores,
     memory,
@@ -220,14 +228,15 @@ export function addServiceCommands(program: Command): void {
       'majorana up --detach',
       'majorana up --cores 4 --memory 8G --resource licence=2',
       'majorana up --detach --port 8080 --keep-days 30',
+      'majorana up --detach --host 10.0.0.4 --port 8080',
     ],
   })
     .option('--detach', 'return once it is ready')
     .option(
-      '--port <number>',
-      'port of the API on 127.0.0.1; default: a free one',
-      numberIn(1, 65_535),
+      '--host <address>',
+      'address the API listens on, such as one that pods of a cluster can reach; default: 127.0.0.1',
     )
+    .option('--port <number>', 'port of the API; default: a free one', numberIn(1, 65_535))
     .option('--cores <number>', 'cores the local agent hands out; default: all')
     .option('--memory <size>', 'memory the local agent hands out; default: most of it')
     .option('--gpus <number>', 'GPUs the local agent hands out', numberIn(0, 10_000))

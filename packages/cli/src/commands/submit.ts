@@ -94,7 +94,12 @@ function addResourceOptions(command: Command): void {
       [],
     )
     .option('--time-limit <time>', 'such as 90s, 30m, 2h: the task is ended then')
-    .option('--grace <time>', 'from TERM to KILL; default 10s');
+    .option('--grace <time>', 'from TERM to KILL; default 10s')
+    .option(
+      '--checkpoint <words>',
+      'program and arguments to run in the container before TERM, when its pod has to go',
+    )
+    .option('--checkpoint-time <time>', 'how long that may take; default 30s');
 }
 
 function addRetryOptions(command: Command): void {

@@ -182,7 +182,7 @@ async function graph(what: string, options: GraphOptions): Promise<void> {
     body = round.definition as WorkflowBody;
     // Of several iterations the last one's status stays.
     for (const { path, status } of round.steps)
-      statuses.set(path.replaceAll(/\[\d+\]/g, ''), status);
+      statuses.set(path.replaceAll(/\[(?:\d+|\*)\]/g, ''), status);
   }
   if (options.svg === undefined) {
     const rails = railsOf(body);

@@ -21,6 +21,8 @@ const START_ATTEMPTS_MAX = 5;
 const EXIT_DATABASE_TOO_NEW = 57;
 
 export interface SupervisorOptions {
+  /** The address the API listens on; loopback when absent. */
+  readonly host?: string | undefined;
   readonly port?: number | undefined;
   /** How long ended jobs are kept; the server's own default when absent. */
   readonly keepDays?: number | undefined;
@@ -61,6 +63,13 @@ function capacityArguments(capacity: SupervisorOptions['capacity']): string[] {
   ];
 }
 
+/** As the parts on this machine reach it. */
+function localUrl(host: string, port: number): string {
+  const isEvery = host === '0.0.0.0' || host === '::';
+  if (isEvery) return `http://127.0.0.1:${port}`;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** Starts database, server and agent, and starts again whichever dies. Tasks are nobody's children. */
 export class Supervisor {
   readonly data: string;
@@ -83,11 +92,12 @@ export class Supervisor {
     const external = process.env['MAJORANA_DATABASE_URL'];
     const postgres = external === undefined ? await preparePostgres(this.data) : undefined;
     const port = options.port ?? (await freePort());
-    this.url = `http://127.0.0.1:${port}`;
+    const { host = '127.0.0.1' } = options;
+    this.url = localUrl(host, port);
     const environment = { ...process.env, MAJORANA_DATABASE_URL: external ?? postgres!.url };
     if (postgres !== undefined)
       this.#add({ name: 'postgres', start: postgres.start, stopSignal: 'SIGINT', startCount: 0 });
-    const server = ['--data', this.data, '--port', String(port)];
+    const server = ['--data', this.data, '--host', host, '--port', String(port)];
     if (options.keepDays !== undefined) server.push('--keep-days', String(options.keepDays));
     this.#addNode('server', '@majorana/control-plane/main', server, environment);
     await this.#untilReady();

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { readAfter } from './after.ts';
 import { parseBytes, parseCores, parseCounts, parseDuration, parsePairs } from './quantities.ts';
 import { readRetry, readSignal } from './retry-options.ts';
-import { readArrayOption, readInput } from './spec-options.ts';
+import { readArrayOption, readInput, readOptions } from './spec-options.ts';
 
 const lists = {
   retryOn: [],
@@ -151,6 +151,13 @@ test('every signal of this system is known by name and number', () => {
 test('a wrong range is shown with a mark below its place', () => {
   expect(() => readArrayOption({ ...lists, array: '0-9,5' })).toThrow(/0-9,5\n {6}\^/);
   expect(() => readArrayOption({ ...lists, array: '0-9', each: 'x' })).toThrow('exclude');
+});
+
+test('a checkpoint is words between blanks, and its time needs it', () => {
+  const { checkpoint } = readOptions(['x'], { ...lists, checkpoint: ' save  now ' });
+  expect(checkpoint).toEqual({ argv: ['save', 'now'] });
+  expect(() => readOptions(['x'], { ...lists, checkpoint: ' ' })).toThrow('a program is expected');
+  expect(() => readOptions(['x'], { ...lists, checkpointTime: '5s' })).toThrow('--checkpoint');
 });
 
 test('an input may get another name; only its last = counts', () => {

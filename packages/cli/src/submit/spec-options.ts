@@ -28,6 +28,8 @@ export interface SpecOptions extends RetryOptions, ContainerOptions {
   readonly resource: readonly string[];
   readonly timeLimit?: string;
   readonly grace?: string;
+  readonly checkpoint?: string;
+  readonly checkpointTime?: string;
   readonly parallel?: number;
   readonly env: readonly string[];
   readonly label: readonly string[];
@@ -109,6 +111,19 @@ function readResources(options: SpecOptions): JobSpecInput['resources'] {
   });
 }
 
+/** Words between blanks, which no shell reads; a spec file can have any. */
+function readCheckpoint({ checkpoint, checkpointTime }: SpecOptions): JobSpecInput['checkpoint'] {
+  if (checkpoint === undefined) {
+    if (checkpointTime !== undefined) throw new CliError('--checkpoint-time needs --checkpoint');
+    return undefined;
+  }
+  const argv = checkpoint.split(/\s+/).filter((word) => word !== '');
+  if (argv.length === 0) throw new CliError('--checkpoint: a program is expected');
+  const time =
+    checkpointTime === undefined ? undefined : parseDuration('--checkpoint-time', checkpointTime);
+  return { argv, ...given({ timeMs: time }) };
+}
+
 /** What the command line says, as a draft. */
 export function readOptions(words: readonly string[], options: SpecOptions): Draft {
   const { array, parallelMax } = readArrayOption(options);
@@ -130,6 +145,7 @@ export function readOptions(words: readonly string[], options: SpecOptions): Dra
       cluster: options.cluster,
       timeLimitMs: timeLimit === undefined ? undefined : parseDuration('--time-limit', timeLimit),
       graceMs: grace === undefined ? undefined : parseDuration('--grace', grace),
+      checkpoint: readCheckpoint(options),
       inputs: options.input.map(readInput),
       outputs: [...options.output],
       after: options.after.map(readAfter),

@@ -80,6 +80,14 @@ const paint = (status: string, text: string, hasColour: boolean): string =>
 /** Jobs of the steps that run, by path: what is known of their tasks. */
 export type StepJobs = ReadonlyMap<string, JobView>;
 
+/** Of elements; when all have ended well their number has been told. */
+function countsText({ countsByStatus, elementCount, path }: StepView): string {
+  const counts = Object.entries(countsByStatus ?? {});
+  const isTold = counts.length === 1 && elementCount > 1 && !path.includes('[*]');
+  if (isTold && counts[0]![0] === 'succeeded') return '';
+  return counts.map(([status, count]) => `${count} ${status}`).join(', ');
+}
+
 function detailsOf(step: StepView, job: JobView | undefined): string {
   const parts: string[] = [];
   if (job !== undefined) {
@@ -89,13 +97,14 @@ function detailsOf(step: StepView, job: JobView | undefined): string {
   if (step.reusedCount > 0) {
     parts.push(step.elementCount === 1 ? 'reused' : `${step.reusedCount} reused`);
   }
-  if (step.failedCount > 0 && step.elementCount > 1) parts.push(`${step.failedCount} failed`);
+  if (step.countsByStatus !== null) parts.push(countsText(step));
+  else if (step.failedCount > 0 && step.elementCount > 1) parts.push(`${step.failedCount} failed`);
   if (step.iteration !== null) parts.push(`iteration ${step.iteration}`);
   if (step.startedAtMs !== null)
     parts.push(formatDuration((step.endedAtMs ?? Date.now()) - step.startedAtMs));
   if (step.jobId !== null) parts.push(step.jobId);
   if (step.reason !== '') parts.push(step.reason);
-  return parts.join(', ');
+  return parts.filter((part) => part !== '').join(', ');
 }
 
 interface Row {
@@ -115,6 +124,10 @@ function rowsOf(
     const step = body.steps[name]!;
     const row = { rail: indent + rail, label: name, view: views.get(path) };
     if (!isNested(step)) return [row];
+    if (step.each !== undefined) {
+      const rows = rowsOf(step.workflow, `${path}[*].`, views, `${indent}    `);
+      return [row, ...rows.map((one) => ({ ...one, label: `[*] ${one.label}` }))];
+    }
     const inside: Row[] = [];
     for (let iteration = 1; iteration <= 1000; iteration += 1) {
       const inner = step.repeat === undefined ? `${path}.` : `${path}[${iteration}].`;
@@ -149,7 +162,7 @@ export function drawRound(
     step.elementCount > 1 || step.failed.length > 1
       ? step.failed.map(
           (one) =>
-            `  ${step.path} element ${one.position} (${one.label}): ${one.reason}; ${one.taskId}`,
+            `  ${step.path} element ${one.position} (${one.label}): ${one.reason}${one.taskId === '' ? '' : `; ${one.taskId}`}`,
         )
       : step.failed.map((one) => `  ${step.path}: ${one.reason}; majorana logs ${one.taskId}`),
   );

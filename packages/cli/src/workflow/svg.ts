@@ -42,7 +42,7 @@ const escape = (text: string): string =>
 
 function makeNode(body: WorkflowBody, name: string): Node {
   const step = body.steps[name]!;
-  const isFanOut = !isNested(step) && step.each !== undefined;
+  const isFanOut = step.each !== undefined;
   const isLoop = isNested(step) && step.repeat !== undefined;
   const label = name + (isFanOut ? ' × n' : isLoop ? ` ⟳ ≤ ${step.repeat!.iterationsMax}` : '');
   const own = label.length * BOX.characterWidth + 2 * BOX.padding;

@@ -3,10 +3,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { WorkflowBuilder } from '@majorana/client';
 import type { WorkflowBody } from '@majorana/core';
+import type { RoundView, StepView } from '@majorana/protocol';
 import { workflowSchema } from '@majorana/protocol';
 import { afterAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { railsOf } from './picture.ts';
+import { drawRound, railsOf } from './picture.ts';
 import { drawSvg } from './svg.ts';
 import { importWfFormat } from './wfformat.ts';
 import { readWorkflow } from './workflow-file.ts';
@@ -62,6 +63,24 @@ test('mistakes are told with line and column, each in the file where it stands',
     'missing.yaml:3:19: steps.x.argw: "argw" is not known here\n' +
       'missing.yaml:4:6: steps.y: a step has either "argv" or "workflow"',
   );
+  const spread = write(
+    'spread.yaml',
+    [
+      'name: a',
+      'steps:',
+      '  all:',
+      '    each: { kind: values, values: [x] }',
+      '    with: { one: "{valu}", two: "{file}" }',
+      '    workflow:',
+      '      inputs: { one: {}, two: { kind: file } }',
+      '      steps:',
+      '        s: { argv: [s] }',
+    ].join('\n'),
+  );
+  expect(await complaint(spread)).toBe(
+    'spread.yaml:5:18: steps.all.with.one: {valu} at position 0 is not a field of this step; known: index, task_count, value. Write {{valu}} for literal braces\n' +
+      'spread.yaml:5:33: steps.all.with.two: {file} is the file of an element of "each: { kind: files }"',
+  );
   write('inner.yaml', 'steps:\n  x:\n    argv: ["{nobody}"]\n');
   const outer = write('outer.yaml', 'name: a\nsteps:\n  sub: { workflow: inner.yaml }\n');
   expect(await complaint(outer)).toMatch(/^inner.yaml:3:12: steps.x.argv.0: \{nobody\}/);
@@ -110,6 +129,54 @@ test('a recorded execution becomes a workflow of the same shape, to a scale', as
   expect(() => importWfFormat('d.json', '{"workflow": {}}', { time: 1, size: 1 })).toThrow(
     'd.json: workflow.specification',
   );
+});
+
+test('a fan-out of a nested workflow is one line for each of its steps, with counts', () => {
+  const view = (path: string, edit: object): StepView => ({
+    path,
+    status: 'running',
+    reason: '',
+    startedAtMs: null,
+    endedAtMs: null,
+    iteration: null,
+    elementCount: 1000,
+    reusedCount: 0,
+    failedCount: 0,
+    failed: [],
+    jobId: null,
+    countsByStatus: null,
+    ...edit,
+  });
+  const definition = workflowSchema.parse({
+    name: 'a',
+    steps: {
+      all: {
+        each: { kind: 'range', range: '0-999' },
+        with: { n: '{value}' },
+        workflow: { inputs: { n: {} }, steps: { relax: { argv: ['x', '{n}'] } } },
+      },
+    },
+  });
+  const failed = [{ position: 7, label: '7', taskId: 'job_9.0', reason: 'relax: exit code 3' }];
+  const counts = { succeeded: 990, running: 9, failed: 1 };
+  const round: RoundView = {
+    round: 1,
+    status: 'running',
+    startedAtMs: 0,
+    endedAtMs: null,
+    definition,
+    inputs: { values: {}, files: {} },
+    steps: [
+      view('all', { countsByStatus: counts, failed }),
+      view('all[*].relax', { elementCount: 0, countsByStatus: counts }),
+    ],
+  };
+  expect(drawRound(round, false)).toEqual([
+    '●     all        running    1000 elements, 990 succeeded, 9 running, 1 failed',
+    '    ● [*] relax  running    990 succeeded, 9 running, 1 failed',
+    'did not succeed',
+    '  all element 7 (7): relax: exit code 3; job_9.0',
+  ]);
 });
 
 test('the graph is drawn with rails in the terminal, and as a picture', () => {

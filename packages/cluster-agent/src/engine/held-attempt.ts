@@ -188,7 +188,7 @@ export class HeldAttempt implements Occupant {
       case 'exited':
         return this.#collect(standing.event);
       case 'gone':
-        return this.#conclude({ kind: 'lost', reason: standing.reason });
+        return this.#conclude({ ...standing, kind: 'lost' });
       case 'collected':
         return this.#finish(standing.event);
     }

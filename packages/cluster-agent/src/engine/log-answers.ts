@@ -1,4 +1,4 @@
-import type { LogChunk, LogRequest } from '@majorana/protocol';
+import type { AgentStream, LogChunk, LogRequest } from '@majorana/protocol';
 import type { AttemptHost } from './ports.ts';
 import { Slots } from './slots.ts';
 
@@ -22,7 +22,7 @@ export class LogAnswers {
   }
 
   /** False when the request is in work already: the server repeats what has not been answered. */
-  request(request: LogRequest): boolean {
+  request(request: LogRequest<AgentStream>): boolean {
     if (this.#chunkById.has(request.requestId)) return false;
     this.#chunkById.set(request.requestId, undefined);
     void this.#read(request);
@@ -30,14 +30,19 @@ export class LogAnswers {
   }
 
   /** Never rejects: a log that cannot be read is answered as empty. */
-  async #read(request: LogRequest): Promise<void> {
-    const bytesMax = Math.min(request.bytesMax, CHUNK_BYTES_MAX);
-    const bytes = await this.#reads
-      .run(() => this.#host.readLog({ ...request, bytesMax }))
-      .catch(() => new Uint8Array());
+  async #read(request: LogRequest<AgentStream>): Promise<void> {
+    const bytes = await this.#reads.run(() => this.#find(request)).catch(() => new Uint8Array());
     const dataBase64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
     this.#chunkById.set(request.requestId, { requestId: request.requestId, dataBase64 });
     this.#onNews();
+  }
+
+  async #find({ stream, ...request }: LogRequest<AgentStream>): Promise<Uint8Array> {
+    const host = this.#host;
+    if (stream === 'start')
+      return Buffer.from((await host.describeStart?.(request.attemptId)) ?? '');
+    const bytesMax = Math.min(request.bytesMax, CHUNK_BYTES_MAX);
+    return host.readLog({ ...request, stream, bytesMax });
   }
 
   chunks(): LogChunk[] {

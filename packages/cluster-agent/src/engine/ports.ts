@@ -1,13 +1,12 @@
-import type { AgentOrders, AgentSync, EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+import type { EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+
+export type { Exchange } from '@majorana/broker';
 
 export interface AgentClock {
   nowMs(): number;
   /** Calls back once after this time; the answer cancels it. */
   after(delayMs: number, callback: () => void): () => void;
 }
-
-/** One exchange with the control plane; rejects when there is no answer. */
-export type Exchange = (sync: AgentSync, signal: AbortSignal) => Promise<AgentOrders>;
 
 /**
  * Where an attempt stands on this host, told from what survives the agent:
@@ -22,7 +21,7 @@ export type AttemptStanding =
   | { readonly kind: 'running'; readonly startedAtMs: number; readonly isBroken?: boolean }
   | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }
-  | { readonly kind: 'gone'; readonly reason: string };
+  | { readonly kind: 'gone'; readonly reason: string; readonly faultyNode?: string };
 
 /** Trying again cannot help: an input that is nowhere, a path outside the working directory. */
 export class LeaseRefusedError extends Error {
@@ -52,6 +51,8 @@ export interface AttemptHost {
    */
   conclude(event: EndedEvent): Promise<void>;
   readLog(request: LogRequest): Promise<Uint8Array>;
+  /** What an attempt that has not started waits for, for a person. */
+  describeStart?(attemptId: string): Promise<string>;
   forget(attemptId: string): Promise<void>;
   /** Called with the attempt whose standing may have changed; notices may be lost. */
   onChange(callback: (attemptId: string) => void): void;

@@ -56,9 +56,13 @@ export class ApiServer implements Disposable {
     return JSON.parse(content) as T;
   }
 
-  /** Events until the server, the network or the signal ends it. */
-  async *watch<T>(path: string, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
-    const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent });
+  /** Events until the server, the network, the signal or a silence this long ends it. */
+  async *watch<T>(
+    path: string,
+    signal: AbortSignal,
+    silenceMs: number,
+  ): AsyncGenerator<WatchEvent<T>> {
+    const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent, silenceMs });
     if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `GET ${path}`, await text(answer));
     for await (const line of createInterface({ input: answer, crlfDelay: Infinity })) {
       if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
@@ -85,6 +89,7 @@ export class ApiServer implements Disposable {
       readonly body?: object | undefined;
       readonly signal: AbortSignal;
       readonly agent: https.Agent;
+      readonly silenceMs?: number;
     },
   ): Promise<IncomingMessage> {
     const { token, cert, key } = await this.#present();
@@ -97,12 +102,21 @@ export class ApiServer implements Disposable {
         'content-length': String(Buffer.byteLength(body)),
       }),
     };
-    const { signal, agent } = how;
+    const { signal, agent, silenceMs } = how;
     return new Promise((resolve, reject) => {
       const pair = { ...(cert && { cert }), ...(key && { key }) };
       const options = { ...pair, agent, method, headers, signal };
-      const request = https.request(this.#access.server + path, options, resolve);
+      let answered: IncomingMessage | undefined;
+      const request = https.request(this.#access.server + path, options, (answer) => {
+        answered = answer;
+        resolve(answer);
+      });
       request.on('error', reject);
+      if (silenceMs !== undefined)
+        request.setTimeout(silenceMs, () => {
+          const error = new Error(`nothing was heard for ${silenceMs / 1000} s`);
+          (answered ?? request).destroy(error);
+        });
       request.end(body);
     });
   }

@@ -7,17 +7,20 @@ import {
   openWindow,
   planPlacement,
   windowRoom,
+  withRequestFloor,
 } from '@majorana/core';
 import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
-import { attemptOfMember, memberIds, nodeRankOf } from './gang-member.ts';
+import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 const PLAN_MS = 10;
-/** A lease that finds no node for this long goes back: another cluster may have room. */
+/** A lease that no node has room for this long goes back: another cluster may. */
 const GIVE_BACK_MS = 30_000;
+/** One that waits for pulls or the window has its place here, and would be given it again. */
+const GIVE_BACK_MS_MAX = 5 * 60_000;
 /** Looks at every node, so it is asked for no more often. */
 const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
@@ -27,7 +30,12 @@ export interface ClusterRoomOptions {
   readonly view: ClusterView;
   readonly clock: AgentClock;
   readonly leaseOf: (attemptId: string) => Lease;
+  /** Of a pod, by its member's id. */
   readonly podKey: (memberId: string) => string;
+  /** Of a pod that has been made: by the agent before this one, say. */
+  readonly placeOf: (
+    memberId: string,
+  ) => { readonly nodeName: string; readonly image: string } | undefined;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
@@ -41,7 +49,8 @@ interface Waiter {
 interface Placed {
   readonly nodeNames: readonly string[];
   readonly image: string;
-  readonly pullCount: number;
+  /** Of these nodes, those without the image. */
+  readonly pulling: readonly string[];
 }
 
 /** One, or of a gang as many as it has nodes. */
@@ -83,11 +92,22 @@ export class ClusterRoom implements RoomPort {
   enter(one: Occupant): boolean {
     if (this.#inside.has(one)) return true;
     const { attemptId } = one;
+    const ids = this.#podsOf(attemptId);
+    const places = ids.flatMap((id) => this.#options.placeOf(id) ?? []);
+    if (places.length === ids.length) {
+      const nodeNames = places.map(({ nodeName }) => nodeName);
+      this.#settle(one, nodeNames, places[0]!.image);
+      return true;
+    }
     if (!this.#waiting.has(attemptId)) {
       this.#waiting.set(attemptId, { one, sinceMs: this.#options.clock.nowMs() });
     }
     this.plan();
     return false;
+  }
+
+  #podsOf(attemptId: string): readonly string[] {
+    return memberIds({ attemptId, gang: this.#options.leaseOf(attemptId).gang });
   }
 
   presume(one: Occupant): void {
@@ -108,6 +128,9 @@ export class ClusterRoom implements RoomPort {
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
     this.#starting.delete(one.attemptId);
+    const { view, podKey } = this.#options;
+    for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
+      view.unassume(podKey(memberId(one.attemptId, nodeRank)));
     this.#nodes.delete(one.attemptId);
     this.plan();
   }
@@ -128,15 +151,19 @@ export class ClusterRoom implements RoomPort {
   }
 
   #rules(): PlacementRules {
-    const runningByImage = new Map<string, number>();
-    for (const { image, pullCount } of this.#starting.values())
-      runningByImage.set(image, (runningByImage.get(image) ?? 0) + pullCount);
+    const nodesByImage = new Map<string, Set<string>>();
+    for (const { image, pulling } of this.#starting.values()) {
+      const nodes = nodesByImage.get(image) ?? new Set();
+      nodesByImage.set(image, nodes);
+      for (const nodeName of pulling) nodes.add(nodeName);
+    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, runningByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
+    this.#giveBackLate(nowMs);
     const room = windowRoom(this.#window, this.startingCount, nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
@@ -162,9 +189,18 @@ export class ClusterRoom implements RoomPort {
       for (const { one } of waiters.splice(0, nodeNames.length / podCount))
         this.#place(one, nodeNames.splice(0, podCount));
     }
-    for (const { waiters } of byShape.values())
-      for (const { one, sinceMs } of waiters)
-        if (nowMs - sinceMs > GIVE_BACK_MS) this.#giveBack(one);
+  }
+
+  #giveBackLate(nowMs: number): void {
+    // The first have waited longest.
+    for (const { one, sinceMs } of this.#waiting.values()) {
+      if (nowMs - sinceMs <= GIVE_BACK_MS) return;
+      const lease = this.#options.leaseOf(one.attemptId);
+      const group = groupOf({ ...shapeOf(lease), key: '' }, sinceMs);
+      const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
+      if (isFull || nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, isFull ? 'no node had room for it' : this.#window.why, nowMs - sinceMs);
+    }
   }
 
   /**
@@ -178,8 +214,7 @@ export class ClusterRoom implements RoomPort {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
       left -= podCountOf(lease);
-      const { resources, container, gang } = lease;
-      const shape = { resources, container: container!, ...(gang && { nodes: gang.nodes }) };
+      const shape = shapeOf(lease);
       const key = hashText(JSON.stringify(shape));
       const known = byShape.get(key);
       if (known === undefined) {
@@ -194,22 +229,24 @@ export class ClusterRoom implements RoomPort {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
     const lease = leaseOf(attemptId);
-    const { resources, container } = lease;
-    const image = container!.image;
-    const pulling = nodeNames.filter((nodeName) => !view.hasImage(nodeName, image));
-    for (const [nodeRank, id] of memberIds(lease).entries()) {
+    const resources = withRequestFloor(lease.resources);
+    for (const [nodeRank, id] of this.#podsOf(attemptId).entries())
       view.assume(podKey(id), nodeNames[nodeRank]!, resources);
-    }
-    this.#waiting.delete(attemptId);
-    this.#inside.add(one);
-    this.#nodes.set(attemptId, nodeNames);
-    this.#starting.set(attemptId, { nodeNames, image, pullCount: new Set(pulling).size });
+    this.#settle(one, nodeNames, lease.container!.image);
     one.wake();
   }
 
-  #giveBack(one: Occupant): void {
+  #settle(one: Occupant, nodeNames: readonly string[], image: string): void {
+    const pulling = nodeNames.filter((name) => !this.#options.view.hasImage(name, image));
     this.#waiting.delete(one.attemptId);
-    one.giveBack(`no node had room for it within ${GIVE_BACK_MS / 1000} s`);
+    this.#inside.add(one);
+    this.#nodes.set(one.attemptId, nodeNames);
+    this.#starting.set(one.attemptId, { nodeNames, image, pulling });
+  }
+
+  #giveBack(one: Occupant, why: string, waitedMs: number): void {
+    this.#waiting.delete(one.attemptId);
+    one.giveBack(`it waited ${Math.round(waitedMs / 1000)} s for a node: ${why}`);
   }
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
@@ -245,6 +282,12 @@ export class ClusterRoom implements RoomPort {
     return text;
   }
 }
+
+const shapeOf = ({ resources, container, gang }: Lease): Omit<WaitingShape, 'key'> => ({
+  resources,
+  container: container!,
+  ...(gang && { nodes: gang.nodes }),
+});
 
 const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup => ({
   key: shape.key,

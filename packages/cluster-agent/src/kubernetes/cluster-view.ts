@@ -6,8 +6,12 @@ import type { ResourceNames } from './quantities.ts';
 import { parseQuantity, podRequests, readResources } from './quantities.ts';
 
 const SECOND = 1000;
-/** After a start that failed for the node's sake; doubled with each in a row, up to the second. */
-const COOL_DOWN_MS = 30 * SECOND;
+/** After a start that failed for the node's sake; doubled with each in a row, up to the last. */
+const COOL_DOWN_MS = {
+  broke: 30 * SECOND,
+  /** It was full before we knew: the watch tells within a second. */
+  refused: 2 * SECOND,
+};
 const COOL_DOWN_MS_MAX = 30 * 60 * SECOND;
 
 /** What a pod takes of a node, or will when the one we are about to create is seen. */
@@ -27,6 +31,7 @@ interface NodeState {
   podCount: number;
   ours: Resources;
   ourCount: number;
+  others: Resources;
   faultCount: number;
   coolDownUntilMs: number;
   fault: string;
@@ -82,17 +87,16 @@ export class ClusterView {
 
   setNode(node: KubernetesNode): void {
     const state = this.#node(node.metadata.name);
-    if (state.place !== undefined)
-      this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, -1);
     state.place = placeOf(node, this.#names);
-    this.#allocatable = addResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, 1);
     this.#show(state);
   }
 
   removeNode(name: string): void {
     const state = this.#nodes.get(name);
     if (state?.place === undefined) return;
-    this.#allocatable = subtractResources(this.#allocatable, state.place.allocatable);
+    this.#countPlace(state, -1);
     state.place = undefined;
     this.index.remove(name);
     if (state.podCount === 0) this.#nodes.delete(name);
@@ -127,18 +131,27 @@ export class ClusterView {
     this.#take(key, { nodeName, resources, isOurs: true, isAssumed: true });
   }
 
+  /** It will not be created, or was gone before the watch showed it. */
+  unassume(key: string): void {
+    if (this.#taken.get(key)?.isAssumed === true) this.#drop(key);
+  }
+
   hasImage(nodeName: string, image: string): boolean {
     return this.#nodes.get(nodeName)?.place?.images.has(image) ?? false;
   }
 
   /** A start failed for this node's sake. */
-  blame(nodeName: string, fault: string, nowMs: number): void {
+  blame(
+    nodeName: string,
+    { fault, reason }: { readonly fault: keyof typeof COOL_DOWN_MS; readonly reason: string },
+    nowMs: number,
+  ): void {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return;
-    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS * 2 ** state.faultCount);
+    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** state.faultCount);
     state.faultCount += 1;
     state.coolDownUntilMs = nowMs + waitMs;
-    state.fault = fault;
+    state.fault = reason;
     this.#show(state);
   }
 
@@ -179,6 +192,7 @@ export class ClusterView {
       podCount: 0,
       ours: NO_RESOURCES,
       ourCount: 0,
+      others: NO_RESOURCES,
       faultCount: 0,
       coolDownUntilMs: 0,
       fault: '',
@@ -189,8 +203,8 @@ export class ClusterView {
 
   #take(key: string, taken: Taken): void {
     const before = this.#taken.get(key);
-    // A pod's later events change nothing of what it takes.
-    if (before?.nodeName === taken.nodeName && before.isAssumed === taken.isAssumed) return;
+    // Most events of a pod change nothing of what it takes.
+    if (before !== undefined && isSame(before, taken)) return;
     this.#drop(key);
     this.#taken.set(key, taken);
     this.#count(taken, 1);
@@ -211,14 +225,42 @@ export class ClusterView {
     if (isOurs) {
       state.ours = change(state.ours, resources);
       state.ourCount += sign;
-    } else this.#others = change(this.#others, resources);
+    } else {
+      state.others = change(state.others, resources);
+      if (state.place !== undefined) this.#others = change(this.#others, resources);
+    }
     this.#show(state);
+    if (state.podCount === 0 && state.place === undefined) this.#nodes.delete(nodeName);
+  }
+
+  /** Pods of a node that is not here, or not yet, take nothing of what there is. */
+  #countPlace({ place, others }: NodeState, sign: 1 | -1): void {
+    if (place === undefined) return;
+    const change = sign === 1 ? addResources : subtractResources;
+    this.#allocatable = change(this.#allocatable, place.allocatable);
+    this.#others = change(this.#others, others);
   }
 
   #show(state: NodeState): void {
     const picture = pictureOf(state);
     if (picture !== undefined) this.index.set(picture);
   }
+}
+
+const isSame = (a: Taken, b: Taken): boolean =>
+  a.nodeName === b.nodeName &&
+  a.isOurs === b.isOurs &&
+  a.isAssumed === b.isAssumed &&
+  isSameRequest(a.resources, b.resources);
+
+function isSameRequest(a: Resources, b: Resources): boolean {
+  const { countable, ...plain } = a;
+  const names = Object.keys(countable);
+  return (
+    Object.entries(plain).every(([name, amount]) => b[name as keyof typeof plain] === amount) &&
+    names.length === Object.keys(b.countable).length &&
+    names.every((name) => countable[name] === b.countable[name])
+  );
 }
 
 function pictureOf({

@@ -80,7 +80,7 @@ export class GangHost implements AttemptHost {
     if (gang.isOrdered || standing === undefined) return undefined;
     const id = memberId(gang.lease.attemptId, at + 1);
     if (standing.kind !== 'gone') return { id, event: await this.#pods.collect(id) };
-    const outcome: AttemptOutcome = { kind: 'lost', reason: standing.reason };
+    const outcome: AttemptOutcome = { ...standing, kind: 'lost' };
     await this.#pods.conclude(this.#eventOf(gang, outcome, id));
     return { id, event: this.#eventOf(gang, outcome, id) };
   }
@@ -172,6 +172,16 @@ export class GangHost implements AttemptHost {
     const [head, ...workers] = memberIds(lease);
     await Promise.all(workers.map(act));
     await act(head!);
+  }
+
+  /** Of the first node that has something to wait for. */
+  async describeStart(attemptId: string): Promise<string> {
+    const { lease } = this.#gangs.get(attemptId) ?? { lease: { attemptId } };
+    for (const id of memberIds(lease)) {
+      const words = (await this.#pods.describeStart?.(id)) ?? '';
+      if (words !== '') return words;
+    }
+    return '';
   }
 
   readLog(request: LogRequest): Promise<Uint8Array> {

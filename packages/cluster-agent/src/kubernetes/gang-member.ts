@@ -11,6 +11,12 @@ export const attemptOfMember = (id: string): string => id.split('/', 1)[0]!;
 export const nodeRankOf = (id: string): number => Number(id.split('/')[1] ?? 0);
 
 /** Of one attempt: its only pod, or those of its gang by rank. */
-export function memberIds({ attemptId, gang }: Pick<Lease, 'attemptId' | 'gang'>): string[] {
+export function memberIds({
+  attemptId,
+  gang,
+}: {
+  readonly attemptId: string;
+  readonly gang?: Lease['gang'] | undefined;
+}): string[] {
   return Array.from({ length: gang?.nodes ?? 1 }, (_, nodeRank) => memberId(attemptId, nodeRank));
 }

@@ -74,7 +74,20 @@ async function material(
   folder: string,
 ): Promise<string | undefined> {
   if (data !== undefined) return Buffer.from(data, 'base64').toString();
-  return file === undefined ? undefined : readFile(path.resolve(folder, file), 'utf8');
+  return file === undefined ? undefined : readText(path.resolve(folder, file));
+}
+
+const readText = (file: string): Promise<string> =>
+  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new KubeconfigError(`${file}: cannot be read (${error.code})`);
+  });
+
+function parseYaml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new KubeconfigError(`${file}: no YAML: ${(error as Error).message.split('\n')[0]}`);
+  }
 }
 
 const credentialSchema = z.object({
@@ -89,6 +102,28 @@ const EXEC_PATIENCE_MS = 60_000;
 /** Asked for again before it is over. */
 const EXPIRY_MARGIN_MS = 60_000;
 
+/** Its own words may hold a token: they are not repeated. */
+async function output(
+  command: string,
+  args: readonly string[],
+  options: { readonly timeout: number; readonly env: NodeJS.ProcessEnv },
+): Promise<string> {
+  try {
+    return (await run(command, args, options)).stdout;
+  } catch (error) {
+    const { code, signal } = error as { code?: string | number; signal?: string };
+    throw new KubeconfigError(`${command}: it gave no credentials (${code ?? signal})`);
+  }
+}
+
+function readCredential(text: string, command: string): z.output<typeof credentialSchema> {
+  try {
+    return credentialSchema.parse(JSON.parse(text));
+  } catch {
+    throw new KubeconfigError(`${command}: it printed no ExecCredential with a status`);
+  }
+}
+
 /** Credentials of a cloud's own program, by the protocol of client-go's credential plugins. */
 function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentials> {
   let kept: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
@@ -96,7 +131,7 @@ function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentia
     if (kept !== undefined && Date.now() < kept.untilMs) return kept.credentials;
     const { apiVersion, command, args, env } = exec;
     const info = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
-    const { stdout } = await run(command, args ?? [], {
+    const stdout = await output(command, args ?? [], {
       timeout: EXEC_PATIENCE_MS,
       env: {
         ...process.env,
@@ -104,7 +139,7 @@ function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentia
         KUBERNETES_EXEC_INFO: JSON.stringify(info),
       },
     });
-    const { status } = credentialSchema.parse(JSON.parse(stdout));
+    const { status } = readCredential(stdout, command);
     const { token, clientCertificateData: cert, clientKeyData: key, expirationTimestamp } = status;
     const credentials = { ...(token && { token }), ...(cert && { cert }), ...(key && { key }) };
     const untilMs = expirationTimestamp
@@ -123,17 +158,13 @@ async function credentialsOf(user: User, folder: string): Promise<() => Promise<
   const pair = { ...(cert && { cert }), ...(key && { key }) };
   return async () => {
     // Kubernetes renews a mounted token in place.
-    const text =
-      tokenFile === undefined ? token : await readFile(path.resolve(folder, tokenFile), 'utf8');
+    const text = tokenFile === undefined ? token : await readText(path.resolve(folder, tokenFile));
     return { ...pair, ...(text && { token: text.trim() }) };
   };
 }
 
 export async function readKubeconfig(file: string, context?: string): Promise<Access> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new KubeconfigError(`${file}: cannot be read (${error.code})`);
-  });
-  const checked = configSchema.safeParse(parse(text));
+  const checked = configSchema.safeParse(parseYaml(await readText(file), file));
   if (!checked.success) {
     const [issue] = checked.error.issues;
     throw new KubeconfigError(

@@ -42,6 +42,7 @@ export class KubernetesAgent {
       clock,
       leaseOf: (attemptId) => host.leaseOf(attemptId),
       podKey: (attemptId) => host.podKey(attemptId),
+      placeOf: (attemptId) => host.placeOf(attemptId),
       onRoom: () => placer.onRoom(),
     });
     host.room = this.room = room;

@@ -46,6 +46,12 @@ export interface Pod {
     readonly reason?: string;
     readonly message?: string;
     readonly startTime?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
     readonly initContainerStatuses?: readonly {
       readonly name: string;
       readonly state?: ContainerState;
@@ -76,6 +82,15 @@ export interface KubernetesNode {
     }[];
     readonly images?: readonly { readonly names?: readonly string[] }[];
   };
+}
+
+/** The kubelet's own words on what it does. */
+export interface KubernetesEvent {
+  readonly metadata: Metadata;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTimestamp?: string | null;
+  readonly eventTime?: string | null;
 }
 
 export const isTerminated = (pod: Pod): boolean =>

@@ -1,4 +1,5 @@
 import type { AttemptOutcome } from '@majorana/core';
+import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { LeaseRefusedError } from '../engine/ports.ts';
@@ -9,11 +10,21 @@ import { ApiServerError } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember } from './gang-member.ts';
-import type { Pod } from './objects.ts';
+import type { KubernetesEvent, Pod } from './objects.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
+import type { StartWord } from './start-words.ts';
+import { lastWord } from './start-words.ts';
 import type { PodOptions } from './pod.ts';
-import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName, refusalOf } from './pod.ts';
+import {
+  AGENT_LABEL,
+  attemptOf,
+  isTaskContainer,
+  leaseOf,
+  makePod,
+  podName,
+  refusalOf,
+} from './pod.ts';
 
 const MINUTE = 60_000;
 export const START_LIMITS: StartLimits = {
@@ -21,8 +32,10 @@ export const START_LIMITS: StartLimits = {
   // Of a 17 GB image the pull took 30 minutes on a fresh node.
   startPatienceMs: 60 * MINUTE,
 };
+/** A start that takes longer is looked into, so often; each look is a request to the API server. */
+const LOOK_MS = 10_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
-const NODE_PATIENCE_MS = 5 * MINUTE;
+export const NODE_PATIENCE_MS = 5 * MINUTE;
 
 export interface PodHostOptions {
   readonly api: ApiServer;
@@ -40,12 +53,27 @@ interface Known {
   pod?: Pod;
   /** It is no longer in the cluster. */
   isDeleted: boolean;
+  /** A creation got no clear answer: there may be a pod that nobody told us of. */
+  mayExist: boolean;
   /** A user ended it, so we asked for its deletion. */
   isOrdered: boolean;
+  /** The kubelet's last word on its start, when it was asked for. */
+  word?: { readonly word: StartWord | undefined; readonly atMs: number };
   /** The API server will never take its pod. */
   refusal?: string;
   outcome?: EndedEvent;
 }
+
+const newlyKnown = (lease: Lease): Known => ({
+  lease,
+  isDeleted: false,
+  mayExist: false,
+  isOrdered: false,
+});
+
+/** What is left of pods that nobody holds is tried again after this, doubled up to the second. */
+const ORPHAN_RETRY_MS = 1000;
+const ORPHAN_RETRY_MS_MAX = 30_000;
 
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
@@ -58,6 +86,8 @@ export class PodHost implements AttemptHost {
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
   readonly #known = new Map<string, Known>();
+  /** Pods that nobody holds, and that are not yet gone. */
+  readonly #orphans = new Set<string>();
   #room!: ClusterRoom;
   /** The agent knows what there is: any other pod of ours is one that nobody holds. */
   #isListed = false;
@@ -75,7 +105,11 @@ export class PodHost implements AttemptHost {
   isOurs(pod: Pod): boolean {
     const { agentId, namespace } = this.#options.pods;
     const { metadata } = pod;
-    return metadata.namespace === namespace && metadata.labels?.[AGENT_LABEL] === agentId;
+    if (metadata.namespace !== namespace || metadata.labels?.[AGENT_LABEL] !== agentId)
+      return false;
+    // Somebody's copy of a pod of ours has another name, or a label and no attempt.
+    const id = attemptOf(pod);
+    return parseAttemptId(attemptOfMember(id)) !== undefined && podName(id) === metadata.name;
   }
 
   podKey(attemptId: string): string {
@@ -86,27 +120,49 @@ export class PodHost implements AttemptHost {
     return this.#known.get(attemptId)!.lease;
   }
 
+  /** Where its pod is, if there is one. */
+  placeOf(attemptId: string): { readonly nodeName: string; readonly image: string } | undefined {
+    const { nodeName, containers } = this.#known.get(attemptId)?.pod?.spec ?? {};
+    if (nodeName === undefined) return undefined;
+    return { nodeName, image: containers?.find(isTaskContainer)?.image ?? '' };
+  }
+
   /** From the watch. */
   see(pod: Pod): void {
     const attemptId = attemptOf(pod);
     const known = this.#known.get(attemptId);
     if (known === undefined) this.#meet(pod, attemptId);
-    else known.pod = pod;
+    else {
+      known.pod = pod;
+      known.isDeleted = false;
+    }
     this.#onChange(attemptId);
   }
 
   #meet(pod: Pod, attemptId: string): void {
-    const lease = leaseOf(pod, this.#options.pods);
-    const known = { lease, pod, isDeleted: false, isOrdered: false };
-    if (!this.#isListed) this.#known.set(attemptId, known);
-    else if (pod.metadata.deletionTimestamp === undefined) {
+    if (!this.#isListed)
+      this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
+    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
       // Its creation was given up, and came through all the same.
-      const { log } = this.#options;
-      log('a pod that nobody holds is ended', { attemptId });
-      this.#delete(known, attemptId, 0).catch((error: unknown) =>
-        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) }),
-      );
+      this.#options.log('a pod that nobody holds is ended', { attemptId });
+      this.#orphans.add(attemptId);
+      this.#endOrphan(attemptId, ORPHAN_RETRY_MS);
     }
+  }
+
+  /** No later event need tell of it again, so it is tried until it is done. */
+  #endOrphan(attemptId: string, retryMs: number): void {
+    const { clock, log } = this.#options;
+    const isHeldAgain = this.#known.has(attemptId);
+    const ended = isHeldAgain ? Promise.resolve() : this.#delete(attemptId, 0);
+    ended.then(
+      () => this.#orphans.delete(attemptId),
+      (error: unknown) => {
+        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) });
+        const nextMs = Math.min(ORPHAN_RETRY_MS_MAX, retryMs * 2);
+        clock.after(retryMs, () => this.#endOrphan(attemptId, nextMs));
+      },
+    );
   }
 
   /** From the watch: deleted, as it was at last. */
@@ -139,19 +195,52 @@ export class PodHost implements AttemptHost {
     if (known.refusal !== undefined) return { kind: 'exited' };
     const { pod } = known;
     if (pod === undefined) return { kind: 'accepted' };
-    const standing = this.#standing(pod);
+    const standing = this.#standing(known, pod);
+    if (standing.kind === 'starting') this.#lookIfSlow(known, pod);
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
     if (known.isDeleted && known.isOrdered) return { kind: 'exited' };
     if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
     const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
-    if (trouble !== undefined) return { kind: 'gone', reason: trouble };
+    const faultyNode = pod.spec.nodeName ?? '';
+    if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
     return standing.kind === 'running' ? standing : { kind: 'accepted' };
   }
 
-  #standing(pod: Pod): PodStanding {
+  #standing(known: Known, pod: Pod): PodStanding {
     const { clock, limits = START_LIMITS } = this.#options;
-    return standingOf(pod, clock.nowMs(), limits);
+    return standingOf(pod, clock.nowMs(), limits, known.word?.word);
+  }
+
+  #lookIfSlow(known: Known, { metadata }: Pod): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.nowMs();
+    const lastMs = known.word?.atMs ?? Date.parse(metadata.creationTimestamp ?? '');
+    if (!(nowMs - lastMs >= LOOK_MS)) return;
+    known.word = { word: known.word?.word, atMs: nowMs };
+    this.#look(known).catch((error: unknown) =>
+      log('the events of a slow start cannot be read', { error: String(error) }),
+    );
+  }
+
+  async #look(known: Known): Promise<StartWord | undefined> {
+    const { api, pods, clock } = this.#options;
+    const field = encodeURIComponent(`involvedObject.uid=${known.pod?.metadata.uid}`);
+    const path = `/api/v1/namespaces/${pods.namespace}/events?fieldSelector=${field}`;
+    const { items } = await api.request<{ items: KubernetesEvent[] }>('GET', path);
+    known.word = { word: lastWord(items), atMs: clock.nowMs() };
+    return known.word.word;
+  }
+
+  async describeStart(attemptId: string): Promise<string> {
+    const known = this.#known.get(attemptId);
+    if (known?.pod === undefined) return 'its pod has not been created yet';
+    const { spec, metadata } = known.pod;
+    await this.#look(known).catch(() => undefined);
+    const standing = this.#standing(known, known.pod);
+    if (standing.kind !== 'starting') return '';
+    const waitedMs = this.#options.clock.nowMs() - Date.parse(metadata.creationTimestamp ?? '');
+    return `${standing.doing}, on node ${spec.nodeName} for ${Math.round(waitedMs / 1000)} s`;
   }
 
   async accept(lease: Lease): Promise<void> {
@@ -160,8 +249,7 @@ export class PodHost implements AttemptHost {
     const refusal = refusalOf(container, this.#options.pods);
     if (refusal !== undefined) throw new LeaseRefusedError(refusal);
     const known = this.#known.get(attemptId);
-    if (known?.pod === undefined)
-      this.#known.set(attemptId, { lease, isDeleted: false, isOrdered: false });
+    if (known?.pod === undefined) this.#known.set(attemptId, newlyKnown(lease));
   }
 
   async start(attemptId: string): Promise<void> {
@@ -188,6 +276,7 @@ export class PodHost implements AttemptHost {
     }
     const { status, retryAfterMs } =
       error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
+    if (status === 0 || status >= 500) known.mayExist = true;
     if (status === 0 || status === 429 || status >= 500)
       this.#room.learn({ kind: 'refused', status, retryAfterMs });
     throw error;
@@ -199,25 +288,36 @@ export class PodHost implements AttemptHost {
     const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}`;
     const pod = await api.request<Pod>('GET', path);
     if (this.isOurs(pod) && attemptOf(pod) === attemptId) known.pod ??= pod;
-    else known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
+    else {
+      known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
+      known.mayExist = false;
+    }
   }
 
   async end(attemptId: string): Promise<void> {
     const known = this.#known.get(attemptId);
     if (known?.pod === undefined || known.isOrdered) return;
-    await this.#delete(known, attemptId, undefined);
+    await this.#delete(attemptId, undefined);
     known.isOrdered = true;
   }
 
   /** A grace of 0 takes it from the API server at once: for what has ended. */
-  async #delete(known: Known, attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
+  async #delete(attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
     const { api, pods } = this.#options;
     const query = graceSeconds === undefined ? '' : `?gracePeriodSeconds=${graceSeconds}`;
     const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}${query}`;
     await api.request('DELETE', path).catch((error: unknown) => {
       if (!isStatus(error, 404)) throw error;
-      known.isDeleted = true;
+      const known = this.#known.get(attemptId);
+      if (known !== undefined) known.isDeleted = true;
     });
+  }
+
+  /** Also one that is not known to be there: it may have been made, and nobody heard. */
+  async #clear(known: Known, attemptId: string): Promise<void> {
+    if (known.isDeleted || (known.pod === undefined && !known.mayExist)) return;
+    await this.#delete(attemptId, 0);
+    known.isDeleted = true;
   }
 
   async collect(attemptId: string): Promise<EndedEvent> {
@@ -236,12 +336,20 @@ export class PodHost implements AttemptHost {
         { kind: 'start_error', reason: `could not start: ${known.refusal}` },
         nowMs,
       );
-    const standing = this.#standing(pod!);
+    const standing = this.#standing(known, pod!);
     if (standing.kind === 'told') {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
+      const { cause, isOverScratch } = standing;
       if (end.attemptId === attemptOfMember(attemptId))
-        return runnerEndedEvent(end, { lease, objects, isOrdered, nowMs });
+        return runnerEndedEvent(end, {
+          lease,
+          objects,
+          isOrdered,
+          isOverScratch,
+          nowMs,
+          ...(cause !== undefined && { cause }),
+        });
     }
     if (isOrdered)
       return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
@@ -250,20 +358,24 @@ export class PodHost implements AttemptHost {
   }
 
   #silent(known: Known, end: SilentEnd, nowMs: number): EndedEvent {
-    const { kind, exitCode, reason, isNodesFault } = end;
-    const nodeName = known.pod?.spec.nodeName;
-    if (isNodesFault && nodeName !== undefined) {
-      this.#view.blame(nodeName, reason, nowMs);
-      this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
-    }
-    return silentEvent(known, { kind, reason, ...(exitCode !== undefined && { exitCode }) }, nowMs);
+    const { kind, exitCode, reason, fault } = end;
+    const nodeName = known.pod?.spec.nodeName ?? '';
+    if (fault !== 'none') this.#view.blame(nodeName, { fault, reason }, nowMs);
+    if (fault === 'broke') this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
+    const outcome: AttemptOutcome = {
+      kind,
+      reason,
+      ...(exitCode !== undefined && { exitCode }),
+      ...(fault === 'broke' && { faultyNode: nodeName }),
+    };
+    return silentEvent(known, outcome, nowMs);
   }
 
   async conclude(event: EndedEvent): Promise<void> {
     const { attemptId } = event;
     const known = this.#known.get(attemptId);
     if (known === undefined) return;
-    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    await this.#clear(known, attemptId);
     known.outcome = event;
   }
 
@@ -271,7 +383,7 @@ export class PodHost implements AttemptHost {
   async forget(attemptId: string): Promise<void> {
     const known = this.#known.get(attemptId);
     if (known === undefined) return;
-    if (known.pod !== undefined && !known.isDeleted) await this.#delete(known, attemptId, 0);
+    await this.#clear(known, attemptId);
     this.#known.delete(attemptId);
   }
 

@@ -1,25 +1,35 @@
 import type { OutcomeKind } from '@majorana/core';
 import type { ContainerState, Pod } from './objects.ts';
 import { TASK_CONTAINER } from './pod.ts';
+import type { StartWord } from './start-words.ts';
 
 /** How a pod ended whose runner left no word, in the words of the task life-cycle. */
 export interface SilentEnd {
   readonly kind: OutcomeKind;
   readonly exitCode?: number;
   readonly reason: string;
-  /** The node is to be left alone for a while: it, not the task, is the likely cause. */
-  readonly isNodesFault: boolean;
+  /**
+   * Whether its node is to be left alone for a while: briefly when it refused what somebody else
+   * took first, longer when it broke, which the task may have done to it.
+   */
+  readonly fault: 'none' | 'refused' | 'broke';
 }
 
 export type PodStanding =
   /** It waits for its node: `doing` is what the kubelet says it does. */
   | { readonly kind: 'starting'; readonly doing: string }
   | { readonly kind: 'running'; readonly startedAtMs: number }
-  /** Its runner's last word. */
-  | { readonly kind: 'told'; readonly message: string }
+  /** Its runner's last word; `cause`: who else ended its pod, in the words of the cluster. */
+  | {
+      readonly kind: 'told';
+      readonly message: string;
+      readonly cause?: string;
+      readonly isOverScratch: boolean;
+    }
   | { readonly kind: 'silent'; readonly end: SilentEnd };
 
 /** The kubelet refused it, since somebody else's pod was there first; words of kubelet 1.34. */
+const REFUSAL_MESSAGE = /^Pod was rejected/;
 const REFUSALS: readonly RegExp[] = [
   /^OutOf/,
   /^(Unexpected)?AdmissionError/,
@@ -29,12 +39,33 @@ const REFUSALS: readonly RegExp[] = [
   /^TaintToleration/,
 ];
 
+/** Ends of a node's own making, of which the machine or the room on it is taken away. */
+const PUT_OUT = new Set(['Evicted', 'Preempting']);
+const WENT_DOWN = new Set(['Terminated', 'NodeShutdown', 'Shutdown', 'NodeLost']);
+
+/**
+ * The kubelet's words on a pod that filled its own disk space: it would fill that of any other node
+ * too. Everything else it evicts for is the node's pressure.
+ */
+const OVER_SCRATCH =
+  /exceeds the total limit|exceeded its local ephemeral storage limit|Usage of EmptyDir volume/;
+
 /** What waiting for longer cannot mend. */
 const HOPELESS = new Set(['InvalidImageName', 'ErrImageNeverPull', 'CreateContainerConfigError']);
+/** Of a config error that mends itself: the kubelet has not read the secret yet. */
+const CACHE_LAG = /failed to sync \w+ cache/;
 const PULL_TROUBLE = new Set(['ErrImagePull', 'ImagePullBackOff', 'RegistryUnavailable']);
+/** The registry has answered that there is no such image; words of containerd and CRI-O. */
+const NO_SUCH_IMAGE = /: not found$|manifest unknown|repository does not exist/;
+/** Events of a start that the pod’s own status says nothing of. Those of a pull are in the status too. */
+const NODE_TROUBLE = /^Failed(Mount|AttachVolume|MapVolume|CreatePodSandBox): /;
+/** What the task mounts is not in the cluster, and on no other node either. */
+const NOTHING_TO_MOUNT = /^Failed(Mount|AttachVolume): .*not found/;
+/** The node is at it again and again. */
+const START_TROUBLE = new Set(['CreateContainerError', 'RunContainerError', 'ImageInspectError']);
 
 export interface StartLimits {
-  /** How long an image that cannot be pulled is tried for. */
+  /** How long an image that cannot be pulled, or a container that cannot be made, is tried for. */
   readonly pullPatienceMs: number;
   /** How long any start may take, pulls of large images included. */
   readonly startPatienceMs: number;
@@ -48,55 +79,109 @@ const statesOf = (pod: Pod): readonly (ContainerState | undefined)[] => [
   ...(pod.status?.containerStatuses ?? []).map(({ state }) => state),
 ];
 
-export function standingOf(pod: Pod, nowMs: number, limits: StartLimits): PodStanding {
+/** `word`: the kubelet's last event on a start that takes its time, if it has been asked for. */
+export function standingOf(
+  pod: Pod,
+  nowMs: number,
+  limits: StartLimits,
+  word?: StartWord,
+): PodStanding {
   const state = pod.status?.containerStatuses?.find(({ name }) => name === TASK_CONTAINER)?.state;
   const message = state?.terminated?.message;
-  if (message?.startsWith('{') === true) return { kind: 'told', message };
-  const { phase } = pod.status ?? {};
+  const { phase, message: words = '' } = pod.status ?? {};
+  if (message?.startsWith('{') === true) {
+    const cause = causeOf(pod);
+    const isOverScratch = OVER_SCRATCH.test(words);
+    return { kind: 'told', message, ...(cause !== undefined && { cause }), isOverScratch };
+  }
   if (phase === 'Failed' || phase === 'Succeeded')
     return { kind: 'silent', end: silentEnd(pod, state) };
   if (state?.running !== undefined)
     return { kind: 'running', startedAtMs: timeOf(state.running.startedAt, nowMs) };
-  return starting(pod, nowMs, limits);
+  return starting(pod, nowMs, limits, word);
 }
 
-function starting(pod: Pod, nowMs: number, limits: StartLimits): PodStanding {
+const join = (...parts: readonly (string | undefined)[]): string =>
+  parts.filter((text) => text !== undefined && text !== '').join(': ');
+
+/** Who ended a pod, where that was not its own program. */
+function causeOf(pod: Pod): string | undefined {
+  const { reason, message, conditions = [] } = pod.status ?? {};
+  if (reason !== undefined && reason !== '') return join(reason, message);
+  const disruption = conditions.find(
+    ({ type, status }) => type === 'DisruptionTarget' && status === 'True',
+  );
+  if (disruption !== undefined) return join(disruption.reason, disruption.message);
+  return pod.metadata.deletionTimestamp === undefined ? undefined : 'deleted, and not by us';
+}
+
+interface Wait {
+  readonly reason: string;
+  readonly message: string;
+  readonly word: StartWord | undefined;
+  /** It has not lasted long yet. */
+  readonly isShort: boolean;
+}
+
+/** Where a start that waits will never come about: on its node, or nowhere at all. */
+function hopelessAt({ reason, message, word, isShort }: Wait): 'node' | 'everywhere' | undefined {
+  if (HOPELESS.has(reason)) return CACHE_LAG.test(message) ? undefined : 'everywhere';
+  if (PULL_TROUBLE.has(reason) && NO_SUCH_IMAGE.test(message)) return 'everywhere';
+  if (isShort) return undefined;
+  if (PULL_TROUBLE.has(reason)) return 'everywhere';
+  const { text = '' } = word ?? {};
+  if (NOTHING_TO_MOUNT.test(text)) return 'everywhere';
+  return NODE_TROUBLE.test(text) || START_TROUBLE.has(reason) ? 'node' : undefined;
+}
+
+function starting(pod: Pod, nowMs: number, limits: StartLimits, word?: StartWord): PodStanding {
   const waiting = statesOf(pod).find((one) => one?.waiting !== undefined)?.waiting;
   const { reason = 'Pending', message = '' } = waiting ?? {};
-  const words = message === '' ? reason : `${reason}: ${message}`;
+  const words = message === '' && word !== undefined ? word.text : join(reason, message);
   const waitedMs = nowMs - timeOf(pod.metadata.creationTimestamp, nowMs);
-  const isPull = PULL_TROUBLE.has(reason);
-  if (HOPELESS.has(reason) || (isPull && waitedMs >= limits.pullPatienceMs)) {
-    return { kind: 'silent', end: startError(`could not start: ${words}`, false) };
-  }
+  const isShort = waitedMs < limits.pullPatienceMs;
+  const hopeless = hopelessAt({ reason, message, word, isShort });
+  const node = `node ${pod.spec.nodeName}`;
+  if (hopeless === 'everywhere')
+    return { kind: 'silent', end: startError(`could not start: ${words}`) };
+  if (hopeless === 'node')
+    return { kind: 'silent', end: lost(`${node} could not start it: ${words}`) };
   if (waitedMs < limits.startPatienceMs) return { kind: 'starting', doing: words };
-  const minutes = Math.round(waitedMs / 60_000);
-  const node = `node ${pod.spec.nodeName} did not start it within ${minutes} minutes`;
-  return { kind: 'silent', end: lost(`${node}: ${words}`) };
+  const late = `${node} did not start it within ${Math.round(waitedMs / 60_000)} minutes`;
+  return { kind: 'silent', end: lost(`${late}: ${words}`) };
 }
 
-const startError = (reason: string, isNodesFault: boolean): SilentEnd => ({
-  kind: 'start_error',
-  reason,
-  isNodesFault,
-});
-const lost = (reason: string): SilentEnd => ({ kind: 'lost', reason, isNodesFault: true });
+const startError = (reason: string): SilentEnd => ({ kind: 'start_error', reason, fault: 'none' });
+const lost = (reason: string): SilentEnd => ({ kind: 'lost', reason, fault: 'broke' });
+
+/** How its node ended it, by the reason that the kubelet gave the whole pod. */
+function nodesEnd(pod: Pod, where: string): SilentEnd | undefined {
+  const { reason = '', message = '' } = pod.status ?? {};
+  const end = (kind: OutcomeKind, what: string, fault: SilentEnd['fault'] = 'none'): SilentEnd => ({
+    kind,
+    reason: `${what}: ${join(reason, message)}`,
+    fault,
+  });
+  if (OVER_SCRATCH.test(message)) return end('signal', 'it filled more scratch than it asked for');
+  if (PUT_OUT.has(reason)) return end('reclaimed', `${where} put it out`);
+  if (WENT_DOWN.has(reason)) return end('reclaimed', `${where} went down`);
+  if (reason === 'DeadlineExceeded') return end('time_limit', 'ended by its pod’s deadline');
+  const isRefused = REFUSAL_MESSAGE.test(message) || REFUSALS.some((one) => one.test(reason));
+  return isRefused ? end('lost', `${where} refused it`, 'refused') : undefined;
+}
 
 function silentEnd(pod: Pod, state: ContainerState | undefined): SilentEnd {
-  const { reason = '', message = '' } = pod.status ?? {};
-  const words = [reason, message].filter((text) => text !== '').join(': ');
   const where = `node ${pod.spec.nodeName}`;
-  if (REFUSALS.some((one) => one.test(reason)))
-    return { kind: 'lost', reason: `${where} refused it: ${words}`, isNodesFault: false };
-  if (reason === 'Evicted' || reason === 'Preempting' || reason === 'Terminated')
-    return { kind: 'reclaimed', reason: `${where} put it out: ${words}`, isNodesFault: false };
-  if (reason === 'NodeLost' || reason === 'NodeShutdown' || reason === 'Shutdown')
-    return { kind: 'reclaimed', reason: `${where} went down: ${words}`, isNodesFault: false };
-  if (reason === 'DeadlineExceeded')
-    return { kind: 'time_limit', reason: words, isNodesFault: false };
+  const byNode = nodesEnd(pod, where);
+  if (byNode !== undefined) return byNode;
+  const cause = causeOf(pod);
+  const { reason, message } = pod.status ?? {};
+  const words = join(reason, message);
+  if (cause !== undefined && words === '' && state?.terminated?.reason !== 'OOMKilled')
+    return { kind: 'reclaimed', reason: `its pod was ended: ${cause}`, fault: 'none' };
   const init = pod.status?.initContainerStatuses?.find(({ state: of }) => of?.terminated?.exitCode);
   if (init !== undefined)
-    return startError(`could not start: its runner: ${wordsOf(init.state)}`, true);
+    return lost(`its runner could not be laid in on ${where}: ${wordsOf(init.state)}`);
   return silentContainer(state, where, words);
 }
 
@@ -115,14 +200,10 @@ function silentContainer(
     return lost(`${where} ended it before it started${words === '' ? '' : `: ${words}`}`);
   if (terminated.reason === 'OOMKilled') {
     const told = 'out of memory: the kernel ended its container, its log with it';
-    return {
-      kind: 'out_of_memory',
-      exitCode: terminated.exitCode,
-      reason: told,
-      isNodesFault: false,
-    };
+    const { exitCode } = terminated;
+    return { kind: 'out_of_memory', exitCode, reason: told, fault: 'none' };
   }
   if (['ContainerCannotRun', 'StartError'].includes(terminated.reason ?? ''))
-    return startError(`could not start: ${terminated.message ?? terminated.reason}`, false);
+    return startError(`could not start: ${terminated.message ?? terminated.reason}`);
   return lost(`its runner left no word on ${where}: ${wordsOf(state)}`);
 }

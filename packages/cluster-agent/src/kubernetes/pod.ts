@@ -12,6 +12,9 @@ const TIME_LIMIT_ANNOTATION = 'majorana.dev/time-limit-ms';
 /** The container that runs the program, by whose state the attempt is judged. */
 export const TASK_CONTAINER = 'task';
 
+export const isTaskContainer = ({ name }: { readonly name: string }): boolean =>
+  name === TASK_CONTAINER;
+
 export interface PodOptions {
   readonly agentId: string;
   readonly namespace: string;
@@ -113,7 +116,14 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
   return {
     name: TASK_CONTAINER,
     image: container.image,
-    command: ['/majorana/majorana-runner', 'run', '--folder', '/majorana/attempt'],
+    command: [
+      '/majorana/majorana-runner',
+      'run',
+      '--folder',
+      '/majorana/attempt',
+      '--grace-ms',
+      String(graceSeconds(lease) * 1000),
+    ],
     env: [
       { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
       { name: 'MAJORANA_ATTEMPT_ID', value: attemptOfMember(lease.attemptId) },
@@ -139,7 +149,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
  * in etcd are to stay below 4 kB.
  */
 export function makePod(lease: Lease, nodeName: string, options: PodOptions): object {
-  const { container, attemptId, resources, graceMs, timeLimitMs, gang } = lease;
+  const { container, attemptId, resources, timeLimitMs, gang } = lease;
   if (container === undefined) throw new Error(`${attemptId} names no image`);
   return {
     apiVersion: 'v1',
@@ -160,7 +170,7 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
       restartPolicy: 'Never',
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      terminationGracePeriodSeconds: graceSeconds(graceMs),
+      terminationGracePeriodSeconds: graceSeconds(lease),
       ...(container.hasHostNetwork && { hostNetwork: true }),
       ...(container.dnsPolicy && { dnsPolicy: container.dnsPolicy }),
       ...(container.tolerations.length > 0 && { tolerations: container.tolerations }),
@@ -185,14 +195,18 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
   };
 }
 
-/** TERM goes to the runner, which gives the program its grace and needs a moment to store results. */
+/**
+ * TERM goes to the runner, which gives the checkpoint its time and the program its grace, and needs a
+ * moment to store results.
+ */
 const STORE_SECONDS = 20;
-export const graceSeconds = (graceMs: number): number => Math.ceil(graceMs / 1000) + STORE_SECONDS;
+const graceSeconds = ({ checkpoint, graceMs }: Lease): number =>
+  Math.ceil(((checkpoint?.timeMs ?? 0) + graceMs) / 1000) + STORE_SECONDS;
 
 /** What of a lease can be read from its pod: all that is needed once it has been made. */
 export function leaseOf(pod: Pod, options: PodOptions): Lease {
   const names = { gpu: options.gpuResource };
-  const task = pod.spec.containers.find(({ name }) => name === TASK_CONTAINER);
+  const task = pod.spec.containers.find(isTaskContainer);
   const seconds = pod.spec.terminationGracePeriodSeconds ?? STORE_SECONDS;
   const { nodes } = gangOf(pod);
   return {

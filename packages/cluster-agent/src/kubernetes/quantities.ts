@@ -24,11 +24,14 @@ const FACTORS: Readonly<Record<string, number>> = {
 /** A quantity of Kubernetes: `250m`, `1.5Gi`, `12e6`. What it is not counts as nothing. */
 export function parseQuantity(text: string | undefined): number {
   const [, digits, exponent, suffix = ''] =
-    /^([+-]?\d*\.?\d+)(?:([eE][+-]?\d+)|([a-zA-Z]{0,2}))$/.exec(text?.trim() ?? '') ?? [];
+    /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([a-zA-Z]{0,2}))$/.exec(text?.trim() ?? '') ?? [];
   if (digits === undefined) return 0;
   if (exponent !== undefined) return Number(digits + exponent);
   return Number(digits) * (FACTORS[suffix] ?? 0);
 }
+
+/** As Kubernetes rounds; the product of 1.1 and 1000 is a little above 1100 and means that. */
+const upToWhole = (amount: number): number => Math.max(0, Math.ceil(amount - 1e-6));
 
 /** Names of the resources that Kubernetes itself knows; any other is an extended one. */
 const COMMON = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
@@ -45,9 +48,9 @@ export function readResources(quantities: Quantities, names: ResourceNames): Res
     countable[name] = parseQuantity(amount);
   }
   return {
-    cpuMillis: Math.round(parseQuantity(quantities['cpu']) * 1000),
-    memoryBytes: parseQuantity(quantities['memory']),
-    scratchBytes: parseQuantity(quantities['ephemeral-storage']),
+    cpuMillis: upToWhole(parseQuantity(quantities['cpu']) * 1000),
+    memoryBytes: upToWhole(parseQuantity(quantities['memory'])),
+    scratchBytes: upToWhole(parseQuantity(quantities['ephemeral-storage'])),
     shmBytes: 0,
     gpuCount: parseQuantity(quantities[names.gpu]),
     countable,

@@ -17,8 +17,15 @@ export interface EndContext {
   readonly objects: RunnerObjects;
   /** Whether the agent itself asked for the end; a TERM from anybody else took the machine away. */
   readonly isOrdered: boolean;
+  /** Who that was, where it is known. */
+  readonly cause?: string;
+  /** It was put out for the disk space it filled: its own failure, on any machine. */
+  readonly isOverScratch?: boolean;
   readonly nowMs: number;
 }
+
+const withCause = ({ reason }: { readonly reason: string }, { cause }: EndContext): string =>
+  cause === undefined ? reason : `${reason} (${cause})`;
 
 async function artifactsOf(
   end: Extract<RunnerEnd, { kind: 'ended' }>,
@@ -38,26 +45,35 @@ export async function runnerEndedEvent(end: RunnerEnd, context: EndContext): Pro
       kind: 'ended',
       attemptId: lease.attemptId,
       atMs: nowMs,
-      outcome: { kind, reason: isOrdered ? 'cancelled before it started' : end.reason },
+      outcome: {
+        kind,
+        reason: isOrdered ? 'cancelled before it started' : withCause(end, context),
+      },
       peakMemoryBytes: 0,
       cpuTimeMs: 0,
       artifacts: [],
     };
   }
-  const isTerm = end.exit.endedBy === 'term';
+  const isTerm = end.exit.endedBy === 'term' && context.isOverScratch !== true;
   const exit = isTerm && isOrdered ? { ...end.exit, endedBy: 'cancel' } : end.exit;
   const event = endedEvent(exit, lease, await artifactsOf(end, objects));
   return {
     ...event,
-    outcome: unstored(isTerm && !isOrdered ? reclaimed(event) : event.outcome, end),
+    outcome: unstored(endedByOthers(event.outcome, isTerm && !isOrdered, context), end),
   };
 }
 
-const reclaimed = ({ outcome }: EndedEvent): AttemptOutcome => ({
-  ...outcome,
-  kind: 'reclaimed',
-  reason: `its pod was ended; ${outcome.reason}`,
-});
+function endedByOthers(
+  outcome: AttemptOutcome,
+  isReclaimed: boolean,
+  { cause, isOverScratch }: EndContext,
+): AttemptOutcome {
+  const who = cause === undefined ? '' : ` (${cause})`;
+  if (isOverScratch === true && outcome.kind !== 'succeeded')
+    return { ...outcome, reason: `it filled more scratch than it asked for${who}` };
+  if (!isReclaimed) return outcome;
+  return { ...outcome, kind: 'reclaimed', reason: `its pod was ended${who}; ${outcome.reason}` };
+}
 
 /** Its results are not all there, so it is no success; how the program ended is kept beside that. */
 function unstored(

@@ -1,9 +1,12 @@
-import type { AgentOrders, AgentSync, Lease, LogRequest } from '@majorana/protocol';
+import type { AgentOrders, AgentStream, AgentSync, Lease, LogRequest } from '@majorana/protocol';
 import type { Engine, EngineClock } from '../engine/engine.ts';
 import type { NewsTaken } from '../engine/reactor.ts';
 import { HeldAnswers } from './held-answers.ts';
 import { LogDesk } from './log-desk.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
+
+/** Whoever asks why a task waits is told without it rather than late. */
+const START_DEADLINE_MS = 3000;
 
 /**
  * What agents talk to. An exchange with nothing to say is held open until there is, or until the
@@ -13,7 +16,7 @@ export class AgentGateway {
   readonly #engine: Engine;
   readonly #tokens: Pick<RunnerTokens, 'make'> | undefined;
   readonly #held: HeldAnswers;
-  readonly #logs: LogDesk;
+  readonly #logs: LogDesk<AgentStream>;
   /** Agents whose tasks have runners, which speak for their logs themselves. */
   readonly #withRunners = new Set<string>();
 
@@ -75,7 +78,23 @@ export class AgentGateway {
     request: Omit<LogRequest, 'requestId'>,
   ): Promise<Buffer | undefined> {
     if (this.#withRunners.has(agentId)) return undefined;
-    const answer = this.#logs.ask(agentId, request);
+    return this.#ask(agentId, request);
+  }
+
+  /** What an attempt waits for that has not started, in the words of its cluster. */
+  async describeStart(agentId: string, attemptId: string): Promise<string | undefined> {
+    if (!this.#withRunners.has(agentId)) return undefined;
+    const request = { attemptId, stream: 'start', offset: 0, bytesMax: 0 } as const;
+    const words = await this.#ask(agentId, request, START_DEADLINE_MS);
+    return words?.toString();
+  }
+
+  #ask(
+    agentId: string,
+    request: Omit<LogRequest<AgentStream>, 'requestId'>,
+    deadlineMs?: number,
+  ): Promise<Buffer | undefined> {
+    const answer = this.#logs.ask(agentId, request, deadlineMs);
     this.wake([agentId]);
     return answer;
   }

@@ -13,6 +13,10 @@ function checkPlaceholders(spec: SubmittedJobSpec, fieldNames: readonly string[]
   const names = new Set<string>([...COMMON_FIELDS, ...fieldNames]);
   const texts: [string, string][] = [
     ...spec.argv.map((text, position): [string, string] => [`argv.${position}`, text]),
+    ...(spec.checkpoint?.argv ?? []).map((text, position): [string, string] => [
+      `checkpoint.argv.${position}`,
+      text,
+    ]),
     ...Object.entries(spec.env).map(([name, text]): [string, string] => [`env.${name}`, text]),
     ...spec.outputs.map((text, position): [string, string] => [`outputs.${position}`, text]),
     ...spec.inputs.flatMap(({ path, object }, position): [string, string][] => [
@@ -48,10 +52,15 @@ export function checkFits(
   );
 }
 
-function checkGang({ gang, container }: SubmittedJobSpec): void {
-  if (gang === undefined || container !== undefined) return;
-  const what = 'gang: only containers run on several nodes; name an image (--image)';
-  throw new ProblemError(422, 'invalid_input', what, [{ where: 'gang', what }]);
+/** What only the runner in a container does. */
+function checkContainerOnly({ checkpoint, gang, container }: SubmittedJobSpec): void {
+  if (container !== undefined) return;
+  const refuse = (where: string, why: string): never => {
+    const what = `${where}: ${why}; name an image in "container"`;
+    throw new ProblemError(422, 'invalid_input', what, [{ where, what }]);
+  };
+  if (checkpoint !== undefined) refuse('checkpoint', 'only tasks in containers have one');
+  if (gang !== undefined) refuse('gang', 'only tasks in containers have several nodes');
 }
 
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */
@@ -129,7 +138,7 @@ export async function acceptSpec(
   submitted: SubmittedJobSpec,
 ): Promise<JobSpec> {
   checkRanges(submitted);
-  checkGang(submitted);
+  checkContainerOnly(submitted);
   if (!(await context.access.hasProject(submitted.project))) {
     const what = `there is no project ${submitted.project}`;
     throw new ProblemError(422, 'no_such_project', what);

@@ -30,7 +30,7 @@ export interface ApiContext {
   /** Whether this server is the one engine, and knows its tokens. */
   readonly isReady: () => boolean;
   readonly engine: Engine;
-  readonly gateway: AgentGateway;
+  readonly gateway: Pick<AgentGateway, 'exchange' | 'readLog' | 'describeStart'>;
   readonly links: RunnerLinks;
   readonly gangs: GangRoll;
   readonly runnerTokens: RunnerTokens;

@@ -1,13 +1,13 @@
-import type { LogRequest } from '@majorana/protocol';
+import type { AgentStream, LogRequest, LogStream } from '@majorana/protocol';
 import type { EngineClock } from '../engine/engine.ts';
 
 /** Whoever does not answer for a log within this time is taken for absent. */
 const LOG_DEADLINE_MS = 15_000;
 
-interface Pending {
+interface Pending<Stream extends AgentStream> {
   /** An agent, or an attempt's runner. */
   readonly who: string;
-  readonly request: LogRequest;
+  readonly request: LogRequest<Stream>;
   readonly resolve: (data: Buffer | undefined) => void;
 }
 
@@ -15,9 +15,9 @@ interface Pending {
  * Questions for parts of logs, until they are answered. In memory only: whoever asked is on the
  * line, or asks again.
  */
-export class LogDesk {
+export class LogDesk<Stream extends AgentStream = LogStream> {
   readonly #clock: EngineClock;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Map<string, Pending<Stream>>();
   /** Requests of an earlier server must not be answered to this one. */
   readonly #prefix: string;
   #count = 0;
@@ -28,12 +28,14 @@ export class LogDesk {
   }
 
   /** Undefined when nobody answers in time. */
-  ask(who: string, request: Omit<LogRequest, 'requestId'>): Promise<Buffer | undefined> {
+  ask(
+    who: string,
+    request: Omit<LogRequest<Stream>, 'requestId'>,
+    deadlineMs = LOG_DEADLINE_MS,
+  ): Promise<Buffer | undefined> {
     const requestId = `${this.#prefix}_${(this.#count += 1)}`;
     return new Promise((resolve) => {
-      const cancel = this.#clock.after(LOG_DEADLINE_MS, () =>
-        this.answer(who, requestId, undefined),
-      );
+      const cancel = this.#clock.after(deadlineMs, () => this.answer(who, requestId, undefined));
       this.#pending.set(requestId, {
         who,
         request: { requestId, ...request },
@@ -45,7 +47,7 @@ export class LogDesk {
     });
   }
 
-  requestsFor(who: string): LogRequest[] {
+  requestsFor(who: string): LogRequest<Stream>[] {
     return [...this.#pending.values()].filter((one) => one.who === who).map((one) => one.request);
   }
 

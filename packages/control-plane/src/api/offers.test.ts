@@ -1,6 +1,7 @@
 import { DEFAULT_RESOURCES } from '@majorana/core';
 import type { AgentSync } from '@majorana/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '@majorana/testing';
 import { TestServer } from './test-server.ts';
 
 let server: TestServer;
@@ -140,4 +141,87 @@ test('why a task waits for room in a cluster is told in the words of its agent',
   const why = await server.call('GET', `/tasks/${id}.0`);
   expect(JSON.stringify(why.body)).toContain('cluster-a has no room: full');
   await end(cluster, id);
+});
+
+test('a task that nodes break under, one after the other, is given up after the third', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const id = await submit({ container });
+  const { key } = (await cluster.sync({})).waiting!.shapes[0]!;
+  for (const faultyNode of ['node-1', 'node-2', 'node-3']) {
+    const { leases } = await cluster.sync({ [key]: 1 });
+    const { attemptId } = leases[0]!;
+    const outcome = { kind: 'lost', reason: `node ${faultyNode} is gone`, faultyNode } as const;
+    const end = { atMs: Date.now(), outcome, peakMemoryBytes: 0, cpuTimeMs: 0, artifacts: [] };
+    await cluster.sync({}, { events: [{ kind: 'ended', attemptId, ...end }] });
+    cluster.held.length = 0;
+  }
+  const { body } = await server.call('GET', `/tasks/${id}.0`);
+  expect(body).toMatchObject({
+    task: { state: 'failed', retryCount: 0 },
+    explanation: {
+      sentence:
+        'given up, since 3 attempts in a row broke on their nodes (node-1, node-2, node-3): node node-3 is gone',
+    },
+  });
+});
+
+test('why a start takes its time is told in the words of its cluster', async () => {
+  const cluster = new Cluster('cluster-a');
+  const needsRunnerTokens = true;
+  await cluster.sync({}, { needsRunnerTokens });
+  const id = await submit({ container });
+  const { key } = (await cluster.sync({}, { needsRunnerTokens })).waiting!.shapes[0]!;
+  await cluster.sync({ [key]: 1 }, { needsRunnerTokens });
+  const attemptId = cluster.held[0]!;
+  const starting = { kind: 'starting', attemptId, atMs: Date.now() } as const;
+  await cluster.sync({}, { needsRunnerTokens, events: [starting] });
+  const why = server.call('GET', `/tasks/${id}.0`);
+  const { logRequests } = await cluster.sync({}, { needsRunnerTokens, waitMs: 60_000 });
+  expect(logRequests).toMatchObject([{ attemptId, stream: 'start' }]);
+  const { requestId } = logRequests[0]!;
+  const dataBase64 = Buffer.from('Pulling: Pulling image "x"').toString('base64');
+  await cluster.sync({}, { needsRunnerTokens, logChunks: [{ requestId, dataBase64 }] });
+  expect((await why).body).toMatchObject({
+    explanation: { sentence: 'it is starting on cluster-a: Pulling: Pulling image "x"' },
+  });
+  await end(cluster, id);
+});
+
+test('a checkpoint without a container is refused', async () => {
+  const checkpoint = { argv: ['save'] };
+  const { status, body } = await server.call('POST', '/jobs', { argv: ['true'], checkpoint });
+  expect(status).toBe(422);
+  expect(body).toMatchObject({ title: 'invalid_input', issues: [{ where: 'checkpoint' }] });
+});
+
+test('a dear cluster that answers first waits for the answer of a cheap one', async () => {
+  const [cheap, dear] = [new Cluster('cluster-cheap'), new Cluster('cluster-dear')];
+  const cheapSync = (counts = {}) => cheap.sync(counts, { corePricePerHour: 1 });
+  const dearSync = (counts = {}) => dear.sync(counts, { corePricePerHour: 2 });
+  await cheapSync();
+  await dearSync();
+  const id = await submit({ container: { image: 'priced:1' }, array: tasks(10) });
+  const { waiting } = await dearSync();
+  const { key } = waiting!.shapes.at(-1)!;
+  await cheapSync();
+  expect((await dearSync({ [key]: 10 })).leases).toEqual([]);
+  expect((await cheapSync({ [key]: 7 })).leases).toHaveLength(7);
+  expect((await dearSync({ [key]: 10 })).leases).toHaveLength(3);
+  await end(cheap, id);
+  await end(dear, id);
+});
+
+test('a cheap cluster that does not answer keeps a dear one waiting no longer than a second', async () => {
+  const [cheap, dear] = [new Cluster('cluster-silent'), new Cluster('cluster-there')];
+  await cheap.sync({}, { corePricePerHour: 1 });
+  await dear.sync({}, { corePricePerHour: 2 });
+  const id = await submit({ container: { image: 'priced:2' }, array: tasks(3) });
+  const { waiting } = await dear.sync({}, { corePricePerHour: 2 });
+  const { key } = waiting!.shapes.at(-1)!;
+  await until('the dear one to be given the tasks', async () => {
+    await dear.sync({ [key]: 3 }, { corePricePerHour: 2 });
+    return dear.held.length === 3;
+  });
+  await end(dear, id);
 });

@@ -30,6 +30,7 @@ export async function runnerTask(lease: Lease, objects: ObjectStore): Promise<Ru
     timeLimitMs,
     graceMs,
     ...(gang && { gang }),
+    ...(lease.checkpoint && { checkpoint: lease.checkpoint }),
   };
 }
 

@@ -177,10 +177,31 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
 const compareAgents = (a: AgentState, b: AgentState): number =>
   a.corePricePerHour - b.corePricePerHour || b.free.cpuMillis - a.free.cpuMillis;
 
+/** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
+const OFFER_PATIENCE_MS = 1000;
+
+/** Who answers first must not take what a cheaper one may have room for. */
+function mustWaitFor(
+  state: EngineState,
+  cheaper: readonly AgentState[],
+  key: string,
+  nowMs: number,
+): boolean {
+  const askedForMs = nowMs - (state.askedSinceMs.get(key) ?? nowMs);
+  if (askedForMs >= OFFER_PATIENCE_MS) return false;
+  return cheaper.some(({ offers }) => offers?.has(key) === false);
+}
+
 /** What it offered, less the leases it had not heard of when it did. */
-function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, number> {
+function openOffers(
+  state: EngineState,
+  agent: AgentState,
+  cheaper: readonly AgentState[],
+  nowMs: number,
+): ReadonlyMap<string, number> {
   const offers = new Map<string, number>();
-  for (const [key, { count }] of agent.offers ?? []) offers.set(key, count);
+  for (const [key, { count }] of agent.offers ?? [])
+    offers.set(key, mustWaitFor(state, cheaper, key, nowMs) ? 0 : count);
   for (const taskKey of agent.unconfirmed) {
     const task = state.tasks.get(taskKey)!;
     const { spec } = state.jobs.get(task.jobId)!;
@@ -190,22 +211,32 @@ function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, 
   return offers;
 }
 
-function freeAgents(state: EngineState): FreeAgent[] {
-  return [...state.agents.values()].toSorted(compareAgents).map((agent) => {
-    const { agentId, capacity, free, stale } = agent;
+function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
+  const agents = [...state.agents.values()].toSorted(compareAgents);
+  return agents.map((agent) => {
+    const { agentId, capacity, free, stale, corePricePerHour } = agent;
+    const cheaper = agents.filter((one) => one.corePricePerHour < corePricePerHour);
     const slots = stale.size > 0 ? 0 : state.limits.leasesPerTurnMax;
-    const offers = agent.offers && openOffers(state, agent);
+    const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
     return { agentId, capacity, free, slots, ...(offers && { offers }) };
   });
 }
 
 /** Tells the agents that offer when something else waits than before. */
-function askForOffers(state: EngineState, waiting: Waiting, rest: readonly WaitingGroup[]): void {
+function askForOffers(
+  state: EngineState,
+  waiting: Waiting,
+  rest: readonly WaitingGroup[],
+  nowMs: number,
+): void {
   const inOrder = rest.toSorted(compareGroups).flatMap(({ shapeKey }) => {
     const shape = waiting.shapes.get(shapeKey ?? '');
     return shape === undefined ? [] : [shape];
   });
   state.waiting = waitingShapes(inOrder);
+  state.askedSinceMs = new Map(
+    state.waiting.shapes.map(({ key }) => [key, state.askedSinceMs.get(key) ?? nowMs]),
+  );
   for (const agent of state.agents.values())
     if (agent.waitingDigest !== state.waiting.digest && agent.offers !== undefined)
       state.agentsToWake.add(agent.agentId);
@@ -216,10 +247,10 @@ export function dispatch(state: EngineState, nowMs: number): void {
   state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) {
-    askForOffers(state, waiting, []);
+    askForOffers(state, waiting, [], nowMs);
     return;
   }
-  const agents = freeAgents(state);
+  const agents = freeAgents(state, nowMs);
   const shares = queueShares(state);
   const plan = planDispatch(waiting.groups, agents, shares, nowMs);
   const held = agents.reduce((sum, { agentId }) => sum + state.agents.get(agentId)!.leased.size, 0);
@@ -235,5 +266,5 @@ export function dispatch(state: EngineState, nowMs: number): void {
   }
   state.waitReasons.clear();
   for (const [jobId, refusal] of plan.refusals) state.waitReasons.set(jobId, refusal);
-  askForOffers(state, waiting, plan.rest);
+  askForOffers(state, waiting, plan.rest, nowMs);
 }

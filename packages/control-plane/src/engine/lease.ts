@@ -46,6 +46,9 @@ export function makeLease(
     ...(spec.gang && { gang: spec.gang }),
     timeLimitMs: spec.timeLimitMs,
     graceMs: spec.graceMs,
+    ...(spec.checkpoint && {
+      checkpoint: { ...spec.checkpoint, argv: spec.checkpoint.argv.map(fill) },
+    }),
     taskCount: taskCountOf(spec),
   };
 }

@@ -1,5 +1,12 @@
 import type { AttemptOutcome } from '@majorana/core';
-import { decideRetry, isHeld, isTerminal, parseAttemptId, ZERO_COUNTS } from '@majorana/core';
+import {
+  decideRetry,
+  isHeld,
+  isTerminal,
+  nextNodeFaults,
+  parseAttemptId,
+  ZERO_COUNTS,
+} from '@majorana/core';
 import type { AgentSync, AttemptEvent, EndedEvent, JobSpec } from '@majorana/protocol';
 import type { JobRecord, QueueRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
@@ -70,8 +77,11 @@ export function onAttemptEnded(
 ): boolean {
   const outcome = trueOutcome(task, event.outcome);
   const job = state.jobs.get(task.jobId)!;
-  const decision = decideRetry(job.spec.retry, outcome, task);
   const attempt = state.attempts.get(taskKey(task.jobId, task.position));
+  const startedAtMs = event.startedAtMs ?? attempt?.startedAtMs ?? nowMs;
+  const faultyNodes = nextNodeFaults(state.nodeFaults.of(task), outcome, nowMs - startedAtMs);
+  const decision = decideRetry(job.spec.retry, outcome, { ...task, faultyNodes });
+  state.nodeFaults.set(task, decision.next === 'queued' ? faultyNodes : []);
   if (attempt !== undefined) {
     state.putAttempt({
       ...attempt,

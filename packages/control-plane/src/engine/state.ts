@@ -22,6 +22,7 @@ import { AgentState } from './agent-state.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
+import { NodeFaults } from './node-faults.ts';
 import { askedFor, NOTHING_WAITS } from './shapes.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
@@ -49,6 +50,7 @@ export class EngineState {
   /** Queued tasks with a row, by job. */
   readonly windows = new Map<number, Map<number, TaskRecord>>();
   readonly attempts = new Map<string, AttemptRecord>();
+  readonly nodeFaults = new NodeFaults();
   readonly agents = new Map<string, AgentState>();
   readonly queues = new Map<string, QueueRecord>();
   /** Held tasks by job, for limits and cancels. */
@@ -69,6 +71,8 @@ export class EngineState {
   readonly waitReasons = new Map<number, Refusal>();
   /** What waits for room in clusters, as of the last round. */
   waiting: WaitingShapes = NOTHING_WAITS;
+  /** Since when clusters have been asked for each of those. */
+  askedSinceMs: ReadonlyMap<string, number> = new Map();
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
@@ -319,6 +323,7 @@ export class EngineState {
     this.rowsAhead.delete(job.jobId);
     this.waitReasons.delete(job.jobId);
     this.meanRunMs.delete(job.jobId);
+    this.nodeFaults.forgetJob(job.jobId);
     if (job.spec.idempotencyKey !== undefined) {
       this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);
     }

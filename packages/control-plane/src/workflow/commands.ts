@@ -19,10 +19,13 @@ import type {
   RunWrite,
 } from '@majorana/store';
 import type { Engine } from '../engine/engine.ts';
-import { newInstance, prepareStep } from './prepare.ts';
+import { elementsOf, newInstance, prepareStep } from './prepare.ts';
 import { RefusedError, Sources } from './sources.ts';
 import type { RunSettings } from './step-job.ts';
 import { jobOf } from './step-job.ts';
+
+/** Fields of a nested fan-out stand in its step's state, which is read whole. */
+const SPREAD_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface CommandParts {
   readonly engine: Pick<Engine, 'submit' | 'cancelJob'>;
@@ -115,6 +118,8 @@ export class Commands {
   async #prepare(path: string): Promise<Learned> {
     const { results, clock } = this.#ports;
     const { run, round } = this.#at;
+    const { step } = this.#locate(path);
+    if (isNested(step)) return { fact: await this.#spread(path) };
     const located = this.#task(path);
     const only = { runId: run.runId, path };
     const { template, elements: own } = await prepareStep(this.#sources, located, only);
@@ -133,6 +138,16 @@ export class Commands {
       fact: { kind: 'prepared', path, elementCount, reusedCount },
       write: { kind: 'instance', instance, elements },
     };
+  }
+
+  async #spread(path: string): Promise<Fact> {
+    const elements = await elementsOf(this.#sources, this.#locate(path));
+    const byteCount = elements.reduce((sum, one) => sum + JSON.stringify(one).length, 0);
+    if (byteCount > SPREAD_BYTES_MAX) {
+      const what = `the fields of the elements are ${byteCount} bytes, and may be ${SPREAD_BYTES_MAX}`;
+      throw new RefusedError(`${what}: name files instead`);
+    }
+    return { kind: 'prepared', path, elementCount: elements.length, reusedCount: 0, elements };
   }
 
   async #submit(path: string): Promise<Learned> {
@@ -165,11 +180,13 @@ export class Commands {
 
   async #lookAt(path: string, jobId: number): Promise<Learned | undefined> {
     const { reads, results } = this.#ports;
-    const job = await reads.job(jobId);
+    const [job, instance] = await Promise.all([reads.job(jobId), this.#instance(path)]);
     if (job !== undefined && job.endedAtMs === null) return undefined;
-    const instance = await this.#instance(path);
     const { project } = this.#at.run;
-    const { failedCount, failed } = await results.failed(instance, project);
+    const isWell = job !== undefined && job.counts.succeeded === job.taskCount;
+    const { failedCount, failed } = isWell
+      ? { failedCount: 0, failed: [] }
+      : await results.failed(instance, project);
     return {
       fact: { kind: 'ended', path, failedCount, failed },
       write: { kind: 'harvest', instance, project },

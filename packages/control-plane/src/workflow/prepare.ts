@@ -7,6 +7,7 @@ import {
   fillPlaceholders,
   findUnknownPlaceholders,
   keyMaker,
+  referencesOf,
   tooManyElements,
 } from '@majorana/core';
 import type { NewInstance } from '@majorana/store';
@@ -28,6 +29,10 @@ export async function prepareStep(
   only: { readonly runId: number; readonly path: string },
 ): Promise<PreparedStep> {
   const { step, scope } = located;
+  await sources.prefetch(
+    scope,
+    referencesOf(step).filter((text) => !step.after.includes(text)),
+  );
   const values: Record<string, string> = { ...(await sources.values(scope)) };
   for (const [field, reference] of Object.entries(step.values)) {
     values[field] = (await sources.smallText(scope, reference)).trim();
@@ -51,16 +56,16 @@ export async function prepareStep(
   return { template, elements };
 }
 
-async function elementsOf(
+export async function elementsOf(
   sources: Sources,
-  { step, scope }: Located & { readonly step: TaskStep },
+  { step, scope }: Pick<Located, 'step' | 'scope'>,
 ): Promise<readonly TaskFields[]> {
   const { each } = step;
   if (each === undefined) return [{}];
   const files = each.kind === 'files' ? (await sources.files(scope, each.from)).files : [];
   const text = each.kind === 'lines' ? await sources.text(scope, each.from) : '';
   const elements = expand(each, { files, text });
-  const refused = tooManyElements(elements.length);
+  const refused = tooManyElements(elements.length, step);
   if (refused !== undefined) throw new RefusedError(refused);
   return elements;
 }

@@ -6,11 +6,12 @@ import {
   matchesPattern,
   resolveFiles,
   resolveValue,
+  stepPathsOf,
   valueNames,
 } from '@majorana/core';
 import type { ObjectStore } from '@majorana/objects';
 import { ObjectDamagedError, ObjectMissingError } from '@majorana/objects';
-import type { DrivingResults, RoundRecord, RunRecord } from '@majorana/store';
+import type { DrivingResults, OutputFile, RoundRecord, RunRecord } from '@majorana/store';
 
 /** What a condition or a value may read of a file. */
 const TEXT_BYTES_MAX = 1024 * 1024;
@@ -42,12 +43,14 @@ const matches = (file: string | undefined, path: string): boolean =>
 export class Sources {
   readonly #run: RunRecord;
   readonly #round: RoundRecord;
-  readonly #results: Pick<DrivingResults, 'instance' | 'outputs'>;
+  readonly #results: Pick<DrivingResults, 'outputs'>;
   readonly #objects: Pick<ObjectStore, 'read' | 'stat'>;
+  /** By path of the step; those of a round's ended steps stay what they are. */
+  readonly #outputs = new Map<string, readonly OutputFile[]>();
 
   constructor(
     at: { readonly run: RunRecord; readonly round: RoundRecord },
-    results: Pick<DrivingResults, 'instance' | 'outputs'>,
+    results: Pick<DrivingResults, 'outputs'>,
     objects: Pick<ObjectStore, 'read' | 'stat'>,
   ) {
     this.#run = at.run;
@@ -58,7 +61,42 @@ export class Sources {
 
   async files(scope: Scope, reference: string): Promise<FoundFiles> {
     const source = resolveFiles(scope, this.#round.state.steps, reference);
-    return source.kind === 'input' ? this.#inputFiles(source) : this.#stepFiles(source, reference);
+    await this.#fetch(stepPathsOf(source));
+    return this.#found(source, reference);
+  }
+
+  /** What many references lead to costs one statement, and not one for each. */
+  async prefetch(scope: Scope, references: readonly string[]): Promise<void> {
+    const { steps } = this.#round.state;
+    await this.#fetch(references.flatMap((text) => stepPathsOf(resolveFiles(scope, steps, text))));
+  }
+
+  async #fetch(paths: readonly string[]): Promise<void> {
+    const missing = [...new Set(paths)].filter((path) => !this.#outputs.has(path));
+    if (missing.length === 0) return;
+    const found = await this.#results.outputs(this.#round, missing, this.#run.project);
+    for (const [path, files] of found) this.#outputs.set(path, files);
+  }
+
+  #found(source: Source, reference: string): FoundFiles {
+    switch (source.kind) {
+      case 'input':
+        return this.#inputFiles(source);
+      case 'file':
+        return { files: [{ ...source, position: null }], isFolder: false, wasSkipped: false };
+      case 'step':
+        return this.#stepFiles(source, reference);
+      case 'spread': {
+        const files = source.elements.flatMap((one) =>
+          this.#found(one.source, reference).files.map((file) => ({
+            ...file,
+            position: one.position,
+            path: file.position === null ? file.path : `${file.position}/${file.path}`,
+          })),
+        );
+        return { files, isFolder: true, wasSkipped: false };
+      }
+    }
   }
 
   #inputFiles({ name, file }: Extract<Source, { kind: 'input' }>): FoundFiles {
@@ -74,16 +112,16 @@ export class Sources {
     return { files, isFolder, wasSkipped: false };
   }
 
-  async #stepFiles(
-    { path, file, isFanOut }: Extract<Source, { kind: 'step' }>,
+  #stepFiles(
+    { path, isFanOut, file }: Extract<Source, { kind: 'step' }>,
     reference: string,
-  ): Promise<FoundFiles> {
+  ): FoundFiles {
     const isFolder = isFanOut || file === undefined || isPattern(file);
-    const { runId, round, state } = this.#round;
-    if (state.steps[path]?.status === 'skipped') return { files: [], isFolder, wasSkipped: true };
-    const instance = await this.#results.instance(runId, round, path);
-    if (instance === undefined) throw new RefusedError(`${reference}: ${path} has no results`);
-    const all = await this.#results.outputs(instance, this.#run.project);
+    if (this.#round.state.steps[path]?.status === 'skipped') {
+      return { files: [], isFolder, wasSkipped: true };
+    }
+    const all = this.#outputs.get(path);
+    if (all === undefined) throw new RefusedError(`${reference}: ${path} has no results`);
     const files = all.filter((one) => matches(file, one.path));
     if (files.length === 0 && !isFolder) {
       const has = all
@@ -122,15 +160,17 @@ export class Sources {
   async values(scope: Scope): Promise<TaskFields> {
     const fields: Record<string, string> = {};
     for (const name of valueNames(scope)) fields[name] = await this.#value(scope, name);
-    if (scope.around?.step.repeat !== undefined) fields['iteration'] = `${scope.around.iteration}`;
+    if (scope.around?.step.repeat !== undefined) fields['iteration'] = `${scope.around.ordinal}`;
     return fields;
   }
 
   async #value(scope: Scope, name: string): Promise<string> {
-    const source = resolveValue(scope, name);
+    const source = resolveValue(scope, this.#round.state.steps, name);
     if (source.kind === 'file') return (await this.smallText(source.scope, source.from)).trim();
-    if (source.kind === 'text')
-      return fillPlaceholders(source.text, await this.values(source.scope));
+    if (source.kind === 'text') {
+      const values = await this.values(source.scope);
+      return fillPlaceholders(source.text, { ...values, ...source.fields });
+    }
     const given = this.#round.inputs.values[name] ?? this.#round.definition.inputs[name]?.default;
     if (given === undefined) throw new RefusedError(`the input ${name} has no value`);
     return given;

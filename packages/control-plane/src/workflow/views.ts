@@ -1,8 +1,9 @@
-import type { StepState, WorkflowBody } from '@majorana/core';
+import type { RunSteps, Scope, StepState, WorkflowBody } from '@majorana/core';
 import {
+  begunScopes,
+  elementStatus,
   formatJobId,
   formatRunId,
-  innerScope,
   isFinalStep,
   isNested,
   rootScope,
@@ -53,40 +54,93 @@ function stepView(path: string, state: StepState | undefined, trouble = ''): Ste
     failedCount: facts.failedCount,
     failed: facts.failed,
     jobId: facts.jobId === null ? null : formatJobId(facts.jobId),
+    countsByStatus: null,
   };
 }
 
 /** Every step in the order of the definition, nested ones after the step they belong to. */
 function stepViews({ definition, state }: RoundRecord, troubleOf: TroubleOf): StepView[] {
   const views: StepView[] = [];
-  const visit = (body: WorkflowBody, scope: ReturnType<typeof rootScope>): void => {
+  const one = (body: WorkflowBody, scope: Scope): void => {
     for (const [name, step] of Object.entries(body.steps)) {
+      const located = { scope, name, step };
       const path = scope.prefix + name;
-      const here = state.steps[path];
-      views.push(stepView(path, here, troubleOf(path)));
-      if (!isNested(step)) continue;
-      const last =
-        here !== undefined && 'iteration' in here ? here.iteration : begunCount(path, state);
-      for (let iteration = 1; iteration <= last; iteration += 1) {
-        visit(step.workflow, innerScope(scope, name, step, iteration));
-      }
+      const scopes = begunScopes(located, state.steps);
+      const isSpread = isNested(step) && step.each !== undefined;
+      const view = stepView(path, state.steps[path], troubleOf(path));
+      views.push(isSpread ? { ...view, ...elementCounts(scopes, state.steps) } : view);
+      if (isSpread) views.push(...spreadViews(scopes, `${path}[*].`, state.steps));
+      else for (const inner of scopes) one(inner.body, inner);
     }
   };
-  visit(definition, rootScope(definition));
+  one(definition, rootScope(definition));
   return views;
 }
 
-/** Of a nested workflow that failed or was cancelled: how many of its iterations had begun. */
-function begunCount(path: string, state: RoundRecord['state']): number {
-  let count = 0;
-  for (const other of Object.keys(state.steps)) {
-    if (!other.startsWith(path)) continue;
-    const rest = other.slice(path.length);
-    if (rest.startsWith('.')) count = Math.max(count, 1);
-    const iteration = /^\[(\d+)\]\./.exec(rest)?.[1];
-    if (iteration !== undefined) count = Math.max(count, Number(iteration));
-  }
-  return count;
+const elementCounts = (
+  scopes: readonly Scope[],
+  steps: RunSteps,
+): Pick<StepView, 'countsByStatus'> => ({
+  countsByStatus: countBy(scopes.map((scope) => elementStatus(scope, steps))),
+});
+
+function countBy(statuses: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+/** The steps inside a fan-out, each in all elements together: a thousand elements are one line. */
+function spreadViews(scopes: readonly Scope[], prefix: string, steps: RunSteps): StepView[] {
+  const [first] = scopes;
+  if (first === undefined) return [];
+  return Object.entries(first.body.steps).flatMap(([name, step]): StepView[] => {
+    const states = scopes.map((scope) => steps[scope.prefix + name]);
+    const view = togetherView(prefix + name, states);
+    if (!isNested(step)) return [view];
+    const inner = scopes.map((scope) => begunScopes({ scope, name, step }, steps));
+    if (step.each !== undefined) {
+      return [view, ...spreadViews(inner.flat(), `${prefix}${name}[*].`, steps)];
+    }
+    const rounds = Math.max(...inner.map(({ length }) => length));
+    const inside = Array.from({ length: rounds }, (_, at) => {
+      const there = inner.flatMap((all) => all.slice(at, at + 1));
+      const label = step.repeat === undefined ? name : `${name}[${at + 1}]`;
+      return spreadViews(there, `${prefix}${label}.`, steps);
+    });
+    return [view, ...inside.flat()];
+  });
+}
+
+/** The worst that is final, once all are; before that, that some go on. */
+const WORST_FIRST = ['failed', 'cancelled', 'blocked', 'succeeded', 'skipped'] as const;
+
+function togetherStatus(counts: Readonly<Record<string, number>>): StepView['status'] {
+  const isEnded = Object.keys(counts).every((one) => WORST_FIRST.some((status) => status === one));
+  if (isEnded) return WORST_FIRST.find((status) => counts[status] !== undefined)!;
+  return Object.keys(counts).length === 1 && counts['waiting'] !== undefined
+    ? 'waiting'
+    : 'running';
+}
+
+function togetherView(path: string, states: readonly (StepState | undefined)[]): StepView {
+  const known = states.filter((state) => state !== undefined);
+  const countsByStatus = countBy(states.map((state) => state?.status ?? 'waiting'));
+  const sum = (field: 'elementCount' | 'reusedCount' | 'failedCount'): number =>
+    known.reduce((total, state) => total + ((state as Partial<StepFacts>)[field] ?? 0), 0);
+  const status = togetherStatus(countsByStatus);
+  const isEnded = known.length === states.length && known.every(isFinalStep);
+  const begunMs = known.map((state) => state.startedAtMs);
+  return {
+    ...stepView(path, undefined),
+    status,
+    startedAtMs: known.length === 0 ? null : begunMs.reduce((a, b) => Math.min(a, b)),
+    endedAtMs: isEnded ? known.reduce((last, { sinceMs }) => Math.max(last, sinceMs), 0) : null,
+    elementCount: sum('elementCount'),
+    reusedCount: sum('reusedCount'),
+    failedCount: sum('failedCount'),
+    countsByStatus,
+  };
 }
 
 export const roundView = (round: RoundRecord, troubleOf: TroubleOf): RoundView => ({

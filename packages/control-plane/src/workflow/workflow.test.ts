@@ -309,6 +309,144 @@ test('a fan-out over the files of a fan-out gives each its file', async () => {
   expect(given.toSorted()[0]).toBe('out-0.txt files line0');
 });
 
+/** Each file of a list goes through a workflow of its own: relaxed in rounds, ranked, or left out. */
+const spread = (version: string, edit: object = {}): WorkflowInput => ({
+  name: 'spread',
+  inputs: { count: { default: '4' } },
+  steps: {
+    list: { argv: ['list', version, '{count}'], outputs: ['*.mol'] },
+    all: {
+      each: { kind: 'files', from: 'list' },
+      with: { molecule: '{file}', name: '{stem}' },
+      workflow: {
+        inputs: { molecule: { kind: 'file' }, name: {} },
+        steps: {
+          relax: {
+            with: { name: '{name}' },
+            workflow: {
+              inputs: { name: {} },
+              steps: {
+                turn: { argv: ['turn', version, '{name}', '{iteration}'], outputs: ['n.txt'] },
+              },
+              outputs: { n: 'turn/n.txt' },
+            },
+            repeat: { until: { kind: 'text', from: 'turn/n.txt', atLeast: 2 }, iterationsMax: 3 },
+          },
+          rank: {
+            argv: ['rank', version, '{name}'],
+            inputs: [
+              { path: 'm', from: 'molecule' },
+              { path: 'n', from: 'relax/n' },
+            ],
+            outputs: ['best.txt'],
+          },
+        },
+        outputs: { best: 'rank/best.txt' },
+      },
+      ...edit,
+    },
+    gather: {
+      argv: ['gather', version],
+      inputs: [{ path: 'all', from: 'all/best' }],
+      outputs: ['sum.txt'],
+    },
+  },
+  outputs: { each: 'all/best', sum: 'gather/sum.txt' },
+});
+
+const spreadProgram =
+  (fails: (name: string) => boolean = () => false): Program =>
+  ([program, , name = '', iteration = ''], inputs) => {
+    if (program === 'list') {
+      const names = Array.from({ length: Number(name) }, (_, at) => `m${at}`);
+      return { files: Object.fromEntries(names.map((one) => [`${one}.mol`, `atoms of ${one}`])) };
+    }
+    if (program === 'turn') return { files: { 'n.txt': iteration } };
+    if (program === 'gather') {
+      const all = [...inputs].map(([path, text]) => `${path}: ${text}`);
+      return { files: { 'sum.txt': all.toSorted().join('\n') } };
+    }
+    if (fails(name)) return { exitCode: 3 };
+    return { files: { 'best.txt': `${inputs.get('m')}, ${inputs.get('n')} turns` } };
+  };
+
+test('a nested workflow is run for each element, and a later step gathers what all have shown', async () => {
+  const id = await submit(spread('1'));
+  const ran = await play(id, spreadProgram());
+  expect(ran.filter((one) => one.startsWith('turn'))).toHaveLength(8);
+  expect(ran).toHaveLength(1 + 8 + 4 + 1);
+  const { files } = (await server.call('GET', `/runs/${id}/files`)).body as {
+    files: { path: string; object: string }[];
+  };
+  expect(files.map(({ path }) => path)).toEqual([
+    ...[0, 1, 2, 3].map((at) => `each/${at}/best.txt`),
+    'sum/sum.txt',
+  ]);
+  expect(await textOf(files.at(-1)!.object)).toBe(
+    [0, 1, 2, 3].map((at) => `all/${at}/best.txt: atoms of m${at}, 2 turns`).join('\n'),
+  );
+  const [, all, , turn] = await lastSteps(id);
+  expect(all).toMatchObject({ elementCount: 4, countsByStatus: { succeeded: 4 } });
+  expect(turn).toMatchObject({ path: 'all[*].relax[1].turn', countsByStatus: { succeeded: 4 } });
+  const longer = await submit(spread('1'), { values: { count: '5' } });
+  expect((await play(longer, spreadProgram())).toSorted()).toEqual([
+    'gather 1',
+    'list 1 5',
+    'rank 1 m4',
+    'turn 1 m4 1',
+    'turn 1 m4 2',
+  ]);
+  expect((await lastSteps(longer))[1]).toMatchObject({ elementCount: 5, reusedCount: 4 });
+  const { body } = await server.call('GET', `/runs/${longer}/explain?step=all[*].rank&limit=2`);
+  const [rank] = (body as { steps: StepExplanation[] }).steps;
+  expect(rank).toMatchObject({ path: 'all[*].rank', elementCount: 5, reusedCount: 4 });
+  expect(rank!.elements.map(({ label, isReused }) => [label, isReused])).toEqual([
+    ['m4.mol', false],
+    ['m0.mol', true],
+  ]);
+});
+
+test('of a nested fan-out what failed is named; enough go on, and a mended run does the rest', async () => {
+  const flow = spread('2');
+  const id = await submit(flow);
+  await play(
+    id,
+    spreadProgram((name) => name === 'm2'),
+  );
+  const [, all] = await lastSteps(id);
+  expect(all).toMatchObject({
+    status: 'failed',
+    countsByStatus: { succeeded: 3, failed: 1 },
+    failed: [{ position: 2, label: 'm2.mol', reason: 'rank: exit code 3' }],
+  });
+  expect(all!.failed[0]!.taskId).toMatch(/^job_\d+\.0$/);
+  await server.call('POST', `/runs/${id}/resume`);
+  expect(await play(id, spreadProgram())).toEqual(['rank 2 m2', 'gather 2']);
+  const enough = await submit(spread('3', { successPercentMin: 75 }));
+  const ran = await play(
+    enough,
+    spreadProgram((name) => name === 'm2'),
+  );
+  expect(ran.at(-1)).toBe('gather 3');
+  const { files } = (await server.call('GET', `/runs/${enough}/files`)).body as {
+    files: { path: string }[];
+  };
+  expect(files.map(({ path }) => path)).not.toContain('each/2/best.txt');
+});
+
+test('a cancelled nested fan-out ends the jobs of all its elements', async () => {
+  const id = await submit(spread('4'));
+  const base = spreadProgram();
+  await play(
+    id,
+    (argv, inputs) => (argv[0] === 'turn' ? undefined : base(argv, inputs)),
+    () => server.call('POST', `/runs/${id}/cancel`),
+  );
+  const [, all, relax] = await lastSteps(id);
+  expect(all).toMatchObject({ status: 'cancelled', countsByStatus: { cancelled: 4 } });
+  expect(relax).toMatchObject({ path: 'all[*].relax', status: 'cancelled' });
+});
+
 test('what is not repeatable is found again by its own run only', async () => {
   const flow: WorkflowInput = {
     name: 'once',

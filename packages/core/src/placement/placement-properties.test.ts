@@ -22,7 +22,7 @@ const GIB = 2 ** 30;
 
 const rulesFor = (nodesMax: number) => ({
   nowMs: NOW,
-  imagePulls: { nodesMax, runningByImage: new Map<string, number>() },
+  imagePulls: { nodesMax, nodesByImage: new Map<string, Set<string>>() },
 });
 
 const amounts = (cpu: number, memory: number, least = 0): fc.Arbitrary<Resources> =>

@@ -14,7 +14,7 @@ const NOW = 100 * RESERVE_AFTER_MS;
 const HOUR = 3_600_000;
 const rules: PlacementRules = {
   nowMs: NOW,
-  imagePulls: { nodesMax: 2, runningByImage: new Map() },
+  imagePulls: { nodesMax: 2, nodesByImage: new Map() },
 };
 
 const cores = (count: number, gib = count): Resources => ({
@@ -169,10 +169,13 @@ test('a node with the image is preferred, and only so many pull it at once', () 
   const many = plan(nodes, [{ ...asked, count: 32 }]);
   expect(byGroup(many)).toEqual({ g: { a: 8, b: 8, c: 8 } });
   expect(many.left[0]!.explanation!.reasons).toContainEqual({ kind: 'imagePull', nodeCount: 1 });
-  const pulling = { nodesMax: 2, runningByImage: new Map([['i', 2]]) };
-  expect(byGroup(plan(nodes, [{ ...asked, count: 32 }], { imagePulls: pulling }))).toEqual({
-    g: { b: 8 },
-  });
+});
+
+test('a node that pulls an image takes more tasks of it: they wait for the same pull', () => {
+  const nodes = [node('a'), node('b'), node('c')];
+  const pulling = { nodesMax: 2, nodesByImage: new Map([['i', new Set(['b', 'c'])]]) };
+  const asked = group('g', { image: 'i', count: 32 });
+  expect(byGroup(plan(nodes, [asked], { imagePulls: pulling }))).toEqual({ g: { b: 8, c: 8 } });
 });
 
 test('a gang is placed whole in one zone, or not at all', () => {

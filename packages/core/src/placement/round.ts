@@ -12,8 +12,8 @@ import type { PlacementGroup } from './placement-group.ts';
 /** Pulls of one image that may run at once; a registry does not survive a thousand. */
 export interface ImagePulls {
   readonly nodesMax: number;
-  /** How many nodes pull an image now. */
-  readonly runningByImage: ReadonlyMap<string, number>;
+  /** The nodes that pull an image now: one more task of it there is no pull more. */
+  readonly nodesByImage: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 export interface PlacementRules {
@@ -167,10 +167,13 @@ export class Round {
     const known = this.#images.get(image);
     if (known !== undefined) return known;
     const has = new Uint8Array(this.index.size);
-    for (const slot of this.index.slots)
-      if (this.index.nodeAt(slot).images.has(image)) has[slot] = 1;
-    const { nodesMax, runningByImage } = this.rules.imagePulls;
-    const state = { has, pullsLeft: nodesMax - (runningByImage.get(image) ?? 0) };
+    const { nodesMax, nodesByImage } = this.rules.imagePulls;
+    const pulling = nodesByImage.get(image);
+    for (const slot of this.index.slots) {
+      const { name, images } = this.index.nodeAt(slot);
+      if (images.has(image) || pulling?.has(name) === true) has[slot] = 1;
+    }
+    const state = { has, pullsLeft: nodesMax - (pulling?.size ?? 0) };
     this.#images.set(image, state);
     return state;
   }

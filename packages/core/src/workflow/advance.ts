@@ -1,7 +1,8 @@
 import type { NestedStep, Step, WorkflowBody, WorkflowDefinition } from './definition.ts';
 import { isNested, parseReference, referencesOf } from './definition.ts';
 import type { Located, Scope } from './scope.ts';
-import { innerScope, locate, rootScope } from './scope.ts';
+import { begunScopes, innerScope, locate, rootScope } from './scope.ts';
+import { spreadEnd } from './spread.ts';
 import type { Command, Fact, RunState, RunStatus, StepState } from './state.ts';
 import { isFinalRun, isFinalStep } from './state.ts';
 
@@ -71,6 +72,8 @@ export class RunProgress {
   readonly #waiters = new Map<string, Located[]>();
   /** By the prefix of a scope that has been entered: how many of its steps are not final. */
   readonly #openCounts = new Map<string, number>();
+  /** By the path of a nested fan-out: how many of its elements have not ended. */
+  readonly #openElements = new Map<string, number>();
 
   constructor(definition: WorkflowDefinition, state: RunState) {
     this.#definition = definition;
@@ -132,13 +135,22 @@ export class RunProgress {
     const { prefix, around } = at.scope;
     const left = this.#openCounts.get(prefix)! - 1;
     this.#openCounts.set(prefix, left);
-    if (left === 0 && around !== undefined) this.#toLook.push(around);
+    if (left === 0 && around !== undefined) this.#leave(around);
+  }
+
+  /** All inside has ended. A fan-out is looked at only when its last element has. */
+  #leave(around: Located): void {
+    const path = around.scope.prefix + around.name;
+    const openElements = this.#openElements.get(path);
+    if (openElements !== undefined) this.#openElements.set(path, openElements - 1);
+    if (openElements === undefined || openElements === 1) this.#toLook.push(around);
   }
 
   #learn(fact: Fact): void {
     if (fact.kind === 'cancel_requested') {
       this.#status = 'cancelling';
       this.#openCounts.clear();
+      this.#openElements.clear();
       this.#waiters.clear();
       this.#toLook = [];
       this.#enterRoot();
@@ -189,7 +201,10 @@ export class RunProgress {
   #onPrepared(at: Located, fact: Extract<Fact, { kind: 'prepared' }>): void {
     const { elementCount, reusedCount } = fact;
     const isAllThere = reusedCount === elementCount;
-    if (isAllThere) {
+    if (isNested(at.step) && elementCount > 0) {
+      const { elements = [] } = fact;
+      this.#set(at, { status: 'spreading', elementCount, reusedCount, elements });
+    } else if (isAllThere) {
       this.#set(at, { status: 'succeeded', elementCount, reusedCount, ...NOTHING_RAN });
     } else this.#set(at, { status: 'submitting', elementCount, reusedCount });
   }
@@ -204,16 +219,8 @@ export class RunProgress {
     if (failedCount > 0 && state.status === 'cancelling') {
       const reason = `cancelled; ${succeededCount} of ${elementCount} had succeeded`;
       this.#set(at, { status: 'cancelled', reason });
-    } else if (succeededCount * 100 >= elementCount * step.successPercentMin) {
-      this.#set(at, { status: 'succeeded', ...ended });
-    } else {
-      const needed = `${step.successPercentMin} % are needed`;
-      const reason =
-        elementCount === 1
-          ? (failed[0]?.reason ?? 'it failed')
-          : `${failedCount} of ${elementCount} did not succeed, ${needed}`;
-      this.#set(at, { status: 'failed', reason, ...ended });
-    }
+    } else if (isEnough(step, ended)) this.#set(at, { status: 'succeeded', ...ended });
+    else this.#set(at, { status: 'failed', reason: tooFew(step, ended), ...ended });
   }
 
   #look(at: Located): void {
@@ -222,7 +229,10 @@ export class RunProgress {
     const state = this.#steps[path];
     if (this.#status === 'cancelling') this.#cancel(at, state);
     else if (state === undefined) this.#tryBegin(at);
-    if (isNested(step) && this.#steps[path]?.status === 'iterating') this.#iterate({ ...at, step });
+    if (!isNested(step)) return;
+    const { status } = this.#steps[path] ?? {};
+    if (status === 'iterating') this.#iterate({ ...at, step });
+    else if (status === 'spreading') this.#spread({ ...at, step });
   }
 
   /** What an agent may hold is ended first; all else ends at once. */
@@ -234,7 +244,7 @@ export class RunProgress {
       return;
     }
     // Whether a job has been made is not known before its number is.
-    const waits = ['submitting', 'cancelling', 'iterating'];
+    const waits = ['submitting', 'cancelling', 'iterating', 'spreading'];
     if (state !== undefined && waits.includes(state.status)) return;
     this.#set(at, { status: 'cancelled', reason: 'the run was cancelled' });
   }
@@ -265,7 +275,8 @@ export class RunProgress {
   }
 
   #begin(at: Located): void {
-    if (isNested(at.step)) this.#set(at, { status: 'iterating', iteration: 1 });
+    const isOne = isNested(at.step) && at.step.each === undefined;
+    if (isOne) this.#set(at, { status: 'iterating', iteration: 1 });
     else this.#set(at, { status: 'preparing' });
   }
 
@@ -289,6 +300,26 @@ export class RunProgress {
     } else this.#set(at, { status: 'checking', iteration: state.iteration });
   }
 
+  /** Every element goes its own way, and has ended when all inside it has. */
+  #spread(at: Located & { readonly step: NestedStep }): void {
+    const { scope, name, step } = at;
+    const path = scope.prefix + name;
+    const state = this.#steps[path];
+    if (state?.status !== 'spreading') return;
+    const scopes = begunScopes(at, this.#steps);
+    if (!this.#openElements.has(path)) {
+      for (const inner of scopes) if (!this.#openCounts.has(inner.prefix)) this.#enter(inner);
+      const open = scopes.filter((inner) => this.#openCounts.get(inner.prefix)! > 0);
+      this.#openElements.set(path, open.length);
+    }
+    if (this.#openElements.get(path)! > 0) return;
+    const ended = { ...spreadEnd(scopes, this.#steps), jobId: null, elements: state.elements };
+    if (ended.failedCount > 0 && this.#status === 'cancelling') {
+      this.#set(at, { status: 'cancelled', reason: 'the run was cancelled', ...ended });
+    } else if (isEnough(step, ended)) this.#set(at, { status: 'succeeded', ...ended });
+    else this.#set(at, { status: 'failed', reason: tooFew(step, ended), ...ended });
+  }
+
   #finish(): void {
     if (this.#openCounts.get('')! > 0) return;
     const names = Object.keys(this.#definition.steps);
@@ -299,6 +330,18 @@ export class RunProgress {
     this.#status = isWell ? 'succeeded' : badly;
   }
 }
+
+type Counts = Pick<Extract<Fact, { kind: 'ended' }>, 'failedCount' | 'failed'> & {
+  readonly elementCount: number;
+};
+
+const isEnough = ({ successPercentMin }: Step, { elementCount, failedCount }: Counts): boolean =>
+  (elementCount - failedCount) * 100 >= elementCount * successPercentMin;
+
+const tooFew = (step: Step, { elementCount, failedCount, failed }: Counts): string =>
+  elementCount === 1
+    ? (failed[0]?.reason ?? 'it failed')
+    : `${failedCount} of ${elementCount} did not succeed, ${step.successPercentMin} % are needed`;
 
 interface Upstream {
   readonly text: string;

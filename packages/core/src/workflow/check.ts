@@ -1,9 +1,16 @@
 import { parseArray } from '../array-range.ts';
 import { findUnknownPlaceholders } from '../placeholder.ts';
 import type { Condition, NestedStep, Step, TaskStep, WorkflowBody } from './definition.ts';
-import { eachFieldNames, isNested, isPattern, parseReference, referencesOf } from './definition.ts';
+import {
+  eachFieldNames,
+  ELEMENT_FILE,
+  isNested,
+  isPattern,
+  parseReference,
+  referencesOf,
+} from './definition.ts';
 import { COMPARISONS } from './condition.ts';
-import { ELEMENTS_MAX } from './elements.ts';
+import { ELEMENTS_MAX, NESTED_ELEMENTS_MAX } from './elements.ts';
 
 type Path = readonly (string | number)[];
 export interface WorkflowIssue {
@@ -87,7 +94,7 @@ class BodyCheck {
     for (const [where, text] of texts) this.#checkText([...at, ...where], text, fields);
   }
 
-  #checkEach(at: Path, { each }: TaskStep): void {
+  #checkEach(at: Path, { each }: Step): void {
     if (each?.kind === 'lines' || each?.kind === 'files')
       this.#checkFiles([...at, 'each', 'from'], each.from);
     if (each?.kind === 'range') {
@@ -117,12 +124,20 @@ class BodyCheck {
 
   #checkNested(at: Path, step: NestedStep): void {
     const { inputs } = step.workflow;
+    this.#checkEach(at, step);
+    const fields = eachFieldNames(step.each);
     for (const [name, text] of Object.entries(step.with)) {
       const kind = inputs[name]?.kind;
       if (kind === undefined)
         this.#add([...at, 'with', name], 'the nested workflow has no such input');
-      else if (kind === 'value') this.#checkText([...at, 'with', name], text, []);
-      else this.#checkFiles([...at, 'with', name], text);
+      else if (kind === 'value') this.#checkText([...at, 'with', name], text, fields);
+      else if (text === ELEMENT_FILE) {
+        if (step.each?.kind !== 'files')
+          this.#add(
+            [...at, 'with', name],
+            '{file} is the file of an element of "each: { kind: files }"',
+          );
+      } else this.#checkFiles([...at, 'with', name], text);
     }
     for (const [name, { kind, default: byDefault }] of Object.entries(inputs)) {
       const isGiven =
@@ -217,5 +232,8 @@ class BodyCheck {
   }
 }
 
-export const tooManyElements = (count: number): string | undefined =>
-  count > ELEMENTS_MAX ? `${count} elements are more than ${ELEMENTS_MAX}` : undefined;
+export function tooManyElements(count: number, step: Step): string | undefined {
+  const max = isNested(step) ? NESTED_ELEMENTS_MAX : ELEMENTS_MAX;
+  const what = isNested(step) ? ', as many as a nested workflow is run for' : '';
+  return count > max ? `${count} elements are more than ${max}${what}` : undefined;
+}

@@ -51,7 +51,13 @@ export interface NestedStep extends StepCommon {
   /** Input of the nested workflow -> text for a value, reference for files. */
   readonly with: Readonly<Record<string, string>>;
   readonly repeat?: Repeat | undefined;
+  /** Once for each element, all side by side; the fields of an element are for `with`. */
+  readonly each?: Each | undefined;
+  /** Go on when at least so much of the elements succeeded. */
+  readonly successPercentMin: number;
 }
+/** In `with`: the file that an element of `each: files` is. */
+export const ELEMENT_FILE = '{file}';
 
 export interface Repeat {
   /** On the results of the iteration that has just ended; references are those of the inside. */
@@ -145,11 +151,12 @@ export function referencesOf(step: Step): string[] {
     ? Object.entries(step.with)
         .filter(([name]) => step.workflow.inputs[name]?.kind !== 'value')
         .map(([, from]) => from)
+        .filter((from) => from !== ELEMENT_FILE)
     : [
         ...step.inputs.flatMap((input) => ('from' in input ? [input.from] : [])),
         ...Object.values(step.values),
-        ...(step.each !== undefined && 'from' in step.each ? [step.each.from] : []),
       ];
+  const each = step.each !== undefined && 'from' in step.each ? [step.each.from] : [];
   const condition = step.when !== undefined && 'from' in step.when ? [step.when.from] : [];
-  return [...own, ...condition, ...step.after];
+  return [...own, ...each, ...condition, ...step.after];
 }

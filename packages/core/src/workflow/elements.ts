@@ -4,6 +4,8 @@ import type { Each } from './definition.ts';
 import { linesOf } from './condition.ts';
 
 export const ELEMENTS_MAX = 100_000;
+/** Each is some steps of the run: a run holds the states of all its steps in memory. */
+export const NESTED_ELEMENTS_MAX = 10_000;
 
 export interface StepFile {
   /** Position of the element that stored it; null: its step is no fan-out. */

@@ -5,5 +5,7 @@ export * from './definition.ts';
 export * from './elements.ts';
 export * from './key.ts';
 export * from './remaining.ts';
+export * from './resolve.ts';
 export * from './scope.ts';
+export * from './spread.ts';
 export * from './state.ts';

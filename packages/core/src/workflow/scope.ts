@@ -1,13 +1,15 @@
+import type { TaskFields } from '../placeholder.ts';
 import type { NestedStep, Step, WorkflowBody, WorkflowDefinition } from './definition.ts';
-import { isNested, parseReference } from './definition.ts';
+import { isNested } from './definition.ts';
 import type { RunSteps } from './state.ts';
 
-/** Where names are looked up: the workflow itself, or one iteration of a nested one. */
+/** Where names are looked up: the workflow itself, or one iteration or element of a nested one. */
 export interface Scope {
   readonly body: WorkflowBody;
   /** Before the names of its steps: empty, `sub.`, `rounds[2].`, `rounds[2].sub.` */
   readonly prefix: string;
-  readonly around?: Located & { readonly step: NestedStep; readonly iteration: number };
+  /** Iterations are counted from one, the positions of a fan-out's elements from zero. */
+  readonly around?: Located & { readonly step: NestedStep; readonly ordinal: number };
 }
 
 export const rootScope = (definition: WorkflowDefinition): Scope => ({
@@ -15,13 +17,35 @@ export const rootScope = (definition: WorkflowDefinition): Scope => ({
   prefix: '',
 });
 
-export function innerScope(scope: Scope, name: string, step: NestedStep, iteration: number): Scope {
-  const at = step.repeat === undefined ? name : `${name}[${iteration}]`;
+export function innerScope(scope: Scope, name: string, step: NestedStep, ordinal: number): Scope {
+  const isOne = step.repeat === undefined && step.each === undefined;
   return {
     body: step.workflow,
-    prefix: `${scope.prefix}${at}.`,
-    around: { scope, name, step, iteration },
+    prefix: `${scope.prefix}${isOne ? name : `${name}[${ordinal}]`}.`,
+    around: { scope, name, step, ordinal },
   };
+}
+
+/** Iterations or elements of a nested workflow that have begun, in their order. */
+export function begunScopes({ scope, name, step }: Located, steps: RunSteps): Scope[] {
+  if (!isNested(step)) return [];
+  if (step.each !== undefined) {
+    return elementsOf(steps, scope.prefix + name).map((_, at) => innerScope(scope, name, step, at));
+  }
+  const scopes: Scope[] = [];
+  for (let iteration = 1; iteration <= (step.repeat?.iterationsMax ?? 1); iteration += 1) {
+    const inner = innerScope(scope, name, step, iteration);
+    const isBegun = Object.keys(inner.body.steps).some((one) => inner.prefix + one in steps);
+    if (!isBegun) break;
+    scopes.push(inner);
+  }
+  return scopes;
+}
+
+/** Fields of the elements of a nested fan-out; none before they are known. */
+export function elementsOf(steps: RunSteps, path: string): readonly TaskFields[] {
+  const state = steps[path];
+  return (state !== undefined && 'elements' in state ? state.elements : undefined) ?? [];
 }
 
 export interface Located {
@@ -35,82 +59,23 @@ export function locate(definition: WorkflowDefinition, path: string): Located | 
   const parts = path.split('.');
   let scope = rootScope(definition);
   for (const [at, part] of parts.entries()) {
-    const [, name = '', iteration = '1'] = /^(\w+)(?:\[(\d+)\])?$/.exec(part) ?? [];
+    const [, name = '', ordinal = '1'] = /^(\w+)(?:\[(\d+)\])?$/.exec(part) ?? [];
     const step = Object.hasOwn(scope.body.steps, name) ? scope.body.steps[name] : undefined;
     if (step === undefined) return undefined;
     if (at === parts.length - 1) return { scope, name, step };
     if (!isNested(step)) return undefined;
-    scope = innerScope(scope, name, step, Number(iteration));
+    scope = innerScope(scope, name, step, Number(ordinal));
   }
   return undefined;
 }
 
-/** Which files a reference means, whatever stands between it and them. */
-export type Source =
-  | { readonly kind: 'input'; readonly name: string; readonly file: string | undefined }
-  | {
-      readonly kind: 'step';
-      readonly path: string;
-      readonly isFanOut: boolean;
-      readonly file: string | undefined;
-    };
-
-export function resolveFiles(scope: Scope, steps: RunSteps, text: string): Source {
-  const { name, file } = parseReference(text);
-  if (Object.hasOwn(scope.body.inputs, name)) return resolveInput(scope, steps, name, file);
-  const step = scope.body.steps[name];
-  if (step === undefined) throw new Error(`${text}: nothing has this name; the check lets it by`);
-  const path = scope.prefix + name;
-  if (!isNested(step)) return { kind: 'step', path, isFanOut: step.each !== undefined, file };
-  const state = steps[path];
-  const inner = step.workflow.outputs[file ?? ''];
-  if (inner === undefined || state?.status === 'skipped') {
-    return { kind: 'step', path, isFanOut: false, file };
-  }
-  const iteration = state !== undefined && 'iteration' in state ? state.iteration : 1;
-  return resolveFiles(innerScope(scope, name, step, iteration), steps, inner);
+/** As a path, with `[*]` for every element of a fan-out: what is told of all of them together. */
+export function patternOf(definition: WorkflowDefinition, path: string): string {
+  const parts = path.split('.');
+  const patterns = parts.map((part, at) => {
+    const own = locate(definition, parts.slice(0, at + 1).join('.'));
+    const isElement = own !== undefined && isNested(own.step) && own.step.each !== undefined;
+    return isElement ? part.replace(/\[\d+\]$/, '[*]') : part;
+  });
+  return patterns.join('.');
 }
-
-function resolveInput(
-  scope: Scope,
-  steps: RunSteps,
-  name: string,
-  file: string | undefined,
-): Source {
-  if (scope.around === undefined) return { kind: 'input', name, file };
-  const { scope: outer, step, iteration, name: stepName } = scope.around;
-  const carried = iteration > 1 ? step.repeat?.carry[name] : undefined;
-  const source =
-    carried === undefined
-      ? resolveFiles(outer, steps, step.with[name] ?? '')
-      : resolveFiles(innerScope(outer, stepName, step, iteration - 1), steps, carried);
-  return file === undefined ? source : { ...source, file };
-}
-
-/** Where the text of a value comes from. */
-export type ValueSource =
-  | { readonly kind: 'input'; readonly name: string }
-  /** To be filled with the values of that scope. */
-  | { readonly kind: 'text'; readonly text: string; readonly scope: Scope }
-  | { readonly kind: 'file'; readonly from: string; readonly scope: Scope };
-
-export function resolveValue(scope: Scope, name: string): ValueSource {
-  if (scope.around === undefined) return { kind: 'input', name };
-  const { scope: outer, step, iteration, name: stepName } = scope.around;
-  const carried = iteration > 1 ? step.repeat?.carry[name] : undefined;
-  if (carried !== undefined) {
-    return {
-      kind: 'file',
-      from: carried,
-      scope: innerScope(outer, stepName, step, iteration - 1),
-    };
-  }
-  const text = step.with[name] ?? step.workflow.inputs[name]?.default ?? '';
-  return { kind: 'text', text, scope: outer };
-}
-
-/** Names of the values that placeholders of a scope may have. */
-export const valueNames = (scope: Scope): string[] =>
-  Object.entries(scope.body.inputs)
-    .filter(([, input]) => input.kind === 'value')
-    .map(([name]) => name);

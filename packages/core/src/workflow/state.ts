@@ -1,3 +1,5 @@
+import type { TaskFields } from '../placeholder.ts';
+
 /**
  * The life of a step's instance. Its path names it: `split`, `rounds[2].search`.
  *
@@ -6,7 +8,8 @@
  *      v          v            +-> succeeded (all of    +-> cancelling -> cancelled
  *   blocked    skipped             it was there)
  *
- * A nested workflow goes waiting -> deciding -> iterating <-> checking -> succeeded | failed.
+ * A nested workflow goes waiting -> deciding -> iterating <-> checking -> succeeded | failed; one
+ * that is run for each of many elements … -> preparing -> spreading -> succeeded | failed.
  *
  * Invariants, checked by `checkRun`:
  *  1. Only `running` and `cancelling` have a job; a final state is never left.
@@ -31,6 +34,7 @@ export const STEP_STATUSES = [
   'cancelling',
   'iterating',
   'checking',
+  'spreading',
   ...FINAL_STEP_STATUSES,
 ] as const;
 export type StepStatus = (typeof STEP_STATUSES)[number];
@@ -58,15 +62,20 @@ interface Ended extends Prepared {
   readonly jobId: number | null;
   readonly failed: readonly FailedElement[];
 }
+/** Of a nested fan-out: what `with` may name of each element. */
+interface Spread {
+  readonly elements: readonly TaskFields[];
+}
 
 export type StepState = { readonly startedAtMs: number; readonly sinceMs: number } & (
   | { readonly status: 'deciding' | 'preparing' }
   | ({ readonly status: 'submitting' } & Prepared)
   | ({ readonly status: 'running' | 'cancelling'; readonly jobId: number } & Prepared)
   | { readonly status: 'iterating' | 'checking'; readonly iteration: number }
+  | ({ readonly status: 'spreading' } & Prepared & Spread)
   | { readonly status: 'succeeded'; readonly iteration: number }
-  | ({ readonly status: 'succeeded' } & Ended)
-  | ({ readonly status: 'failed'; readonly reason: string } & Ended)
+  | ({ readonly status: 'succeeded' } & Ended & Partial<Spread>)
+  | ({ readonly status: 'failed' | 'cancelled'; readonly reason: string } & Ended & Partial<Spread>)
   | {
       readonly status: 'failed' | 'skipped' | 'blocked' | 'cancelled';
       readonly reason: string;
@@ -100,6 +109,8 @@ export type Fact =
       readonly path: string;
       readonly elementCount: number;
       readonly reusedCount: number;
+      /** Of a nested fan-out. */
+      readonly elements?: readonly TaskFields[];
     }
   | { readonly kind: 'submitted'; readonly path: string; readonly jobId: number }
   | {

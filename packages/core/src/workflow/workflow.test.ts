@@ -4,12 +4,13 @@ import { bindPlaceholders, fillPlaceholders, literal } from '../placeholder.ts';
 import { advance, RunProgress } from './advance.ts';
 import { checkWorkflow } from './check.ts';
 import { judge, readPointer } from './condition.ts';
-import type { Step, TaskStep, WorkflowDefinition } from './definition.ts';
+import type { NestedStep, Step, TaskStep, WorkflowBody, WorkflowDefinition } from './definition.ts';
 import { isNested, matchesPattern } from './definition.ts';
 import type { Template } from './key.ts';
 import { differences, keyMaker, keyParts, nearest } from './key.ts';
 import { remainingMs } from './remaining.ts';
-import { locate, rootScope } from './scope.ts';
+import { resolveFiles, resolveValue } from './resolve.ts';
+import { locate, patternOf, rootScope } from './scope.ts';
 import type { Command, Fact, RunState } from './state.ts';
 import { isFinalRun, isFinalStep, NEW_RUN } from './state.ts';
 
@@ -29,6 +30,13 @@ const flow = (
   steps: Readonly<Record<string, Step>>,
   edit: Partial<WorkflowDefinition> = {},
 ): WorkflowDefinition => ({ name: 'w', inputs: {}, outputs: {}, steps, ...edit });
+const nested = (workflow: WorkflowBody, edit: Partial<NestedStep> = {}): NestedStep => ({
+  after: [],
+  with: {},
+  successPercentMin: 100,
+  workflow,
+  ...edit,
+});
 const from = (...names: string[]): TaskStep['inputs'] =>
   names.map((name) => ({ path: name, from: name, isOptional: false }));
 
@@ -41,6 +49,8 @@ const bodies = (depth: number): fc.Arbitrary<Readonly<Record<string, Step>>> =>
         hasCondition: fc.boolean(),
         isNested: depth > 0 ? fc.boolean() : fc.constant(false),
         isRepeated: fc.boolean(),
+        isSpread: fc.boolean(),
+        successPercentMin: fc.constantFrom(0, 50, 100),
         inner: depth > 0 ? bodies(depth - 1) : fc.constant({}),
       }),
       { minLength: 1, maxLength: depth > 0 ? 6 : 3 },
@@ -59,7 +69,12 @@ const bodies = (depth: number): fc.Arbitrary<Readonly<Record<string, Step>>> =>
           after: upstream,
           workflow: { inputs: {}, steps: one.inner, outputs: {} },
           with: {},
-          ...(one.isRepeated ? { repeat: { until, iterationsMax: 3, carry: {} } } : {}),
+          successPercentMin: one.successPercentMin,
+          ...(one.isSpread
+            ? { each: { kind: 'values', values: ['a', 'b'] } as const }
+            : one.isRepeated
+              ? { repeat: { until, iterationsMax: 3, carry: {} } }
+              : {}),
           ...when,
         };
         steps[`s${at}`] = one.isNested ? nested : task({ after: upstream, ...when });
@@ -68,7 +83,7 @@ const bodies = (depth: number): fc.Arbitrary<Readonly<Record<string, Step>>> =>
     });
 
 /** Answers commands as chance has it, as the edge may: late, twice, and not in order. */
-function answerTo(command: Command, draw: () => number): Fact {
+function answerTo(command: Command, draw: () => number, definition: WorkflowDefinition): Fact {
   const { path } = command;
   const kind = draw();
   if (command.kind === 'decide') {
@@ -77,6 +92,10 @@ function answerTo(command: Command, draw: () => number): Fact {
   }
   if (command.kind === 'prepare') {
     if (kind % 7 === 0) return { kind: 'refused', path, reason: 'chance' };
+    if (isNested(locate(definition, path)!.step)) {
+      const elements = [{ value: 'a' }, { value: 'b' }, { value: 'c' }].slice(0, kind % 4);
+      return { kind: 'prepared', path, elementCount: elements.length, reusedCount: 0, elements };
+    }
     return { kind: 'prepared', path, elementCount: 3, reusedCount: kind % 4 };
   }
   if (command.kind === 'submit') return { kind: 'submitted', path, jobId: kind + 1 };
@@ -98,9 +117,9 @@ function checkRun(definition: WorkflowDefinition, before: RunState, after: RunSt
     const around = found!.scope.around;
     if (around === undefined) continue;
     expect(after.steps[around.scope.prefix + around.name]).toBeDefined();
-    if (around.iteration === 1) continue;
+    if (around.step.each !== undefined || around.ordinal === 1) continue;
     for (const name of Object.keys(around.step.workflow.steps)) {
-      const earlier = `${around.scope.prefix}${around.name}[${around.iteration - 1}].${name}`;
+      const earlier = `${around.scope.prefix}${around.name}[${around.ordinal - 1}].${name}`;
       expect(isFinalStep(after.steps[earlier]), earlier).toBe(true);
     }
   }
@@ -136,7 +155,7 @@ test('whatever happens in whatever order, a run ends, and its invariants hold at
         const chosen = next.commands.filter((_, index) => index === 0 || draw() % 3 > 0);
         // What was done may be forgotten with a kill before it is written.
         facts = [...chosen, ...chosen.slice(0, draw() % 2)]
-          .map((one) => answerTo(one, draw))
+          .map((one) => answerTo(one, draw, definition))
           .filter(() => draw() % 5 > 0);
         for (const { kind, path } of chosen) {
           if (kind === 'submit') jobs.add(path);
@@ -163,7 +182,7 @@ test('without facts nothing changes, and all that is outstanding is said again',
       for (let turn = 1; turn < 30; turn += 1) {
         const stored = JSON.parse(JSON.stringify(state)) as RunState;
         expect(advance(definition, stored, [], turn)).toEqual({ state, commands });
-        const facts = commands.slice(0, 1).map((one) => answerTo(one, draw));
+        const facts = commands.slice(0, 1).map((one) => answerTo(one, draw, definition));
         ({ state, commands } = advance(definition, state, facts, turn));
       }
     }),
@@ -189,7 +208,9 @@ test('a run kept in memory is the one that is read anew each time, and says only
           expect(changed.has(path)).toBe(state !== stored.steps[path]);
         }
         stored = { status: anew.state.status, steps: { ...anew.state.steps } };
-        facts = anew.commands.filter(() => draw() % 3 > 0).map((one) => answerTo(one, draw));
+        facts = anew.commands
+          .filter(() => draw() % 3 > 0)
+          .map((one) => answerTo(one, draw, definition));
       }
     }),
   );
@@ -219,7 +240,7 @@ test('the longest way ahead of a step is over the longest of those that need it'
   const definition = flow({
     last: predicted(1, 'short', 'long'),
     short: predicted(10, 'first'),
-    long: { after: ['first'], with: {}, workflow: inner },
+    long: { after: ['first'], with: {}, successPercentMin: 100, workflow: inner },
     first: predicted(100),
   });
   const ahead = (path: string): number => remainingMs(locate(definition, path)!);
@@ -260,6 +281,74 @@ test('the share of success that is needed is met exactly or not at all', () => {
   };
   expect(outcome(50)).toBe('succeeded');
   expect(outcome(51)).toBe('failed');
+});
+
+const fan = (edit: Partial<NestedStep> = {}): WorkflowDefinition => {
+  const inner = {
+    inputs: { molecule: { kind: 'value' } as const },
+    steps: { relax: task({ argv: ['{molecule}'] }), rank: task({ inputs: from('relax') }) },
+    outputs: { best: 'rank/o' },
+  };
+  const each = { kind: 'values', values: ['a', 'b', 'c'] } as const;
+  return flow({
+    all: nested(inner, { each, with: { molecule: '{value}' }, ...edit }),
+    gather: task({ inputs: from('all/best') }),
+  });
+};
+/** The fan-out of three, with an answer to each command by its path. */
+function playFan(definition: WorkflowDefinition, answers: (path: string) => Fact): RunState {
+  let { state, commands } = advance(definition, NEW_RUN, [], 0);
+  for (let turn = 1; commands.length > 0 && !isFinalRun(state.status); turn += 1) {
+    expect(turn).toBeLessThan(20);
+    const facts = commands.map(({ kind, path }): Fact => {
+      if (kind === 'submit') return { kind: 'submitted', path, jobId: 7 };
+      if (kind !== 'prepare') return { kind: 'ended', path, failedCount: 0, failed: [] };
+      if (path !== 'all') return answers(path);
+      const elements = ['a', 'b', 'c'].map((value) => ({ value }));
+      return { kind: 'prepared', path, elementCount: 3, reusedCount: 0, elements };
+    });
+    ({ state, commands } = advance(definition, state, facts, turn));
+  }
+  return state;
+}
+
+test('each element of a nested fan-out goes its own way, and what failed is named', () => {
+  const answer = (path: string): Fact =>
+    path === 'all[1].relax' ? { kind: 'refused', path, reason: 'no room' } : prepared(path, 1);
+  const { steps, status } = playFan(fan(), answer);
+  expect(status).toBe('failed');
+  expect(steps['all']).toMatchObject({
+    status: 'failed',
+    reason: '1 of 3 did not succeed, 100 % are needed',
+    failed: [{ position: 1, label: 'b', reason: 'relax: no room' }],
+  });
+  expect(steps['all[2].rank']?.status).toBe('succeeded');
+  expect(steps['all[1].rank']?.status).toBe('blocked');
+  expect(steps['gather']?.status).toBe('blocked');
+
+  const definition = fan({ successPercentMin: 60 });
+  const enough = playFan(definition, answer);
+  expect(enough.status).toBe('succeeded');
+  const source = resolveFiles(rootScope(definition), enough.steps, 'all/best');
+  expect(source.kind === 'spread' && source.elements.map(({ position }) => position)).toEqual([
+    0, 2,
+  ]);
+});
+
+test('an element is reused when no task of it was run', () => {
+  const { steps } = playFan(fan(), (path) => prepared(path, 1, path.startsWith('all[1]') ? 1 : 0));
+  expect(steps['all']).toMatchObject({ status: 'succeeded', elementCount: 3, reusedCount: 1 });
+});
+
+test('the fields of an element are for what the nested workflow is given', () => {
+  const definition = fan();
+  const { steps } = playFan(definition, (path) => prepared(path, 1));
+  const { scope } = locate(definition, 'all[2].relax')!;
+  expect(resolveValue(scope, steps, 'molecule')).toMatchObject({
+    text: '{value}',
+    fields: { value: 'c', index: '2', task_count: '3' },
+  });
+  expect(patternOf(definition, 'all[2].relax')).toBe('all[*].relax');
 });
 
 test('a failure blocks what needs it and nothing else', () => {
@@ -395,11 +484,10 @@ test('every instance is found by its path', () => {
   const inner = { inputs: {}, steps: { x: task() }, outputs: {} };
   const until = { kind: 'value', value: '1', equals: 1 } as const;
   const definition = flow({
-    sub: { after: [], workflow: inner, with: {} },
+    sub: nested(inner),
     rounds: {
-      after: [],
-      with: {},
-      workflow: { ...inner, steps: { deep: { after: [], workflow: inner, with: {} } } },
+      ...nested(inner),
+      workflow: { ...inner, steps: { deep: nested(inner) } },
       repeat: { until, iterationsMax: 9, carry: {} },
     },
   });

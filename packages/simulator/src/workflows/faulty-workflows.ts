@@ -42,7 +42,7 @@ export function faultyWorkflows(
       call('parameters', `${instanceId}`, () => store.parametersOf(instanceId)),
     failed: (instance, project) =>
       call('failed', instance.path, () => store.failed(instance, project)),
-    outputs: (instance, project) =>
-      call('outputs', instance.path, () => store.outputs(instance, project)),
+    outputs: (round, paths, project) =>
+      call('outputs', paths.join(' '), () => store.outputs(round, paths, project)),
   };
 }

@@ -6,7 +6,42 @@ import type { Random } from '../random.ts';
 const from = (...names: string[]): StepWritten['inputs'] =>
   names.map((name) => ({ path: name, from: `${name}/out` }));
 
-/** A chain with branches, a fan-out whose width a step decides, rounds, and a gather of it all. */
+type MakeTask = (argv: readonly string[], edit?: Partial<StepWritten>) => StepWritten;
+
+/** For each line a workflow of its own: a condition, rounds, and files from around it. */
+function spreadStep(random: Random, task: MakeTask, tag: string): StepWritten {
+  return {
+    each: { kind: 'lines', from: 'list/out' },
+    with: { line: '{line}', list: 'list/out' },
+    workflow: {
+      inputs: { line: {}, list: { kind: 'file' } },
+      steps: {
+        start: task(['lines', String(random.int(0, 3))], { env: { TAG: tag, LINE: '{line}' } }),
+        on: task(['on', '{line}'], {
+          when: { kind: 'lines', from: 'start/out', atLeast: 1 },
+          inputs: [...from('start')!, { path: 'list', from: 'list' }],
+        }),
+        rounds: {
+          with: { sum: '0', line: '{line}' },
+          workflow: {
+            inputs: { sum: {}, line: {} },
+            steps: { add: task(['add', '{sum}'], { env: { TAG: tag, LINE: '{line}' } }) },
+            outputs: { sum: 'add/out' },
+          },
+          repeat: {
+            until: { kind: 'text', from: 'add/out', atLeast: random.int(1, 2) },
+            iterationsMax: 3,
+            carry: { sum: 'add/out' },
+          },
+        },
+      },
+      outputs: { sum: 'rounds/sum', on: 'on/out' },
+    },
+  };
+}
+
+/** A chain with branches, fan-outs whose width a step decides, of tasks
+ * and of nested workflows, rounds, and a gather of it all. */
 export function drawFlow(random: Random, tag: string): WorkflowDefinition {
   // Runs that shared results would run what happens to be first: each has keys of its own.
   const task = (argv: readonly string[], edit: Partial<StepWritten> = {}): StepWritten => ({
@@ -41,6 +76,7 @@ export function drawFlow(random: Random, tag: string): WorkflowDefinition {
       carry: { sum: 'add/out' },
     },
   };
+  steps['spread'] = spreadStep(random, task, tag);
   steps['some'] = task(['some'], {
     when: { kind: 'lines', from: 'list/out', atLeast: 6 },
     inputs: from('list'),
@@ -49,6 +85,8 @@ export function drawFlow(random: Random, tag: string): WorkflowDefinition {
     inputs: [
       { path: 'work', from: 'work' },
       { path: 'sum', from: 'rounds/sum' },
+      { path: 'sums', from: 'spread/sum' },
+      { path: 'ons', from: 'spread/on' },
       { path: 'some', from: 'some/out', isOptional: true },
       ...from(`c${chainLength - 1}`)!,
     ],

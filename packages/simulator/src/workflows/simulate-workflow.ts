@@ -119,9 +119,8 @@ async function outputsOf({ store, runIds }: Scene): Promise<string[]> {
       const lines: string[] = [];
       for (const path of Object.keys(state.steps).toSorted()) {
         lines.push(`${path} ${state.steps[path]!.status}`);
-        const instance = await store.instance(runId, round, path);
-        if (instance === undefined) continue;
-        for (const { position, object } of await store.outputs(instance, 'default')) {
+        const files = (await store.outputs({ runId, round }, [path], 'default')).get(path) ?? [];
+        for (const { position, object } of files) {
           lines.push(`${path} ${position} ${object}`);
         }
       }

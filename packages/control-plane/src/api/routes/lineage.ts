@@ -1,4 +1,11 @@
-import { isFinalStep, parseId, parseReference, rootScope, resolveFiles } from '@majorana/core';
+import {
+  isFinalStep,
+  parseId,
+  parseReference,
+  resolveFiles,
+  rootScope,
+  stepPathsOf,
+} from '@majorana/core';
 import { lineageSchema, nameSchema } from '@majorana/protocol';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -69,8 +76,7 @@ async function fromRun(context: ApiContext, request: FastifyRequest, text: strin
     const isStep = Object.hasOwn(round.definition.steps, name);
     const { steps } = round.state;
     if (!isStep || !isFinalStep(steps[name])) return [];
-    const source = resolveFiles(rootScope(round.definition), steps, one);
-    return source.kind === 'step' ? [source.path] : [];
+    return stepPathsOf(resolveFiles(rootScope(round.definition), steps, one));
   });
   const roots: Root[] = [];
   for (const { object, path } of files.slice(0, 100)) {

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream';
-import { isTerminal } from '@majorana/core';
+import { formatAttemptId, isTerminal } from '@majorana/core';
+import type { Explanation } from '@majorana/protocol';
 import { LOG_STREAMS, taskDetailSchema } from '@majorana/protocol';
 import { z } from 'zod';
 import { untouchedSentence } from '../../engine/explain.ts';
+import { taskIndexOf } from '../../engine/indexes.ts';
 import { fieldsOf } from '../../engine/lease.ts';
 import type { Api, ApiContext, FoundTask } from '../context.ts';
 import { findTask, idParams, mustNotBeOfRun } from '../context.ts';
@@ -21,8 +23,21 @@ async function describeFields(
   return fieldsOf(job.spec, { jobId: job.jobId, position }, record);
 }
 
+/** Of a start, its cluster knows more than the engine. */
+async function explainLive(
+  context: ApiContext,
+  { job, position, task }: FoundTask,
+): Promise<Explanation | undefined> {
+  const live = context.engine.explain(job.jobId, position, task);
+  if (live === undefined || task?.state !== 'starting' || task.agentId === null) return live;
+  const taskIndex = taskIndexOf(job.spec, position);
+  const attemptId = formatAttemptId({ ...task, taskIndex });
+  const words = await context.gateway.describeStart(task.agentId, attemptId);
+  return words ? { ...live, sentence: `${live.sentence}: ${words}` } : live;
+}
+
 function addDetail(app: Api, context: ApiContext): void {
-  const { engine, reads } = context;
+  const { reads } = context;
   app.get(
     '/api/v1/tasks/:id',
     {
@@ -36,8 +51,8 @@ function addDetail(app: Api, context: ApiContext): void {
       const found = await findTask(context, request, request.params.id);
       const { job, position, task } = found;
       const isOver = isTerminal(task?.state ?? job.untouchedState);
-      const live = isOver ? undefined : engine.explain(job.jobId, position, task);
-      const [fields, attempts, transitions, artifacts] = await Promise.all([
+      const [live, fields, attempts, transitions, artifacts] = await Promise.all([
+        isOver ? undefined : explainLive(context, found),
         describeFields(context, found),
         reads.attempts(job.jobId, position),
         reads.transitions(job.jobId, position),

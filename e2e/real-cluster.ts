@@ -1,0 +1,46 @@
+import type { TestKubernetes, TestNode } from '@majorana/test-servers';
+import { busyboxImage, startKubelet, startKubernetes } from '@majorana/test-servers';
+import { runnerPath } from '../tools/build-runner.ts';
+import { ClusterAgent } from './cluster.ts';
+import { Product } from './product.ts';
+
+export const NAMESPACE = 'majorana';
+export const IMAGE = 'majorana.test/busybox:1';
+const RUNNER_IMAGE = 'majorana.test/runner:1';
+
+/** The product with a cluster of one real node: kubelet, containerd and the runner in its image. */
+export class RealCluster implements AsyncDisposable {
+  readonly product = new Product();
+  kubernetes!: TestKubernetes;
+  node!: TestNode;
+  agent!: ClusterAgent;
+
+  async start(): Promise<void> {
+    this.kubernetes = await startKubernetes();
+    this.node = await startKubelet(this.kubernetes);
+    await this.node.addImage(busyboxImage(IMAGE));
+    const runner = runnerPath(process.arch === 'arm64' ? 'arm64' : 'amd64');
+    await this.node.addImage({
+      name: RUNNER_IMAGE,
+      files: { '/majorana-runner': runner },
+      entrypoint: ['/majorana-runner'],
+    });
+    await this.kubernetes.createNamespace(NAMESPACE);
+    await this.product.ok('up', '--detach', '--host', this.node.hostAddress);
+    const { url } = await this.product.json<{ url: string }>('status');
+    this.agent = new ClusterAgent(this.product, url, [
+      '--name=real',
+      `--kubeconfig=${this.kubernetes.adminKubeconfig}`,
+      `--runner-image=${RUNNER_IMAGE}`,
+      '--pull-patience-ms=20000',
+    ]);
+    await this.agent.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.agent?.[Symbol.asyncDispose]();
+    await this.product[Symbol.asyncDispose]();
+    await this.node?.[Symbol.asyncDispose]();
+    await this.kubernetes?.[Symbol.asyncDispose]();
+  }
+}

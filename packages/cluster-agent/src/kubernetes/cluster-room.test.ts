@@ -1,0 +1,190 @@
+import { DEFAULT_RESOURCES, WINDOW_LIMITS } from '@majorana/core';
+import type { Lease } from '@majorana/protocol';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Occupant } from '../engine/room.ts';
+import { ClusterRoom } from './cluster-room.ts';
+import { ClusterView } from './cluster-view.ts';
+import { TestClock } from './test-clock.ts';
+import { NAMES, testNode, testPod } from './test-objects.ts';
+
+const SECOND = 1000;
+const container = { image: 'science:1', nodeSelector: {}, tolerations: [] };
+const SHAPE = { key: 'shape', resources: DEFAULT_RESOURCES, container };
+const WAITING = { digest: 'd', shapes: [SHAPE] };
+
+/** Nodes of eight cores, and tasks of one. */
+class Bench {
+  readonly clock = new TestClock();
+  readonly view = new ClusterView(NAMES, () => true);
+  readonly places = new Map<string, { readonly nodeName: string; readonly image: string }>();
+  readonly woken = new Set<string>();
+  readonly givenBack = new Map<string, string>();
+  readonly room: ClusterRoom;
+
+  constructor(nodeCount: number) {
+    for (let at = 0; at < nodeCount; at += 1) this.view.setNode(testNode(`n${at}`, 8));
+    this.room = new ClusterRoom({
+      view: this.view,
+      clock: this.clock,
+      leaseOf: () => ({ resources: DEFAULT_RESOURCES, container }) as unknown as Lease,
+      podKey: (attemptId) => `majorana/${attemptId}`,
+      placeOf: (attemptId) => this.places.get(attemptId),
+      onRoom: () => undefined,
+    });
+  }
+
+  task(attemptId: string): Occupant {
+    return {
+      attemptId,
+      resources: DEFAULT_RESOURCES,
+      wake: () => void this.woken.add(attemptId),
+      giveBack: (reason) => void this.givenBack.set(attemptId, reason),
+    };
+  }
+
+  /** So many that have just been leased. */
+  enter(count: number, prefix = 't'): Occupant[] {
+    const tasks = Array.from({ length: count }, (_, at) => this.task(`${prefix}${at}`));
+    for (const one of tasks) expect(this.room.enter(one)).toBe(false);
+    this.clock.pass(10);
+    return tasks;
+  }
+
+  isPlaced = (one: Occupant): boolean => this.room.nodeOf(one.attemptId) !== undefined;
+
+  get offered(): { readonly count: number; readonly reason?: string | undefined } {
+    return this.room.offer(WAITING).shapes[0]!;
+  }
+
+  get heldMillis(): number {
+    return this.view.pictures().reduce((sum, { picture }) => sum + picture.held.cpuMillis, 0);
+  }
+}
+
+test('leases that come together are placed on nodes with room, and told', () => {
+  const bench = new Bench(2);
+  const tasks = bench.enter(16);
+  expect(tasks.every(bench.isPlaced)).toBe(true);
+  expect(bench.woken.size).toBe(16);
+  expect(tasks.every((one) => bench.room.enter(one))).toBe(true);
+  expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
+});
+
+test('no more pods are created than may start at once; each that runs lets two follow', () => {
+  const bench = new Bench(100);
+  const tasks = bench.enter(200);
+  const { first } = WINDOW_LIMITS;
+  expect(tasks.filter(bench.isPlaced)).toHaveLength(first);
+  for (const one of tasks.filter(bench.isPlaced)) bench.room.occupy(one);
+  bench.clock.pass(10);
+  expect(tasks.filter(bench.isPlaced)).toHaveLength(first + 2 * first);
+});
+
+test('a refusing API server is given the time it asks for, and then half as many', () => {
+  const bench = new Bench(100);
+  bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: 7 * SECOND });
+  const tasks = bench.enter(100);
+  expect(tasks.some(bench.isPlaced)).toBe(false);
+  expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('429') });
+  bench.clock.pass(7 * SECOND);
+  expect(tasks.filter(bench.isPlaced)).toHaveLength(WINDOW_LIMITS.first / 2);
+});
+
+test('a placed task whose pod is never made leaves its room to others', () => {
+  const bench = new Bench(1);
+  const tasks = bench.enter(8);
+  expect(bench.heldMillis).toBe(8000);
+  for (const one of tasks) bench.room.leave(one);
+  expect(bench.heldMillis).toBe(0);
+  expect(bench.room.startingCount).toBe(0);
+  expect(bench.offered.count).toBe(8);
+});
+
+test('a pod that is there has its place, also on a full cluster', () => {
+  const bench = new Bench(1);
+  for (let at = 0; at < 8; at += 1) bench.view.setPod(testPod(`t${at}`, 'n0', '1'));
+  for (let at = 0; at < 8; at += 1) {
+    const one = bench.task(`t${at}`);
+    bench.places.set(one.attemptId, { nodeName: 'n0', image: container.image });
+    expect(bench.room.enter(one)).toBe(true);
+  }
+  bench.clock.pass(60 * SECOND);
+  expect(bench.givenBack.size).toBe(0);
+  expect(bench.room.startingCount).toBe(8);
+  expect(bench.heldMillis).toBe(8000);
+});
+
+/** As the sweep does, each second. */
+function wait(bench: Bench, tasks: readonly Occupant[], seconds: number): void {
+  for (let second = 0; second < seconds; second += 1) {
+    bench.clock.pass(SECOND);
+    for (const one of tasks) if (!bench.givenBack.has(one.attemptId)) bench.room.enter(one);
+  }
+}
+
+test('a lease that no node has room for goes back after 30 s', () => {
+  const bench = new Bench(1);
+  bench.enter(8, 'first');
+  const late = bench.enter(3, 'late');
+  wait(bench, late, 29);
+  expect(bench.givenBack.size).toBe(0);
+  wait(bench, late, 3);
+  expect(bench.givenBack.get('late0')).toMatch(/no node had room/);
+  expect(bench.givenBack.size).toBe(3);
+});
+
+test('a lease that only waits for its turn is not given back: it would come again', () => {
+  const bench = new Bench(100);
+  const tasks = bench.enter(60);
+  const waiting = tasks.filter((one) => !bench.isPlaced(one));
+  expect(waiting).toHaveLength(60 - WINDOW_LIMITS.first);
+  wait(bench, waiting, 120);
+  expect(bench.givenBack.size).toBe(0);
+  wait(bench, waiting, 240);
+  expect(bench.givenBack.size).toBe(waiting.length);
+});
+
+type Act = { readonly kind: 'enter' | 'run' | 'end' | 'refuse' | 'wait'; readonly which: number };
+
+function act(bench: Bench, here: Occupant[], { kind, which }: Act): void {
+  const one = here[which % Math.max(1, here.length)];
+  if (kind === 'enter') {
+    here.push(bench.task(`t${which}-${here.length}-${bench.clock.nowMs()}`));
+    bench.room.enter(here.at(-1)!);
+  } else if (kind === 'run' && one !== undefined && bench.isPlaced(one)) bench.room.occupy(one);
+  else if (kind === 'end' && one !== undefined) {
+    here.splice(here.indexOf(one), 1);
+    bench.room.leave(one);
+  } else if (kind === 'refuse') bench.room.learn({ kind: 'refused', status: 500, retryAfterMs: 0 });
+  bench.clock.pass(kind === 'wait' ? which * 100 : 10);
+}
+
+test('whatever happens, no node is overfilled, and what is left gives all of its room back', () => {
+  const kind = fc.constantFrom<Act['kind']>(
+    'enter',
+    'enter',
+    'enter',
+    'run',
+    'end',
+    'refuse',
+    'wait',
+  );
+  fc.assert(
+    fc.property(fc.array(fc.record({ kind, which: fc.nat(20) }), { maxLength: 120 }), (acts) => {
+      const bench = new Bench(2);
+      const here: Occupant[] = [];
+      for (const one of acts) {
+        act(bench, here, one);
+        for (const { picture } of bench.view.pictures())
+          expect(picture.held.cpuMillis).toBeLessThanOrEqual(8000);
+        expect(bench.heldMillis).toBe(here.filter(bench.isPlaced).length * 1000);
+      }
+      for (const one of here) bench.room.leave(one);
+      bench.clock.pass(10 * SECOND);
+      expect(bench.heldMillis).toBe(0);
+      expect(bench.room.startingCount).toBe(0);
+      expect(bench.offered.count).toBe(Math.min(16, Math.floor(bench.room.window.limit)));
+    }),
+  );
+});

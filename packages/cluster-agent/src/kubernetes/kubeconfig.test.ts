@@ -1,0 +1,114 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { readKubeconfig } from './kubeconfig.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-kubeconfig-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+async function write(user: object, cluster: object = {}): Promise<string> {
+  const file = path.join(folder, `${crypto.randomUUID()}.yaml`);
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'here',
+    contexts: [{ name: 'here', context: { cluster: 'c', user: 'u', namespace: 'n' } }],
+    clusters: [{ name: 'c', cluster: { server: 'https://10.0.0.1:6443/', ...cluster } }],
+    users: [{ name: 'u', user }],
+  };
+  await writeFile(file, stringify(config));
+  return file;
+}
+
+test('a token and an authority in the file are taken as they are', async () => {
+  const file = await write({ token: 't' }, { 'certificate-authority-data': base64('CA') });
+  const { credentials, ...access } = await readKubeconfig(file);
+  expect(access).toEqual({ server: 'https://10.0.0.1:6443', ca: 'CA', isUnverified: false });
+  expect(await credentials()).toEqual({ token: 't' });
+});
+
+test('a certificate and its key are taken from the file, or from files beside it', async () => {
+  const inside = await write({
+    'client-certificate-data': base64('CERT'),
+    'client-key-data': base64('KEY'),
+  });
+  expect(await (await readKubeconfig(inside)).credentials()).toEqual({ cert: 'CERT', key: 'KEY' });
+  await writeFile(path.join(folder, 'a.crt'), 'CERT2');
+  await writeFile(path.join(folder, 'a.key'), 'KEY2');
+  const beside = await write({ 'client-certificate': 'a.crt', 'client-key': 'a.key' });
+  expect(await (await readKubeconfig(beside)).credentials()).toEqual({
+    cert: 'CERT2',
+    key: 'KEY2',
+  });
+});
+
+test('a token in a file is read again each time: it is renewed in place', async () => {
+  const token = path.join(folder, 'token');
+  await writeFile(token, 'first\n');
+  const { credentials } = await readKubeconfig(await write({ tokenFile: token }));
+  expect(await credentials()).toEqual({ token: 'first' });
+  await writeFile(token, 'second\n');
+  expect(await credentials()).toEqual({ token: 'second' });
+});
+
+async function program(expiresInMs: number): Promise<string> {
+  const file = path.join(folder, `${crypto.randomUUID()}.mjs`);
+  const source = `#!${process.execPath}
+import { appendFileSync, readFileSync } from 'node:fs';
+appendFileSync('${file}.calls', '.');
+const { apiVersion, kind } = JSON.parse(process.env.KUBERNETES_EXEC_INFO);
+const token = [process.argv[2], process.env.REGION, readFileSync('${file}.calls').length].join('-');
+const expirationTimestamp = new Date(Date.now() + ${expiresInMs}).toISOString();
+console.info(JSON.stringify({ apiVersion, kind, status: { token, expirationTimestamp } }));
+`;
+  await writeFile(file, source);
+  await chmod(file, 0o700);
+  return file;
+}
+
+const execOf = (command: string): object => ({
+  exec: {
+    apiVersion: 'client.authentication.k8s.io/v1',
+    command,
+    args: ['token'],
+    env: [{ name: 'REGION', value: 'de' }],
+  },
+});
+
+test('a cloud’s own program gives a token, and is asked again only when that is nearly over', async () => {
+  const lasting = await readKubeconfig(await write(execOf(await program(3_600_000))));
+  expect(await lasting.credentials()).toEqual({ token: 'token-de-1' });
+  expect(await lasting.credentials()).toEqual({ token: 'token-de-1' });
+  const brief = await readKubeconfig(await write(execOf(await program(30_000))));
+  expect(await brief.credentials()).toEqual({ token: 'token-de-1' });
+  expect(await brief.credentials()).toEqual({ token: 'token-de-2' });
+});
+
+test('a program that fails or says nothing of use is named', async () => {
+  const missing = await readKubeconfig(await write(execOf('/no/such/program')));
+  await expect(missing.credentials()).rejects.toThrow('/no/such/program: ');
+  const silent = await readKubeconfig(await write(execOf('/bin/true')));
+  await expect(silent.credentials()).rejects.toThrow('/bin/true: it printed no ExecCredential');
+});
+
+test('what is wrong with a kubeconfig is said with its file', async () => {
+  const file = await write({ token: 't' });
+  await expect(readKubeconfig(file, 'there')).rejects.toThrow(
+    `${file}: there is no context "there"; it has here`,
+  );
+  const missing = path.join(folder, 'missing');
+  await expect(readKubeconfig(missing)).rejects.toThrow(`${missing}: cannot be read (ENOENT)`);
+  await writeFile(path.join(folder, 'list'), '- a\n- b\n');
+  await expect(readKubeconfig(path.join(folder, 'list'))).rejects.toThrow('no kubeconfig');
+  await writeFile(path.join(folder, 'broken'), 'a: [b');
+  await expect(readKubeconfig(path.join(folder, 'broken'))).rejects.toThrow('no YAML');
+  const lost = await write({ 'client-certificate': 'lost.crt' });
+  await expect(readKubeconfig(lost)).rejects.toThrow(/lost.crt: cannot be read \(ENOENT\)/);
+});

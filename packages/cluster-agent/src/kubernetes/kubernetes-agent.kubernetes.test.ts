@@ -1,0 +1,159 @@
+import { setTimeout } from 'node:timers/promises';
+import { DEFAULT_RESOURCES } from '@majorana/core';
+import type { AgentOrders, EndedEvent, Lease } from '@majorana/protocol';
+import { containerSchema } from '@majorana/protocol';
+import type { KubernetesObject, TestKubernetes } from '@majorana/test-servers';
+import { addKwokNodes, FaultProxy, startKubernetes } from '@majorana/test-servers';
+import { until } from '@majorana/testing';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../system-clock.ts';
+import { ApiServer } from './api-server.ts';
+import { readKubeconfig } from './kubeconfig.ts';
+import { KubernetesAgent } from './kubernetes-agent.ts';
+import type { PodOptions } from './pod.ts';
+import { AGENT_LABEL, makePod, podName } from './pod.ts';
+
+const PATH = '/api/v1/namespaces/majorana/pods';
+const options: PodOptions = {
+  agentId: 'us',
+  namespace: 'majorana',
+  runnerImage: 'runner:1',
+  runnerUrl: 'http://127.0.0.1:1',
+  gpuResource: 'nvidia.com/gpu',
+  hostPaths: [],
+  runAsUser: 10_001,
+  imagePullSecrets: [],
+  annotations: {},
+};
+
+let kubernetes: TestKubernetes;
+let proxy: FaultProxy;
+let api: ApiServer;
+let node: string;
+beforeAll(async () => {
+  kubernetes = await startKubernetes({ kwok: true });
+  [node = ''] = await addKwokNodes(kubernetes.admin, { count: 1, cpu: 8, memoryBytes: 2 ** 35 });
+  await kubernetes.createNamespace('majorana');
+  proxy = await FaultProxy.start(kubernetes, 1);
+  const kubeconfig = await proxy.kubeconfigThrough(kubernetes, kubernetes.adminKubeconfig);
+  api = new ApiServer(await readKubeconfig(kubeconfig));
+});
+afterAll(async () => {
+  api?.[Symbol.dispose]();
+  await proxy?.[Symbol.asyncDispose]();
+  await kubernetes?.[Symbol.asyncDispose]();
+});
+
+/** What the control plane would say, line by line. */
+class Orders implements AsyncDisposable {
+  leases: Lease[] = [];
+  endAttemptIds: string[] = [];
+  readonly ended = new Map<string, EndedEvent>();
+  readonly #agent = new KubernetesAgent({
+    api,
+    pods: options,
+    objects: { read: () => Promise.reject(new Error('no object is asked for')) },
+    clock: systemClock,
+    log: () => undefined,
+    exchange: async (sync) => {
+      for (const event of sync.events)
+        if (event.kind === 'ended') this.ended.set(event.attemptId, event);
+      await setTimeout(20);
+      return this.#answer();
+    },
+  });
+
+  #answer(): AgentOrders {
+    const { leases, endAttemptIds } = this;
+    const forgetAttemptIds = [...this.ended.keys()];
+    const nothing = { logRequests: [], wantsHeldAttemptIds: false };
+    return { leases, endAttemptIds, forgetAttemptIds, ...nothing };
+  }
+
+  static async start(): Promise<Orders> {
+    const orders = new Orders();
+    await orders.#agent.start();
+    return orders;
+  }
+
+  async end(attemptId: string): Promise<EndedEvent> {
+    const event = await until(`the end of ${attemptId}`, () => this.ended.get(attemptId));
+    this.leases = this.leases.filter((one) => one.attemptId !== attemptId);
+    return event;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.stop();
+  }
+}
+
+const leaseOf = (attemptId: string): Lease => ({
+  attemptId,
+  jobName: '',
+  argv: ['true'],
+  env: {},
+  inputs: [],
+  outputs: [],
+  resources: DEFAULT_RESOURCES,
+  timeLimitMs: 0,
+  graceMs: 0,
+  taskCount: 1,
+  container: containerSchema.parse({ image: 'play:run-3600000' }),
+});
+
+const create = (pod: object): Promise<unknown> => kubernetes.admin.create(PATH, pod);
+async function podNames(): Promise<string[]> {
+  const { items } = await kubernetes.admin.get<{ items: KubernetesObject[] }>(PATH);
+  return items.map(({ metadata }) => metadata.name);
+}
+const clear = async (): Promise<void> => {
+  for (const name of await podNames()) await kubernetes.admin.delete(`${PATH}/${name}`, 0);
+};
+
+test('a pod that nobody holds is ended, however often that is refused; a copy of it is left alone', async () => {
+  const copy = makePod(leaseOf('job_9.0.1'), node, options) as { metadata: { name: string } };
+  await create({ ...copy, metadata: { ...copy.metadata, name: 'a-copy' } });
+  await create({ ...copy, metadata: { name: 'a-label', labels: { [AGENT_LABEL]: 'us' } } });
+  await using _ = await Orders.start();
+  proxy.faults = { serverErrorShare: 1 };
+  const refusedBefore = proxy.injected.serverError;
+  await create(copy);
+  await until('the deletion to be refused', () => proxy.injected.serverError > refusedBefore + 1);
+  proxy.faults = {};
+  await until('the pod to be gone', async () => !(await podNames()).includes(copy.metadata.name));
+  expect(await podNames()).toEqual(['a-copy', 'a-label']);
+  await clear();
+});
+
+test('a stranger’s pod of the same name ends the attempt, not the pod', async () => {
+  const name = podName('job_1.0.1');
+  const pod = makePod(leaseOf('job_1.0.1'), node, { ...options, agentId: 'a stranger' });
+  await create(JSON.parse(JSON.stringify(pod).replaceAll('a stranger', 'stranger')) as object);
+  await using orders = await Orders.start();
+  orders.leases = [leaseOf('job_1.0.1')];
+  const { outcome } = await orders.end('job_1.0.1');
+  expect(outcome).toMatchObject({ kind: 'start_error', reason: expect.stringContaining(name) });
+  expect(await podNames()).toEqual([name]);
+  await clear();
+});
+
+test('an attempt cancelled before the answer to its creation was heard leaves no pod', async () => {
+  await using orders = await Orders.start();
+  const isOurPost = (method: string): boolean => method === 'POST';
+  const made = new Promise<void>((resolve) => {
+    proxy.onStep = ({ method, at }) => {
+      if (!isOurPost(method) || at !== 'done') return;
+      // No answer, no event: the agent knows nothing of it.
+      proxy.cut();
+      orders.endAttemptIds = ['job_2.0.1'];
+      resolve();
+    };
+  });
+  orders.leases = [leaseOf('job_2.0.1')];
+  await made;
+  expect(await podNames()).toEqual([podName('job_2.0.1')]);
+  proxy.onStep = () => undefined;
+  proxy.mend();
+  expect((await orders.end('job_2.0.1')).outcome.kind).toBe('cancelled');
+  await until('the pod to be gone', async () => (await podNames()).length === 0);
+});
