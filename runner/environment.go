@@ -14,7 +14,7 @@ func isOwn(name string) bool {
 // The image's own variables, then where the task lives, then what the control plane says: its words
 // on the task, and above them the job's own. The local launcher starts programs with the same, but
 // for the first.
-func environment(t *task, folder string) []string {
+func environment(t *task, folder string, nodeRank int) []string {
 	values := map[string]string{}
 	var names []string
 	set := func(name, value string) {
@@ -31,6 +31,11 @@ func environment(t *task, folder string) []string {
 	set("HOME", filepath.Join(folder, "work"))
 	set("TMPDIR", filepath.Join(folder, "scratch"))
 	set("MAJORANA_SCRATCH", filepath.Join(folder, "scratch"))
+	if t.Gang != nil {
+		for name, value := range gangVariables(t.Gang, folder, nodeRank) {
+			set(name, value)
+		}
+	}
 	for name, value := range t.Env {
 		set(name, value)
 	}

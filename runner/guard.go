@@ -59,14 +59,16 @@ type guard struct {
 	endedAt              time.Time
 	endedBy              string
 	cpuUs, peak, ownPeak int64
-	tick                 time.Duration
+	// Told of each child that is no longer there.
+	onReaped func(pid int, status syscall.WaitStatus)
+	tick     time.Duration
 }
 
-func newGuard(t *task, folder string, ends <-chan string, usage *usageNow) *guard {
+func newGuard(t *task, c config, ends <-chan string, usage *usageNow) *guard {
 	ofProcess, _ := os.ReadFile("/proc/self/cgroup")
 	return &guard{
-		task: t, folder: folder, ends: ends, usage: usage, tick: tick,
-		env:         environment(t, folder),
+		task: t, folder: c.folder, ends: ends, usage: usage, tick: tick,
+		env:         environment(t, c.folder, c.nodeRank),
 		group:       findCgroup("/sys/fs/cgroup", string(ofProcess)),
 		childSignal: make(chan os.Signal, 1),
 	}
@@ -90,6 +92,9 @@ func (g *guard) reap() bool {
 		g.cpuUs += rusageUs(&usage)
 		g.usage.reapedCPUUs.Store(g.cpuUs)
 		g.raise(usage.Maxrss * 1024)
+		if g.onReaped != nil {
+			g.onReaped(pid, status)
+		}
 		if pid == g.child {
 			g.status, g.hasEnded, g.endedAt = status, true, time.Now()
 		}

@@ -36,7 +36,7 @@ func guardInChild(folder string) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
-	record := newGuard(&t, folder, ends, &usageNow{}).run(os.Stdout, stderr)
+	record := newGuard(&t, config{folder: folder}, ends, &usageNow{}).run(os.Stdout, stderr)
 	end := message{Kind: "ended", Exit: &record}
 	os.WriteFile(filepath.Join(folder, "record"), end.encode(), 0o600)
 }

@@ -33,6 +33,9 @@ type config struct {
 	grace time.Duration
 	// Certificates to trust beside those of the image, which may have none.
 	caFile string
+	// Of a task on several pods: which of them this is, and where a launcher reaches it.
+	nodeRank int
+	address  string
 }
 
 func init() {
@@ -46,6 +49,8 @@ func init() {
 func main() {
 	args := os.Args[1:]
 	switch {
+	case filepath.Base(os.Args[0]) == launcherName:
+		os.Exit(launch(args))
 	case len(args) == 2 && args[0] == "install":
 		exit(install(args[1]))
 	case len(args) >= 1 && args[0] == "run":
@@ -98,6 +103,14 @@ func readConfig(args []string) (config, error) {
 		return c, fmt.Errorf("--grace-ms %s: milliseconds are needed", *graceMs)
 	}
 	c.grace = time.Duration(ms) * time.Millisecond
+	rank := fromEnv("MAJORANA_RUNNER_NODE_RANK", "0")
+	if c.nodeRank, err = strconv.Atoi(rank); err != nil || c.nodeRank < 0 {
+		return c, fmt.Errorf("MAJORANA_RUNNER_NODE_RANK=%s: a number from 0 is needed", rank)
+	}
+	// Without an address it would listen on all there are.
+	if c.address = os.Getenv("MAJORANA_RUNNER_ADDRESS"); c.nodeRank > 0 && c.address == "" {
+		return c, errors.New("MAJORANA_RUNNER_ADDRESS is needed: where the head reaches this pod")
+	}
 	c.url = strings.TrimRight(os.Getenv("MAJORANA_RUNNER_URL"), "/")
 	c.attemptID = os.Getenv("MAJORANA_ATTEMPT_ID")
 	if c.token, err = readToken(); err != nil {

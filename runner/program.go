@@ -29,17 +29,21 @@ func (e startError) Error() string {
 // Starts argv in the working directory, its own process group, standard input at its end. No shell
 // reads it.
 func start(argv, env []string, folder string, stdout, stderr *os.File) (int, error) {
+	input, err := os.Open("/dev/null")
+	if err != nil {
+		return 0, startError{"open", words(unwrap(err)), "/dev/null"}
+	}
+	defer input.Close()
+	return startWith(argv, env, folder, input, stdout, stderr)
+}
+
+func startWith(argv, env []string, folder string, input, stdout, stderr *os.File) (int, error) {
 	work := filepath.Join(folder, "work")
 	if info, err := os.Stat(work); err != nil {
 		return 0, startError{"chdir", words(unwrap(err)), work}
 	} else if !info.IsDir() {
 		return 0, startError{"chdir", words(syscall.ENOTDIR), work}
 	}
-	input, err := os.Open("/dev/null")
-	if err != nil {
-		return 0, startError{"open", words(unwrap(err)), "/dev/null"}
-	}
-	defer input.Close()
 	attributes := &syscall.ProcAttr{
 		Dir:   work,
 		Env:   env,

@@ -129,10 +129,22 @@ func (r *runner) run() message {
 	if err != nil {
 		return r.unstarted(err)
 	}
-	stopLink := r.startLink()
-	defer stopLink()
+	if r.config.nodeRank == 0 {
+		stopLink := r.startLink()
+		defer stopLink()
+	}
 	if err := r.prepare(ctx, &t); err != nil {
 		return r.unstarted(err)
+	}
+	switch {
+	case r.config.nodeRank > 0 && t.Gang == nil:
+		return r.failed("its task has one node only")
+	case r.config.nodeRank > 0:
+		return r.serve(&t)
+	case t.Gang != nil:
+		if err := r.gather(ctx, &t); err != nil {
+			return r.unstarted(err)
+		}
 	}
 	return r.execute(&t)
 }
@@ -190,7 +202,7 @@ func (r *runner) execute(t *task) message {
 	}
 	copies := []*logCopy{copyLog(stdout.Name(), os.Stdout), copyLog(stderr.Name(), os.Stderr)}
 	r.link.state.Store("running")
-	record := newGuard(t, r.config.folder, r.orders.toProgram, r.usage).run(stdout, stderr)
+	record := newGuard(t, r.config, r.orders.toProgram, r.usage).run(stdout, stderr)
 	stdout.Close()
 	stderr.Close()
 	if record.EndedBy == endByFence {

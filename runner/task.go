@@ -12,6 +12,8 @@ type task struct {
 	TimeLimitMs int64       `json:"timeLimitMs"`
 	GraceMs     int64       `json:"graceMs"`
 	Checkpoint  *checkpoint `json:"checkpoint"`
+	// Of a task on several pods.
+	Gang *gang `json:"gang"`
 }
 
 type input struct {

@@ -93,6 +93,20 @@ func signalMember(m member, number syscall.Signal) {
 	}
 }
 
+// A process and all that descends from it.
+func signalSubtree(pid int, number syscall.Signal) {
+	if pid <= 0 {
+		return
+	}
+	tree := []member{{pid, os.Getpid()}}
+	for i := 0; i < len(tree); i++ {
+		tree = append(tree, children(tree[i].pid)...)
+	}
+	for _, one := range tree {
+		signalMember(one, number)
+	}
+}
+
 func signalTree(number syscall.Signal) {
 	for _, one := range findTree() {
 		signalMember(one, number)

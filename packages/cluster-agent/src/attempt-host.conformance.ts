@@ -10,7 +10,7 @@ import type { AttemptHost } from './engine/ports.ts';
 import { LeaseRefusedError } from './engine/ports.ts';
 
 export type LeaseEdit = Partial<
-  Pick<Lease, 'env' | 'inputs' | 'outputs' | 'resources' | 'timeLimitMs' | 'graceMs'>
+  Pick<Lease, 'env' | 'inputs' | 'outputs' | 'resources' | 'timeLimitMs' | 'graceMs' | 'gang'>
 >;
 
 /** A place where programs are started, and how to get a lease that it runs. */

@@ -13,6 +13,7 @@ import {
 import type { FastifyBaseLogger } from 'fastify';
 import { AgentGateway } from './api/agent-gateway.ts';
 import type { Api, ApiContext } from './api/context.ts';
+import { GangRoll } from './api/gang-roll.ts';
 import { RunnerLinks } from './api/runner-links.ts';
 import { RunnerTokens } from './api/runner-tokens.ts';
 import { buildServer } from './api/server.ts';
@@ -51,6 +52,7 @@ export class ControlPlane {
   readonly engine: Engine;
   readonly gateway: AgentGateway;
   readonly links = new RunnerLinks(clock);
+  readonly gangs = new GangRoll(clock);
   readonly runnerTokens: RunnerTokens;
   readonly access: AccessStore;
   readonly objects: ObjectStore;
@@ -101,14 +103,25 @@ export class ControlPlane {
 
   /** What the HTTP server works with. */
   get context(): ApiContext {
-    const { engine, gateway, links, runnerTokens, store, access, objects, uploads, workflows } =
-      this;
+    const {
+      engine,
+      gateway,
+      links,
+      gangs,
+      runnerTokens,
+      store,
+      access,
+      objects,
+      uploads,
+      workflows,
+    } = this;
     return {
       isReady: () => this.#isServing && engine.isReady,
       engine,
       gateway,
       clusters: gateway,
       links,
+      gangs,
       runnerTokens,
       events: this.#events,
       store,
@@ -154,6 +167,7 @@ export class ControlPlane {
     this.engine.stop();
     this.gateway.stop();
     this.links.stop();
+    this.gangs.stop();
     await this.#nats?.[Symbol.asyncDispose]();
     await this.#app?.close();
     if (!wasStandby) await this.store[Symbol.asyncDispose]();

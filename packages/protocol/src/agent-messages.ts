@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { NodesRequest } from './clusters.ts';
 import { clusterReportSchema, nodesAnswerSchema } from './clusters.ts';
 import type { Container } from './container.ts';
-import type { Checkpoint } from './job-spec.ts';
+import type { Checkpoint, Gang } from './job-spec.ts';
 import { objectIdSchema, resourcesSchema } from './job-spec.ts';
 
 /**
@@ -23,8 +23,10 @@ export interface Lease {
   readonly inputs: readonly StagedObject[];
   /** Globs below the working directory. */
   readonly outputs: readonly string[];
+  /** Of each of its pods. */
   readonly resources: Resources;
   readonly container?: Container;
+  readonly gang?: Gang;
   /** 0: none. */
   readonly timeLimitMs: number;
   /** From TERM to KILL. */
@@ -61,8 +63,11 @@ export interface LogRequest<Stream extends AgentStream = LogStream> {
 export interface WaitingShape {
   /** A hash of the rest. */
   readonly key: string;
+  /** Of each pod. */
   readonly resources: Resources;
   readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
+  /** Of a task on several pods, which are placed together or not at all. */
+  readonly nodes?: number;
 }
 
 /** What waits for room in clusters, those that go first first. */

@@ -113,6 +113,14 @@ export const inputSchema = z.strictObject({
   object: z.union([objectIdSchema, z.string().regex(/^\{\w{1,63}\}$/, 'an object or {field}')]),
 });
 
+/** One task on several pods, which start together or not at all; its resources are those of each. */
+export const gangSchema = z.strictObject({
+  nodes: z.number().int().min(1).max(1024),
+  /** Processes that an MPI launcher starts on each. */
+  ranksPerNode: z.number().int().min(1).max(1024).default(1),
+});
+export type Gang = z.output<typeof gangSchema>;
+
 /** Run when the task is to go, before its program hears of it; what it writes can be an output. */
 export const checkpointSchema = z.strictObject({
   /** Program and arguments; no shell reads them. */
@@ -140,6 +148,8 @@ const spec = z.strictObject({
   resources: requestSchema.prefault({}),
   /** Absent: the program is one of the agent's machine. */
   container: containerSchema.optional(),
+  /** Needs a container. */
+  gang: gangSchema.optional(),
   /** Only this agent, by its id; absent: any that can. */
   cluster: nameSchema.optional(),
   /** 0: none. */

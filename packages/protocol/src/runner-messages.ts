@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { artifactSchema, LOG_STREAMS } from './agent-messages.ts';
-import { objectIdSchema } from './job-spec.ts';
+import { gangSchema, objectIdSchema } from './job-spec.ts';
 
 /**
  * What a runner and the control plane say to each other: `runner/` (Go) has the other half. Every
@@ -30,6 +30,7 @@ export const runnerTaskSchema = z.object({
     .object({ argv: z.array(z.string()), timeMs })
     .optional()
     .describe('run when the pod is to go, before the program hears of it'),
+  gang: gangSchema.optional().describe('it has several pods, each with a runner'),
 });
 export type RunnerTask = z.output<typeof runnerTaskSchema>;
 
@@ -80,6 +81,26 @@ export const runnerOrdersSchema = z.object({
   ),
 });
 export type RunnerOrders = z.output<typeof runnerOrdersSchema>;
+
+/** A worker says where it listens, and again when it is answered; the head, of rank 0, asks where all do. */
+export const runnerGangNewsSchema = z.strictObject({
+  nodeRank: z.number().int().min(0).max(1023),
+  address: z
+    .string()
+    .regex(/^[0-9A-Za-z.:[\]%-]{1,128}$/, 'HOST:PORT')
+    .optional(),
+  /** How long the server may hold the answer when not all have said theirs. */
+  waitMs: z.number().int().min(0).max(60_000),
+});
+export type RunnerGangNews = z.output<typeof runnerGangNewsSchema>;
+
+export const runnerGangAnswerSchema = z.object({
+  addresses: z
+    .array(z.string())
+    .optional()
+    .describe('for the head: by rank, its own empty; absent until all have said theirs'),
+});
+export type RunnerGangAnswer = z.output<typeof runnerGangAnswerSchema>;
 
 export const exitRecordSchema = z.object({
   exitCode: z.number().int().min(0).max(255).optional(),

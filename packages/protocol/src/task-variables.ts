@@ -14,9 +14,10 @@ const THREAD_VARIABLES = [
 
 /** What every program is told of its task, wherever it runs; the job's own variables stand above. */
 export function taskVariables(lease: Lease): Record<string, string> {
-  const { resources } = lease;
+  const { resources, gang } = lease;
   const id = parseAttemptId(lease.attemptId)!;
-  const threads = String(Math.max(1, Math.floor(resources.cpuMillis / 1000)));
+  const cores = Math.floor(resources.cpuMillis / 1000 / (gang?.ranksPerNode ?? 1));
+  const threads = String(Math.max(1, cores));
   return {
     ...Object.fromEntries(THREAD_VARIABLES.map((name) => [name, threads])),
     MAJORANA_JOB_ID: formatJobId(id.jobId),

@@ -130,6 +130,7 @@ export function addSubmitCommand(program: Command): void {
       'majorana submit --retries 3 --retry-on memory --retry-memory-max 16G -- ./fit',
       'majorana submit --input dataset:water@2=clusters --array 0-9 -- ./relax clusters "{index}"',
       'majorana submit --image science/xtb:6.7.1 --mount pvc:data:/data -- xtb /data/a.xyz',
+      'majorana submit --image science/vasp:6 --nodes 4 --ranks-per-node 8 --cores 8 -- mpirun vasp',
       'majorana submit --after job_1:ok:each --array 0-99 -- ./next "{index}"',
       'majorana submit --dry-run --cores 4 -- ./run.sh > job.yaml && majorana submit job.yaml',
     ],

@@ -1,6 +1,6 @@
 import type { JobSpecInput } from '@majorana/protocol';
 import type { Command } from 'commander';
-import { collect } from '../command.ts';
+import { collect, numberIn } from '../command.ts';
 import { CliError } from '../output.ts';
 import { parsePairs } from './quantities.ts';
 
@@ -17,6 +17,8 @@ export interface ContainerOptions {
   readonly hostNetwork?: boolean;
   readonly dnsPolicy?: Container['dnsPolicy'];
   readonly readOnlyRoot?: boolean;
+  readonly nodes?: number;
+  readonly ranksPerNode?: number;
 }
 
 export function addContainerOptions(command: Command): Command {
@@ -38,7 +40,17 @@ export function addContainerOptions(command: Command): Command {
     )
     .option('--host-network', "the node's own network")
     .option('--dns-policy <policy>', 'ClusterFirst, ClusterFirstWithHostNet or Default')
-    .option('--read-only-root', 'nothing of the image can be written');
+    .option('--read-only-root', 'nothing of the image can be written')
+    .option(
+      '--nodes <number>',
+      'so many pods for each task, each with the resources asked for, started together; mpirun runs on all',
+      numberIn(1, 1024),
+    )
+    .option(
+      '--ranks-per-node <number>',
+      'processes that mpirun starts on each; default 1',
+      numberIn(1, 1024),
+    );
 }
 
 /** `key`, `key=value`, each with `:effect`. */
@@ -78,6 +90,17 @@ export function parseMount(text: string): Mount {
     return { kind: 'configMap', name: first, mountPath: second, isReadOnly };
   if (kind === 'secret') return { kind, name: first, mountPath: second, isReadOnly };
   return refuse();
+}
+
+export function readGang({
+  image,
+  nodes,
+  ranksPerNode,
+}: Pick<ContainerOptions, 'image' | 'nodes' | 'ranksPerNode'>): JobSpecInput['gang'] {
+  if (nodes === undefined && ranksPerNode === undefined) return undefined;
+  if (image === undefined) throw new CliError('--nodes and --ranks-per-node need --image');
+  if (nodes === undefined) throw new CliError('--ranks-per-node needs --nodes');
+  return { nodes, ...(ranksPerNode !== undefined && { ranksPerNode }) };
 }
 
 /** What only a container can have is refused without an image. */

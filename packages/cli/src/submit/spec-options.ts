@@ -5,7 +5,7 @@ import { datasetOf } from '../data/inputs.ts';
 import { CliError } from '../output.ts';
 import { readAfter } from './after.ts';
 import type { ContainerOptions } from './container-options.ts';
-import { readContainer } from './container-options.ts';
+import { readContainer, readGang } from './container-options.ts';
 import type { Draft, DraftInput } from './draft.ts';
 import { parseBytes, parseCores, parseCounts, parseDuration, parsePairs } from './quantities.ts';
 import type { RetryOptions } from './retry-options.ts';
@@ -141,6 +141,7 @@ export function readOptions(words: readonly string[], options: SpecOptions): Dra
       parallelMax: options.parallel ?? parallelMax,
       resources: readResources(options),
       container: readContainer(options),
+      gang: readGang(options),
       cluster: options.cluster,
       timeLimitMs: timeLimit === undefined ? undefined : parseDuration('--time-limit', timeLimit),
       graceMs: grace === undefined ? undefined : parseDuration('--grace', grace),

@@ -17,6 +17,8 @@ const STORE_PATIENCE_MS = 10 * MINUTE;
 /** As the protocol has it. */
 const REASON_LENGTH_MAX = 4096;
 
+type Running = Extract<AttemptStanding, { kind: 'running' }>;
+
 export interface AttemptContext {
   readonly host: AttemptHost;
   readonly clock: AgentClock;
@@ -184,7 +186,7 @@ export class HeldAttempt implements Occupant {
       case 'accepted':
         return this.#start();
       case 'running':
-        return this.#guard(standing.startedAtMs);
+        return this.#guard(standing);
       case 'exited':
         return this.#collect(standing.event);
       case 'gone':
@@ -222,13 +224,13 @@ export class HeldAttempt implements Occupant {
     return standing.kind === 'accepted' ? undefined : standing;
   }
 
-  async #guard(startedAtMs: number): Promise<undefined> {
+  async #guard({ startedAtMs, isBroken }: Running): Promise<undefined> {
     this.#isStarted = true;
     this.#context.room.occupy(this);
     if (this.#latest?.kind !== 'running') {
       this.#report({ kind: 'running', attemptId: this.attemptId, atMs: startedAtMs });
     }
-    if (this.#isEnding) await this.#context.host.end(this.attemptId);
+    if (this.#isEnding || isBroken === true) await this.#context.host.end(this.attemptId);
   }
 
   async #collect(end: EndedEvent | undefined): Promise<AttemptStanding> {

@@ -11,14 +11,14 @@ export interface AgentClock {
 /**
  * Where an attempt stands on this host, told from what survives the agent:
  * `absent` (nothing kept, or its inputs are not all laid in), `accepted` (lease kept, not started),
- * `running`, `exited` (its end is on record, nothing stored yet; `event`: that end, no artifacts),
+ * `running` (`isBroken`: a part of it has ended, and so must the rest), `exited` (its end is on record, nothing stored yet; `event`: that end, no artifacts),
  * `collected` (logs, outputs and outcome are stored), `gone` (it was started, and nothing guards it
  * any more: the guard was killed, or the machine rebooted; `reason` says which).
  */
 export type AttemptStanding =
   | { readonly kind: 'absent' }
   | { readonly kind: 'accepted' }
-  | { readonly kind: 'running'; readonly startedAtMs: number }
+  | { readonly kind: 'running'; readonly startedAtMs: number; readonly isBroken?: boolean }
   | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }
   | { readonly kind: 'gone'; readonly reason: string; readonly faultyNode?: string };

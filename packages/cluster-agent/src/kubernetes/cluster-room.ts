@@ -13,6 +13,7 @@ import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/pr
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -31,10 +32,11 @@ export interface ClusterRoomOptions {
   readonly view: ClusterView;
   readonly clock: AgentClock;
   readonly leaseOf: (attemptId: string) => Lease;
-  readonly podKey: (attemptId: string) => string;
-  /** Of an attempt whose pod has been made: by the agent before this one, say. */
+  /** Of a pod, by its member's id. */
+  readonly podKey: (memberId: string) => string;
+  /** Of a pod that has been made: by the agent before this one, say. */
   readonly placeOf: (
-    attemptId: string,
+    memberId: string,
   ) => { readonly nodeName: string; readonly image: string } | undefined;
   /** There may be more to offer. */
   readonly onRoom: () => void;
@@ -45,11 +47,16 @@ interface Waiter {
   readonly sinceMs: number;
 }
 
+/** A task and the node of each of its pods. */
 interface Placed {
-  readonly nodeName: string;
+  readonly nodeNames: readonly string[];
   readonly image: string;
-  readonly isPull: boolean;
+  /** Of these nodes, those without the image. */
+  readonly pulling: readonly string[];
 }
+
+/** One, or of a gang as many as it has nodes. */
+export const podCountOf = ({ gang }: Pick<Lease, 'gang'>): number => gang?.nodes ?? 1;
 
 /**
  * Room in a cluster: who enters has a node. The nodes are chosen by `core/placement`, together for
@@ -61,7 +68,8 @@ export class ClusterRoom implements RoomPort {
   readonly #waiting = new Map<string, Waiter>();
   /** Placed, and not yet seen running. */
   readonly #starting = new Map<string, Placed>();
-  readonly #nodes = new Map<string, string>();
+  /** Of each task, by rank. */
+  readonly #nodes = new Map<string, readonly string[]>();
   readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
@@ -77,23 +85,27 @@ export class ClusterRoom implements RoomPort {
     return this.#window;
   }
   get startingCount(): number {
-    return this.#starting.size;
+    let count = 0;
+    for (const { nodeNames } of this.#starting.values()) count += nodeNames.length;
+    return count;
   }
 
   get waitingCount(): number {
     return this.#waiting.size;
   }
 
-  nodeOf(attemptId: string): string | undefined {
-    return this.#nodes.get(attemptId);
+  nodeOf(memberId: string): string | undefined {
+    return this.#nodes.get(attemptOfMember(memberId))?.[nodeRankOf(memberId)];
   }
 
   enter(one: Occupant): boolean {
     if (this.#inside.has(one)) return true;
     const { attemptId } = one;
-    const place = this.#options.placeOf(attemptId);
-    if (place !== undefined) {
-      this.#settle(one, place);
+    const ids = this.#podsOf(attemptId);
+    const places = ids.flatMap((id) => this.#options.placeOf(id) ?? []);
+    if (places.length === ids.length) {
+      const nodeNames = places.map(({ nodeName }) => nodeName);
+      this.#settle(one, nodeNames, places[0]!.image);
       return true;
     }
     if (!this.#waiting.has(attemptId)) {
@@ -103,6 +115,10 @@ export class ClusterRoom implements RoomPort {
     return false;
   }
 
+  #podsOf(attemptId: string): readonly string[] {
+    return memberIds({ attemptId, gang: this.#options.leaseOf(attemptId).gang });
+  }
+
   presume(one: Occupant): void {
     this.#inside.add(one);
   }
@@ -110,8 +126,10 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    if (!this.#starting.delete(one.attemptId)) return;
-    this.learn({ kind: 'started' });
+    const placed = this.#starting.get(one.attemptId);
+    if (placed === undefined) return;
+    this.#starting.delete(one.attemptId);
+    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
     this.plan();
   }
 
@@ -119,8 +137,10 @@ export class ClusterRoom implements RoomPort {
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
     this.#starting.delete(one.attemptId);
+    const { view, podKey } = this.#options;
+    for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
+      view.unassume(podKey(memberId(one.attemptId, nodeRank)));
     this.#nodes.delete(one.attemptId);
-    this.#options.view.unassume(this.#options.podKey(one.attemptId));
     this.plan();
   }
 
@@ -141,11 +161,10 @@ export class ClusterRoom implements RoomPort {
 
   #rules(): PlacementRules {
     const nodesByImage = new Map<string, Set<string>>();
-    for (const { image, isPull, nodeName } of this.#starting.values()) {
-      if (!isPull) continue;
-      const nodes = nodesByImage.get(image);
-      if (nodes === undefined) nodesByImage.set(image, new Set([nodeName]));
-      else nodes.add(nodeName);
+    for (const { image, pulling } of this.#starting.values()) {
+      const nodes = nodesByImage.get(image) ?? new Set();
+      nodesByImage.set(image, nodes);
+      for (const nodeName of pulling) nodes.add(nodeName);
     }
     const nowMs = this.#options.clock.nowMs();
     return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
@@ -154,7 +173,7 @@ export class ClusterRoom implements RoomPort {
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#giveBackLate(nowMs);
-    const room = windowRoom(this.#window, this.#starting.size, nowMs);
+    const room = windowRoom(this.#window, this.startingCount, nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
@@ -167,9 +186,18 @@ export class ClusterRoom implements RoomPort {
       count: waiters.length,
     }));
     const plan = planPlacement(this.#options.view.index, groups, this.#rules());
-    for (const { groupKey, nodeName, count } of plan.assignments)
-      for (const { one } of byShape.get(groupKey)!.waiters.splice(0, count))
-        this.#place(one, nodeName);
+    const nodesByShape = new Map<string, string[]>();
+    for (const { groupKey, nodeName, count } of plan.assignments) {
+      const nodeNames = nodesByShape.get(groupKey) ?? [];
+      nodesByShape.set(groupKey, nodeNames);
+      for (let at = 0; at < count; at += 1) nodeNames.push(nodeName);
+    }
+    for (const [key, nodeNames] of nodesByShape) {
+      const { group, waiters } = byShape.get(key)!;
+      const podCount = group.gang?.size ?? 1;
+      for (const { one } of waiters.splice(0, nodeNames.length / podCount))
+        this.#place(one, nodeNames.splice(0, podCount));
+    }
     if (this.#waiting.size > 0) this.#replanLater();
   }
 
@@ -177,9 +205,9 @@ export class ClusterRoom implements RoomPort {
     // The first have waited longest.
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
-      const { resources, container } = this.#options.leaseOf(one.attemptId);
-      const group = groupOf({ resources, container: container!, key: '' }, sinceMs);
-      const isFull = this.#options.view.index.countFitting(group, nowMs) === 0;
+      const lease = this.#options.leaseOf(one.attemptId);
+      const group = groupOf({ ...shapeOf(lease), key: '' }, sinceMs);
+      const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       if (isFull || nowMs - sinceMs > GIVE_BACK_MS_MAX)
         this.#giveBack(one, isFull ? 'no node had room for it' : this.#window.why, nowMs - sinceMs);
     }
@@ -194,14 +222,17 @@ export class ClusterRoom implements RoomPort {
     });
   }
 
-  /** The first that wait, as many as may be created now. */
+  /**
+   * The first that wait, as many as may be created now. The pods of a gang are created together, so
+   * the last one may go beyond that.
+   */
   #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     for (const waiter of this.#waiting.values()) {
-      if (left === 0) break;
-      left -= 1;
+      if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
+      left -= podCountOf(lease);
       const group = this.#groupOf(lease, waiter.sinceMs);
       const known = byShape.get(group.key);
       if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
@@ -213,30 +244,29 @@ export class ClusterRoom implements RoomPort {
   #groupOf(lease: Lease, sinceMs: number): PlacementGroup {
     const known = this.#groupByLease.get(lease);
     if (known !== undefined) return known;
-    const shape = { resources: lease.resources, container: lease.container! };
+    const shape = shapeOf(lease);
     const group = groupOf({ ...shape, key: hashText(JSON.stringify(shape)) }, sinceMs);
     this.#groupByLease.set(lease, group);
     return group;
   }
 
-  #place(one: Occupant, nodeName: string): void {
+  #place(one: Occupant, nodeNames: readonly string[]): void {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
-    const { resources, container } = leaseOf(attemptId);
-    view.assume(podKey(attemptId), nodeName, withRequestFloor(resources));
-    this.#settle(one, { nodeName, image: container!.image });
+    const lease = leaseOf(attemptId);
+    const resources = withRequestFloor(lease.resources);
+    for (const [nodeRank, id] of this.#podsOf(attemptId).entries())
+      view.assume(podKey(id), nodeNames[nodeRank]!, resources);
+    this.#settle(one, nodeNames, lease.container!.image);
     one.wake();
   }
 
-  #settle(
-    one: Occupant,
-    { nodeName, image }: { readonly nodeName: string; readonly image: string },
-  ): void {
-    const isPull = !this.#options.view.hasImage(nodeName, image);
+  #settle(one: Occupant, nodeNames: readonly string[], image: string): void {
+    const pulling = nodeNames.filter((name) => !this.#options.view.hasImage(name, image));
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
-    this.#nodes.set(one.attemptId, nodeName);
-    this.#starting.set(one.attemptId, { nodeName, image, isPull });
+    this.#nodes.set(one.attemptId, nodeNames);
+    this.#starting.set(one.attemptId, { nodeNames, image, pulling });
   }
 
   #giveBack(one: Occupant, why: string, waitedMs: number): void {
@@ -247,12 +277,16 @@ export class ClusterRoom implements RoomPort {
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
     const nowMs = this.#options.clock.nowMs();
-    const ahead = this.#waiting.size;
-    const room = windowRoom(this.#window, this.#starting.size, nowMs) - ahead;
+    let ahead = 0;
+    for (const attemptId of this.#waiting.keys())
+      ahead += podCountOf(this.#options.leaseOf(attemptId));
+    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
     const shapes = waiting.shapes.map((shape) => {
       const group = groupOf(shape, nowMs);
-      const fitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
-      const count = Math.max(0, Math.min(fitting, room));
+      const pods = shape.nodes ?? 1;
+      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
+      const fitting = Math.floor(podsFitting / pods);
+      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods)));
       if (count > 0) return { key: shape.key, count };
       return { key: shape.key, count, reason: this.#reasonFor(group, fitting, nowMs) };
     });
@@ -262,7 +296,7 @@ export class ClusterRoom implements RoomPort {
   #reasonFor(group: PlacementGroup, fitting: number, nowMs: number): string {
     if (fitting > 0) {
       const { limit, why } = this.#window;
-      return `${this.#starting.size} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
     }
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
@@ -274,6 +308,12 @@ export class ClusterRoom implements RoomPort {
   }
 }
 
+const shapeOf = ({ resources, container, gang }: Lease): Omit<WaitingShape, 'key'> => ({
+  resources,
+  container: container!,
+  ...(gang && { nodes: gang.nodes }),
+});
+
 const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup => ({
   key: shape.key,
   resources: shape.resources,
@@ -282,6 +322,7 @@ const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup =>
   // zod tells an absent value by undefined, the core by absence.
   tolerations: shape.container.tolerations as PlacementGroup['tolerations'],
   image: shape.container.image,
+  ...(shape.nodes !== undefined && { gang: { size: shape.nodes } }),
   priority: 0,
   waitingSinceMs,
   count: 1,

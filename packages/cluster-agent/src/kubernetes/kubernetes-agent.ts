@@ -9,6 +9,7 @@ import type { ApiServer } from './api-server.ts';
 import { makeNodesPage, makeReport, ReportPace } from './cluster-report.ts';
 import { ClusterRoom } from './cluster-room.ts';
 import { ClusterView } from './cluster-view.ts';
+import { GangHost } from './gang-host.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { PodHost } from './pod-host.ts';
 import type { StartLimits } from './pod-standing.ts';
@@ -85,7 +86,7 @@ export class KubernetesAgent {
     this.#agent = new Agent({
       agentId,
       capacity: NO_RESOURCES,
-      host,
+      host: new GangHost(host, clock),
       placer,
       needsRunnerTokens: true,
       paceMs: PACE_MS,

@@ -9,6 +9,7 @@ import type { ApiServer } from './api-server.ts';
 import { ApiServerError } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
@@ -113,8 +114,8 @@ export class PodHost implements AttemptHost {
     if (metadata.namespace !== namespace || metadata.labels?.[AGENT_LABEL] !== agentId)
       return false;
     // Somebody's copy of a pod of ours has another name, or a label and no attempt.
-    const attemptId = attemptOf(pod);
-    return parseAttemptId(attemptId) !== undefined && podName(attemptId) === metadata.name;
+    const id = attemptOf(pod);
+    return parseAttemptId(attemptOfMember(id)) !== undefined && podName(id) === metadata.name;
   }
 
   /** How many of our pods are in which phase. */
@@ -358,7 +359,7 @@ export class PodHost implements AttemptHost {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
       const { cause, isOverScratch } = standing;
-      if (end.attemptId === attemptId)
+      if (end.attemptId === attemptOfMember(attemptId))
         return runnerEndedEvent(end, {
           lease,
           objects,

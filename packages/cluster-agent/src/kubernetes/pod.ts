@@ -1,10 +1,13 @@
 import { parseAttemptId, withRequestFloor } from '@majorana/core';
 import type { Container, Lease } from '@majorana/protocol';
+import { attemptOfMember, memberId, nodeRankOf } from './gang-member.ts';
 import type { Pod } from './objects.ts';
 import { podRequests, readResources, writeResources } from './quantities.ts';
 
 export const AGENT_LABEL = 'majorana.dev/agent';
 const ATTEMPT_ANNOTATION = 'majorana.dev/attempt';
+/** RANK/NODES. */
+const GANG_ANNOTATION = 'majorana.dev/gang';
 const TIME_LIMIT_ANNOTATION = 'majorana.dev/time-limit-ms';
 /** The container that runs the program, by whose state the attempt is judged. */
 export const TASK_CONTAINER = 'task';
@@ -31,13 +34,24 @@ export interface PodOptions {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** `job_42.17.2` is the pod `majorana-42-17-2`: by its name it is made once, however often asked. */
-export function podName(attemptId: string): string {
-  const { jobId, taskIndex, attemptNumber } = parseAttemptId(attemptId)!;
-  return `majorana-${jobId}-${taskIndex}-${attemptNumber}`;
+/**
+ * `job_42.17.2` is the pod `majorana-42-17-2`, and the second of its gang `majorana-42-17-2-1`: by
+ * its name it is made once, however often asked.
+ */
+export function podName(id: string): string {
+  const { jobId, taskIndex, attemptNumber } = parseAttemptId(attemptOfMember(id))!;
+  const name = `majorana-${jobId}-${taskIndex}-${attemptNumber}`;
+  return nodeRankOf(id) === 0 ? name : `${name}-${nodeRankOf(id)}`;
 }
 
-export const attemptOf = (pod: Pod): string => pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '';
+const gangOf = (pod: Pod): { readonly nodeRank: number; readonly nodes: number } => {
+  const [nodeRank, nodes] = (pod.metadata.annotations?.[GANG_ANNOTATION] ?? '0/0').split('/');
+  return { nodeRank: Number(nodeRank), nodes: Number(nodes) };
+};
+
+/** The attempt's id, or that of a member of its gang. */
+export const attemptOf = (pod: Pod): string =>
+  memberId(pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '', gangOf(pod).nodeRank);
 
 /** Why the policy of this cluster does not let a container be as its job asks; undefined: it does. */
 export function refusalOf(container: Container, options: PodOptions): string | undefined {
@@ -93,6 +107,18 @@ const installer = (options: PodOptions): object => ({
   volumeMounts: [{ name: 'majorana', mountPath: '/majorana' }],
 });
 
+/** The pod's address is where the head reaches a worker; it is known when the pod runs. */
+const gangVariables = ({ attemptId, gang }: Lease): object[] =>
+  gang === undefined
+    ? []
+    : [
+        { name: 'MAJORANA_RUNNER_NODE_RANK', value: String(nodeRankOf(attemptId)) },
+        {
+          name: 'MAJORANA_RUNNER_ADDRESS',
+          valueFrom: { fieldRef: { fieldPath: 'status.podIP' } },
+        },
+      ];
+
 function taskContainer(lease: Lease, container: Container, options: PodOptions): object {
   const names = { gpu: options.gpuResource };
   const requests = writeResources(withRequestFloor(lease.resources), names);
@@ -109,8 +135,9 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
     ],
     env: [
       { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
-      { name: 'MAJORANA_ATTEMPT_ID', value: lease.attemptId },
+      { name: 'MAJORANA_ATTEMPT_ID', value: attemptOfMember(lease.attemptId) },
       { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
+      ...gangVariables(lease),
     ],
     resources: { requests, limits: requests },
     securityContext: { ...LOCKED, readOnlyRootFilesystem: container.isRootReadOnly },
@@ -131,7 +158,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
  * in etcd are to stay below 4 kB.
  */
 export function makePod(lease: Lease, nodeName: string, options: PodOptions): object {
-  const { container, attemptId, resources, timeLimitMs } = lease;
+  const { container, attemptId, resources, timeLimitMs, gang } = lease;
   if (container === undefined) throw new Error(`${attemptId} names no image`);
   return {
     apiVersion: 'v1',
@@ -142,7 +169,8 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
       labels: { [AGENT_LABEL]: options.agentId },
       annotations: {
         ...options.annotations,
-        [ATTEMPT_ANNOTATION]: attemptId,
+        [ATTEMPT_ANNOTATION]: attemptOfMember(attemptId),
+        ...(gang && { [GANG_ANNOTATION]: `${nodeRankOf(attemptId)}/${gang.nodes}` }),
         ...(timeLimitMs > 0 && { [TIME_LIMIT_ANNOTATION]: String(timeLimitMs) }),
       },
     },
@@ -189,6 +217,7 @@ export function leaseOf(pod: Pod, options: PodOptions): Lease {
   const names = { gpu: options.gpuResource };
   const task = pod.spec.containers.find(isTaskContainer);
   const seconds = pod.spec.terminationGracePeriodSeconds ?? STORE_SECONDS;
+  const { nodes } = gangOf(pod);
   return {
     attemptId: attemptOf(pod),
     jobName: '',
@@ -202,5 +231,7 @@ export function leaseOf(pod: Pod, options: PodOptions): Lease {
     timeLimitMs: Number(pod.metadata.annotations?.[TIME_LIMIT_ANNOTATION] ?? 0),
     graceMs: (seconds - STORE_SECONDS) * 1000,
     taskCount: 1,
+    // Ranks are its runners' business.
+    ...(nodes > 0 && { gang: { nodes, ranksPerNode: 1 } }),
   };
 }

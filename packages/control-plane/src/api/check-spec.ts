@@ -53,10 +53,14 @@ export function checkFits(
 }
 
 /** What only the runner in a container does. */
-function checkCheckpoint({ checkpoint, container }: SubmittedJobSpec): void {
-  if (checkpoint === undefined || container !== undefined) return;
-  const what = 'checkpoint: only tasks in containers have one; name an image in "container"';
-  throw new ProblemError(422, 'invalid_input', what, [{ where: 'checkpoint', what }]);
+function checkContainerOnly({ checkpoint, gang, container }: SubmittedJobSpec): void {
+  if (container !== undefined) return;
+  const refuse = (where: string, why: string): never => {
+    const what = `${where}: ${why}; name an image in "container"`;
+    throw new ProblemError(422, 'invalid_input', what, [{ where, what }]);
+  };
+  if (checkpoint !== undefined) refuse('checkpoint', 'only tasks in containers have one');
+  if (gang !== undefined) refuse('gang', 'only tasks in containers have several nodes');
 }
 
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */
@@ -134,7 +138,7 @@ export async function acceptSpec(
   submitted: SubmittedJobSpec,
 ): Promise<JobSpec> {
   checkRanges(submitted);
-  checkCheckpoint(submitted);
+  checkContainerOnly(submitted);
   if (!(await context.access.hasProject(submitted.project))) {
     const what = `there is no project ${submitted.project}`;
     throw new ProblemError(422, 'no_such_project', what);

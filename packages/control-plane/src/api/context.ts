@@ -21,6 +21,7 @@ import type { EngineEvents } from '../events.ts';
 import type { Workflows } from '../workflow/index.ts';
 import type { AgentGateway } from './agent-gateway.ts';
 import { ProblemError } from './problem.ts';
+import type { GangRoll } from './gang-roll.ts';
 import type { RunnerLinks } from './runner-links.ts';
 import type { RunnerTokens } from './runner-tokens.ts';
 import type { Uploads } from './uploads.ts';
@@ -32,6 +33,7 @@ export interface ApiContext {
   readonly gateway: Pick<AgentGateway, 'exchange' | 'readLog' | 'describeStart'>;
   readonly clusters: Pick<AgentGateway, 'reportOf' | 'readNodes' | 'forget'>;
   readonly links: RunnerLinks;
+  readonly gangs: GangRoll;
   readonly runnerTokens: RunnerTokens;
   readonly events: EngineEvents;
   readonly store: Pick<EngineStore, 'loadFields'>;

@@ -12,7 +12,7 @@ const PRESIGNED_PUT_BYTES_MAX = 5 * 1024 ** 3;
 
 /** What a runner has to do, from the lease that an agent would have got. */
 export async function runnerTask(lease: Lease, objects: ObjectStore): Promise<RunnerTask> {
-  const { attemptId, argv, env, inputs, outputs, resources, timeLimitMs, graceMs } = lease;
+  const { attemptId, argv, env, inputs, outputs, resources, timeLimitMs, graceMs, gang } = lease;
   // With GPUs, the cluster's device plugin says which.
   const gpus = resources.gpuCount === 0 ? gpuVariables([]) : {};
   return {
@@ -29,6 +29,7 @@ export async function runnerTask(lease: Lease, objects: ObjectStore): Promise<Ru
     memoryBytes: resources.memoryBytes,
     timeLimitMs,
     graceMs,
+    ...(gang && { gang }),
     ...(lease.checkpoint && { checkpoint: lease.checkpoint }),
   };
 }

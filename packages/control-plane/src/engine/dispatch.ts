@@ -12,7 +12,7 @@ import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { takesLeases } from './clusters.ts';
-import { shapeOf, waitingShapes } from './shapes.ts';
+import { askedFor, shapeOf, waitingShapes } from './shapes.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
@@ -71,15 +71,15 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
       aheadPerSlot: ahead,
       ...(job.spec.cluster === undefined ? {} : { agentId: job.spec.cluster }),
     };
-    const add = (count: number, waitingSinceMs: number, asked: Resources): void => {
-      const shape = shapeOf(job.spec, asked);
+    const add = (count: number, waitingSinceMs: number, memoryBytes: number): void => {
+      const shape = shapeOf(job.spec, memoryBytes);
       const shapeKey = shape?.key;
       if (shape !== undefined) shapes.set(shape.key, shape);
       groups.push({
         ...base,
         ...(shapeKey === undefined ? {} : { shapeKey }),
         waitingSinceMs,
-        resources: asked,
+        resources: askedFor(job.spec, memoryBytes),
         count,
       });
     };
@@ -88,12 +88,12 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     for (const [memoryBytes, tasks] of rows) {
       const count = Math.min(tasks.length, open);
       if (count <= 0) break;
-      add(count, tasks[0]!.sinceMs, { ...resources, memoryBytes });
+      add(count, tasks[0]!.sinceMs, memoryBytes);
       open -= count;
     }
     if (job.untouchedState !== 'queued') continue;
     const count = Math.min(untouchedCount(job), open);
-    if (count > 0) add(count, job.untouchedSinceMs, resources);
+    if (count > 0) add(count, job.untouchedSinceMs, resources.memoryBytes);
   }
   return { ready, groups, shapes };
 }
@@ -206,7 +206,7 @@ function openOffers(
   for (const taskKey of agent.unconfirmed) {
     const task = state.tasks.get(taskKey)!;
     const { spec } = state.jobs.get(task.jobId)!;
-    const key = shapeOf(spec, state.askedBy(task))?.key ?? '';
+    const key = shapeOf(spec, task.memoryBytes)?.key ?? '';
     offers.set(key, (offers.get(key) ?? 0) - 1);
   }
   return offers;
@@ -264,12 +264,8 @@ export function dispatch(state: EngineState, nowMs: number): void {
   for (const grant of [...plan.grants, ...ahead]) {
     for (let count = 0; count < grant.count; count += 1) {
       const job = state.jobs.get(grant.jobId)!;
-      lease(
-        state,
-        takeTask(state, job, waiting, grant.resources.memoryBytes),
-        grant.agentId,
-        nowMs,
-      );
+      const memoryBytes = grant.resources.memoryBytes / (job.spec.gang?.nodes ?? 1);
+      lease(state, takeTask(state, job, waiting, memoryBytes), grant.agentId, nowMs);
     }
   }
   state.waitReasons.clear();

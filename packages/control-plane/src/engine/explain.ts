@@ -120,8 +120,7 @@ function explainRoom(
   const agents = [...state.agents.values()].filter(
     (agent) => cluster === undefined || agent.agentId === cluster,
   );
-  const asked = { ...spec.resources, memoryBytes };
-  const shape = shapeOf(spec, asked);
+  const shape = shapeOf(spec, memoryBytes);
   const able = agents.filter((agent) => (agent.offers === undefined) === (shape === undefined));
   if (able.length === 0) {
     const kind = shape === undefined ? 'agent' : 'agent that runs containers';
@@ -129,6 +128,7 @@ function explainRoom(
     return { sentence: `no ${which} is connected` };
   }
   if (shape !== undefined) return { sentence: explainOffers(state, able, shape) };
+  const asked = { ...spec.resources, memoryBytes };
   const shortages = findShort(able, asked);
   const first = shortages[0];
   if (first === undefined) return { sentence: 'it is about to be leased', shortages };
@@ -152,7 +152,8 @@ function explainOffers(
     if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;
     return `${agentId} has no room: ${offer.reason}`;
   });
-  return `it needs ${describeRequest(shape.resources)}; ${reasons.join('; ')}`;
+  const each = shape.nodes === undefined ? '' : ` on each of ${plural(shape.nodes, 'node')}`;
+  return `it needs ${describeRequest(shape.resources)}${each}; ${reasons.join('; ')}`;
 }
 
 /** Why a task of an open job is where it is. `task` is undefined while it has no row. */

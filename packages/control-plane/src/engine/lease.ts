@@ -43,6 +43,7 @@ export function makeLease(
     outputs: spec.outputs.map(fill),
     resources: { ...spec.resources, memoryBytes: task.memoryBytes },
     ...(spec.container && { container: spec.container }),
+    ...(spec.gang && { gang: spec.gang }),
     timeLimitMs: spec.timeLimitMs,
     graceMs: spec.graceMs,
     ...(spec.checkpoint && {

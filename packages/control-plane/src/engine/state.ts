@@ -24,7 +24,7 @@ import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
 import { NodeFaults } from './node-faults.ts';
-import { NOTHING_WAITS } from './shapes.ts';
+import { askedFor, NOTHING_WAITS } from './shapes.ts';
 import type { HeldTime } from './start-estimate.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
@@ -286,8 +286,7 @@ export class EngineState {
   }
 
   askedBy(task: TaskRecord): Resources {
-    const { resources } = this.jobs.get(task.jobId)!.spec;
-    return { ...resources, memoryBytes: task.memoryBytes };
+    return askedFor(this.jobs.get(task.jobId)!.spec, task.memoryBytes);
   }
 
   #hold(task: TaskRecord, sign: 1 | -1): void {

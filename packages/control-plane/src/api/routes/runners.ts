@@ -1,5 +1,7 @@
 import {
   objectIdSchema,
+  runnerGangAnswerSchema,
+  runnerGangNewsSchema,
   runnerLinkSchema,
   runnerOrdersSchema,
   runnerTaskSchema,
@@ -217,10 +219,38 @@ function addLink(app: Api, context: ApiContext): void {
   );
 }
 
+function addGang(app: Api, context: ApiContext): void {
+  app.post(
+    `${PATH}/gang`,
+    {
+      ...guarded(context),
+      schema: {
+        summary: 'For the runners of one task on several pods: where each of them listens',
+        params: attemptParams,
+        body: runnerGangNewsSchema,
+        response: { 200: runnerGangAnswerSchema },
+      },
+    },
+    async (request) => {
+      const { attemptId } = request.params;
+      const { jobId } = heldTask(context, attemptId);
+      const gang = context.engine.state.jobs.get(jobId)?.spec.gang;
+      const { nodeRank } = request.body;
+      if (gang === undefined || nodeRank >= gang.nodes) {
+        const count = gang?.nodes ?? 1;
+        const detail = `${attemptId} has no node ${nodeRank}: they are ${count}, from 0 on`;
+        throw new ProblemError(422, 'invalid_input', detail);
+      }
+      return context.gangs.meet(attemptId, gang.nodes, request.body);
+    },
+  );
+}
+
 /** What runners talk to; docs/decisions/0010-kubernetes.md has the why. */
 export function addRunnerRoutes(app: Api, context: ApiContext): void {
   addTask(app, context);
   addObjects(app, context);
   addUploads(app, context);
   addLink(app, context);
+  addGang(app, context);
 }

@@ -1,0 +1,171 @@
+import { connect, createServer } from 'node:net';
+import type { Server } from 'node:net';
+import path from 'node:path';
+import type { KubernetesObject, TestKubernetes, TestNode } from '@majorana/test-servers';
+import {
+  kubeletObstacle,
+  openMpiImage,
+  openMpiObstacle,
+  startKubelet,
+  startKubernetes,
+} from '@majorana/test-servers';
+import { until } from '@majorana/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runnerPath } from '../tools/build-runner.ts';
+import { ClusterAgent } from './cluster.ts';
+import { Product } from './product.ts';
+
+const IMAGE = 'majorana.test/open-mpi:1';
+const RUNNER_IMAGE = 'majorana.test/runner:1';
+const NAMESPACE = 'majorana';
+const USER = 4321;
+const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`;
+const SMALL = ['--cores', '0.2', '--memory', '200M'];
+
+const obstacle = kubeletObstacle() ?? openMpiObstacle();
+const title = 'Open MPI on a real kubelet';
+
+/** The product listens on loopback only; pods reach this machine by another address. */
+async function relay(port: number, address: string): Promise<Server> {
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    near.pipe(far).pipe(near);
+    near.on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(port, address, resolve));
+  return server;
+}
+
+interface Told {
+  readonly attempts: readonly { readonly outcome: string; readonly reason: string }[];
+}
+
+describe.skipIf(obstacle !== undefined)(
+  obstacle === undefined ? title : `${title}: left out, ${obstacle}`,
+  () => {
+    const product = new Product();
+    let kubernetes: TestKubernetes;
+    let node: TestNode;
+    let agent: ClusterAgent;
+    let way: Server;
+
+    beforeAll(async () => {
+      kubernetes = await startKubernetes();
+      node = await startKubelet(kubernetes);
+      await node.addImage(openMpiImage(IMAGE, path.join(product.data, 'image'), USER));
+      const runner = runnerPath(process.arch === 'arm64' ? 'arm64' : 'amd64');
+      await node.addImage({
+        name: RUNNER_IMAGE,
+        files: { '/majorana-runner': runner },
+        entrypoint: ['/majorana-runner'],
+      });
+      await kubernetes.createNamespace(NAMESPACE);
+      await product.ok('up', '--detach');
+      const { url } = await product.json<{ url: string }>('status');
+      const port = Number(new URL(url).port);
+      way = await relay(port, node.hostAddress);
+      agent = new ClusterAgent(product, url, [
+        '--name=real',
+        `--kubeconfig=${kubernetes.adminKubeconfig}`,
+        `--runner-image=${RUNNER_IMAGE}`,
+        `--runner-url=http://${node.hostAddress}:${port}`,
+        `--run-as-user=${USER}`,
+      ]);
+      await agent.start();
+    });
+    afterAll(async () => {
+      await agent?.[Symbol.asyncDispose]();
+      way?.close();
+      await product[Symbol.asyncDispose]();
+      await node?.[Symbol.asyncDispose]();
+      await kubernetes?.[Symbol.asyncDispose]();
+    });
+
+    const submit = (options: readonly string[], ...words: readonly string[]): Promise<string> =>
+      product.ok(
+        'submit',
+        '--image',
+        IMAGE,
+        ...SMALL,
+        '--retries',
+        '0',
+        '--grace',
+        '2s',
+        ...options,
+        '--',
+        ...words,
+      );
+    const ended = async (id: string): Promise<Told> => {
+      await product.run('wait', id, '--quiet');
+      return product.json<Told>('why', `${id}.0`);
+    };
+    const noPods = (): Promise<unknown> =>
+      until('no pod to be left', async () => {
+        const { items } = await kubernetes.admin.get<{ items: KubernetesObject[] }>(PODS);
+        return items.length === 0;
+      });
+    const isUp = (id: string): Promise<unknown> =>
+      until('the ranks to run', async () =>
+        (await product.run('logs', id)).stdout.includes('rank 1 of 2'),
+      );
+
+    test('two ranks on each of two pods add up', async () => {
+      const id = await submit(['--nodes', '2', '--ranks-per-node', '2'], 'mpirun', 'sum');
+      expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
+      expect((await product.ok('logs', id)).split('\n').toSorted()).toEqual([
+        'rank 0 of 4 on node 0: sum 6',
+        'rank 1 of 4 on node 0: sum 6',
+        'rank 2 of 4 on node 1: sum 6',
+        'rank 3 of 4 on node 1: sum 6',
+      ]);
+      await noPods();
+    });
+
+    test('the nodes of a gang may have their host’s network', async () => {
+      const id = await submit(
+        ['--nodes', '2', '--host-network'],
+        'mpirun',
+        '--mca',
+        'btl',
+        'tcp,self',
+        'sum',
+      );
+      expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
+      expect(await product.ok('logs', id)).toContain('rank 1 of 2 on node 1: sum 1');
+      await noPods();
+    });
+
+    test('a rank that is killed ends the program, and mpirun says which it was', async () => {
+      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'die');
+      const { attempts } = await ended(id);
+      expect(attempts).toMatchObject([{ outcome: 'exit_code', reason: 'exit code 137' }]);
+      const { stdout, stderr } = await product.run('logs', id, '--stderr');
+      expect(stdout + stderr).toMatch(/rank 1 .*signal 9/);
+      await noPods();
+    });
+
+    test('a worker’s pod that is deleted ends the gang, and the head’s log is kept', async () => {
+      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'hold');
+      await isUp(id);
+      await kubernetes.admin.delete(`${PODS}/majorana-${id.replace('job_', '')}-0-1-1`);
+      const [first] = await until('the first attempt to end', async () => {
+        const { attempts } = await product.json<Told>('why', `${id}.0`);
+        return attempts[0]!.outcome !== null && attempts;
+      });
+      expect(first!.reason).toContain('node 1 of its 2: its pod was ended');
+      expect(await product.ok('logs', id, '--attempt', '1')).toContain('rank 0 of 2');
+      await product.ok('cancel', id);
+      await noPods();
+    });
+
+    test('a cancelled gang ends within its grace and leaves nothing', async () => {
+      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'hold');
+      await isUp(id);
+      await product.ok('cancel', id);
+      expect((await ended(id)).attempts).toMatchObject([{ outcome: 'cancelled' }]);
+      expect(await product.ok('logs', id)).toContain('rank 0 of 2');
+      await noPods();
+    });
+  },
+);

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A gang is one task on several pods. The runner of the first, the head, starts the program; those of
+// the others lay in the inputs and start what the head's launcher asks for. How they meet is in
+// docs/decisions/0012-gangs.md.
+type gang struct {
+	Nodes        int `json:"nodes"`
+	RanksPerNode int `json:"ranksPerNode"`
+}
+
+// As `majorana-launch` a copy of the runner is what ssh is to mpirun.
+const launcherName = "majorana-launch"
+
+type gangNews struct {
+	NodeRank int    `json:"nodeRank"`
+	Address  string `json:"address,omitempty"`
+	WaitMs   int64  `json:"waitMs"`
+}
+
+// Of all nodes by their rank, the head's empty; absent until all have said theirs.
+type gangAnswer struct {
+	Addresses []string `json:"addresses"`
+}
+
+// What a launcher needs, in a file that only the task's user reads: nothing secret is in arguments.
+type gangFile struct {
+	Key       []byte            `json:"key"`
+	Addresses map[string]string `json:"addresses"`
+}
+
+// Proves to a worker that a launcher belongs to its gang: all its runners have one token.
+func gangKey(token string) []byte {
+	key := hmac.New(sha256.New, []byte(token))
+	key.Write([]byte("launch"))
+	return key.Sum(nil)
+}
+
+// `job_42.17.2` on its second node is `majorana-42-17-2-1`, as its pod is called.
+func nodeName(attemptID string, nodeRank int) string {
+	numbers := strings.ReplaceAll(strings.TrimPrefix(attemptID, "job_"), ".", "-")
+	return fmt.Sprintf("majorana-%s-%d", numbers, nodeRank)
+}
+
+func gangFolder(folder string) string { return filepath.Join(folder, "gang") }
+
+// Waits until every worker has said where it listens.
+func (r *runner) gather(ctx context.Context, t *task) error {
+	waits := backoff{what: "the other nodes of the gang"}
+	for {
+		var answer gangAnswer
+		news := gangNews{WaitMs: linkWait.Milliseconds()}
+		err := r.api.exchange(ctx, http.MethodPost, "/gang", news, &answer, linkWait+answerWait)
+		var fenced fencedError
+		if ctx.Err() != nil || errors.As(err, &fenced) {
+			return err
+		}
+		if err != nil {
+			if err := waits.pause(ctx, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(answer.Addresses) == t.Gang.Nodes {
+			return r.writeGang(t, answer.Addresses)
+		}
+	}
+}
+
+func (r *runner) writeGang(t *task, addresses []string) error {
+	folder := gangFolder(r.config.folder)
+	if err := linkLauncher(r.config.folder); err != nil {
+		return err
+	}
+	own, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	file := gangFile{gangKey(r.config.token), map[string]string{}}
+	var hosts strings.Builder
+	for nodeRank, address := range addresses {
+		name := own
+		if nodeRank > 0 {
+			name = nodeName(r.config.attemptID, nodeRank)
+			file.Addresses[name] = address
+		}
+		fmt.Fprintf(&hosts, "%s slots=%d\n", name, t.Gang.RanksPerNode)
+	}
+	text, err := json.Marshal(file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(folder, "addresses.json"), text, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "hostfile"), []byte(hosts.String()), 0o600)
+}
+
+// On a worker too: each daemon of Open MPI looks whether the launcher is there, and never starts it.
+func linkLauncher(folder string) error {
+	if err := os.MkdirAll(gangFolder(folder), 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(gangFolder(folder), launcherName)
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(program, path)
+}
+
+// What a program of a gang is told, and Open MPI with it: a plain `mpirun ./program` uses all nodes.
+func gangVariables(g *gang, folder string, nodeRank int) map[string]string {
+	hostfile := filepath.Join(gangFolder(folder), "hostfile")
+	return map[string]string{
+		"MAJORANA_NODES":          itoa(g.Nodes),
+		"MAJORANA_RANKS_PER_NODE": itoa(g.RanksPerNode),
+		"MAJORANA_NODE_RANK":      itoa(nodeRank),
+		"MAJORANA_HOSTFILE":       hostfile,
+		"MAJORANA_LAUNCHER":       filepath.Join(gangFolder(folder), launcherName),
+
+		"OMPI_MCA_orte_default_hostfile": hostfile,
+		"OMPI_MCA_plm_rsh_agent":         filepath.Join(gangFolder(folder), launcherName),
+		// Workers have no launcher: the head starts all daemons, and each stays its launcher's child.
+		"OMPI_MCA_plm_rsh_no_tree_spawn":       "1",
+		"OMPI_MCA_orte_leave_session_attached": "1",
+		// Containers on one machine see the same cores: ranks of different tasks would be bound to the
+		// first of them.
+		"OMPI_MCA_hwloc_base_binding_policy": "none",
+	}
+}
+
+// Says again and again where this worker listens, so that a control plane that was started anew
+// hears it too; and hears when its attempt is over.
+func (w *worker) sayAddress(ctx context.Context, address string) {
+	waits := backoff{what: "the control plane"}
+	news := gangNews{NodeRank: w.config.nodeRank, Address: address, WaitMs: linkWait.Milliseconds()}
+	for ctx.Err() == nil {
+		var answer gangAnswer
+		err := w.api.exchange(ctx, http.MethodPost, "/gang", news, &answer, linkWait+answerWait)
+		var fenced fencedError
+		if errors.As(err, &fenced) {
+			w.orders.end(endByFence)
+			return
+		}
+		if err != nil && (ctx.Err() != nil || waits.pause(ctx, err) != nil) {
+			return
+		}
+		if err == nil {
+			waits.wait = 0
+		}
+	}
+}
