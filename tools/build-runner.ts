@@ -23,7 +23,7 @@ const sourcesHash = (): string => {
 
 /** Where the runner of these sources is, once it has been built: a cache outside the tree. */
 export function runnerPath(architecture: Architecture): string {
-  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
+  const cache = process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache');
   return path.join(
     cache,
     'majorana/runner',

@@ -62,7 +62,7 @@ export function programVersion(name: ProgramName): string {
 /** Outside the tree, so that a second clone starts at once. */
 export const cacheFolder = (): string =>
   path.join(
-    process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'),
+    process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'),
     'majorana',
     'kubernetes',
   );

@@ -24,7 +24,7 @@ async function commandOf(
   at: { readonly port: number; readonly folder: string },
   { domain }: S3ServerOptions,
 ): Promise<string[]> {
-  const caches = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
+  const caches = process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache');
   const cache = path.join(caches, 'majorana');
   if (name === 'moto') {
     const [, version] = /moto-([\d.]+)/.exec(await readFile(PREPARE, 'utf8'))!;
