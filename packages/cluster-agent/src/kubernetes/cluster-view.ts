@@ -113,9 +113,6 @@ export class ClusterView {
       this.#drop(key);
       return;
     }
-    const before = this.#taken.get(key);
-    // A pod's later events change nothing of what it takes.
-    if (before?.nodeName === nodeName && !before.isAssumed) return;
     const resources = podRequests(pod, this.#names);
     this.#take(key, { nodeName, resources, isOurs: this.#isOurs(pod), isAssumed: false });
   }
