@@ -129,7 +129,7 @@ test('a cancelled gang leaves no pod', async () => {
   expect(await product.json('job', id)).toMatchObject({ counts: { cancelled: 1 } });
 });
 
-test('an agent that is killed finds its gang whole, and one of which a pod is gone it ends', async () => {
+test('an agent that starts anew finds its gang whole, and one of which a pod is gone it ends', async () => {
   const whole = await submitGang(2, '--cores', '1', '--memory', '1G');
   await running(2);
   const before = await names();
@@ -141,7 +141,8 @@ test('an agent that is killed finds its gang whole, and one of which a pod is go
 
   const part = await submitGang(2, '--cores', '1', '--memory', '1G');
   await running(2);
-  await agent.kill();
+  // A killed one would be waited for: until its session is over the pods of KWOK have ended.
+  await agent.terminate();
   await kubernetes.admin.delete(`${PODS}/majorana-${part.replace('job_', '')}-0-1-1`, 0);
   await agent.start();
   await product.ok('wait', part, '--quiet');
