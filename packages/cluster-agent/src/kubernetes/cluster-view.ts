@@ -161,6 +161,11 @@ export class ClusterView {
     if (state !== undefined) state.faultCount = 0;
   }
 
+  isReady(nodeName: string): boolean {
+    const place = this.#nodes.get(nodeName)?.place;
+    return place !== undefined && place.notReadySinceMs === undefined;
+  }
+
   /** Why what runs on a node is to be given up; undefined: it is not. */
   troubleOf(nodeName: string, nowMs: number, patienceMs: number): string | undefined {
     const place = this.#nodes.get(nodeName)?.place;

@@ -98,7 +98,7 @@ export class KubernetesAgent {
       clock,
       log,
     });
-    this.#nodes = new Reflector(api, { path: '/api/v1/nodes' }, nodesInto(view, room), log);
+    this.#nodes = new Reflector(api, { path: '/api/v1/nodes' }, nodesInto(view, host, room), log);
     this.#pods = new Reflector(api, { path: '/api/v1/pods' }, podsInto(view, host, room), log);
   }
 
@@ -156,12 +156,17 @@ export class KubernetesAgent {
   }
 }
 
-const nodesInto = (view: ClusterView, room: ClusterRoom) => ({
+const nodesInto = (view: ClusterView, host: PodHost, room: ClusterRoom) => ({
   set: (node: KubernetesNode): void => {
+    const { name } = node.metadata;
     view.setNode(node);
+    if (!view.isReady(name)) host.lookAtNode(name);
     room.plan();
   },
-  remove: (node: KubernetesNode): void => view.removeNode(node.metadata.name),
+  remove: (node: KubernetesNode): void => {
+    view.removeNode(node.metadata.name);
+    host.lookAtNode(node.metadata.name);
+  },
   replace: (nodes: readonly KubernetesNode[]): void => {
     const names = new Set(nodes.map(({ metadata }) => metadata.name));
     for (const name of view.nodeNames) if (!names.has(name)) view.removeNode(name);

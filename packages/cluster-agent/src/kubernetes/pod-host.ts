@@ -183,6 +183,17 @@ export class PodHost implements AttemptHost {
     );
   }
 
+  /** A node is gone or silent: what runs there is looked at, also when it has been silent too long. */
+  lookAtNode(nodeName: string): void {
+    const { clock, nodePatienceMs = NODE_PATIENCE_MS } = this.#options;
+    const look = (): void => {
+      for (const [attemptId, { pod }] of this.#known)
+        if (pod?.spec.nodeName === nodeName) this.#onChange(attemptId);
+    };
+    look();
+    clock.after(nodePatienceMs + 1, look);
+  }
+
   /** From the watch: deleted, as it was at last. */
   miss(pod: Pod): void {
     const attemptId = attemptOf(pod);
