@@ -69,6 +69,7 @@ describe.skipIf(obstacle !== undefined)(
         '--name=real',
         `--kubeconfig=${kubernetes.adminKubeconfig}`,
         `--runner-image=${RUNNER_IMAGE}`,
+        '--allow-host-network',
         `--runner-url=http://${node.hostAddress}:${port}`,
         `--run-as-user=${USER}`,
       ]);
