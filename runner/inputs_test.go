@@ -10,9 +10,9 @@ func TestInputsStayInsideTheWorkingDirectory(t *testing.T) {
 	for path, isInside := range map[string]bool{
 		"a": true, "a/b": true, "./a": true, "a/../b": true, "..a": true,
 		"..": false, "../a": false, "a/../../b": false, "/etc/passwd": false, ".": false, "": false,
-		"/work/a": true,
+		"/folder/a": true,
 	} {
-		if _, err := insideWork("/work", path); (err == nil) != isInside {
+		if _, err := insideWork("/folder", path); (err == nil) != isInside {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

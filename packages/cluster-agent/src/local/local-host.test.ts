@@ -12,6 +12,7 @@ import { LeaseRefusedError } from '../engine/ports.ts';
 import { LocalHost } from './local-host.ts';
 import type { MemoryLimits } from './memory-groups.ts';
 import { MEMORY_LIMITS } from './memory-groups.ts';
+import { countProcesses } from '../attempt-host.conformance.ts';
 
 const base = mkdtempSync(path.join(os.tmpdir(), 'local-host-test-'));
 const hosts: LocalHost[] = [];
@@ -95,17 +96,6 @@ async function stored(root: string, event: EndedEvent, name: string): Promise<st
 
 const attemptFile = (root: string, name: string): string =>
   path.join(root, 'attempts', 'job_7.3.2', name);
-
-const countProcesses = (marker: string): number =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(marker);
-      } catch {
-        return false;
-      }
-    }).length;
 
 test('an attempt goes from accepted to forgotten, and nothing of it is left', async () => {
   const root = nextRoot();
