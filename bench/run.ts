@@ -7,6 +7,7 @@ import { kubernetesFigures } from './kubernetes.ts';
 import { millionFigures } from './million.ts';
 import { placementFigures } from './placement.ts';
 import { productFigures } from './product.ts';
+import { wfFormatFigures } from './wfformat.ts';
 import { workflowFigures } from './workflow.ts';
 
 /** `npm run bench [SECTION…]`: measures, prints, and writes the sections into bench/RESULTS.md. */
@@ -18,6 +19,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   broker: brokerFigures,
   placement: placementFigures,
   workflow: workflowFigures,
+  wfformat: wfFormatFigures,
 };
 const file = new URL('RESULTS.md', import.meta.url);
 
