@@ -44,6 +44,11 @@ export async function prepareStep(
     outputs: step.outputs.map(bind),
     tools: step.tools,
     image: step.container?.image,
+    gang: step.gang,
+    checkpoint: step.checkpoint && {
+      ...step.checkpoint,
+      argv: step.checkpoint.argv.map(bind),
+    },
     ...(await layIn(sources, located, bind)),
     onlyFor: step.isRepeatable ? null : `run_${only.runId} ${only.path}`,
   };

@@ -1,5 +1,6 @@
 import type { TaskFields } from '../placeholder.ts';
 import { fillPlaceholders } from '../placeholder.ts';
+import type { TaskStep } from './definition.ts';
 
 /** What the elements of a step's instance have in common; `{field}` is left for what differs. */
 export interface Template {
@@ -13,6 +14,10 @@ export interface Template {
   readonly elementInputs: readonly { readonly path: string; readonly object: string }[];
   /** The image it runs in, by digest if it is to be exact; absent: a program of the machine. */
   readonly image?: string | undefined;
+  /** On how many nodes, and with how many processes on each; absent: a program alone. */
+  readonly gang?: TaskStep['gang'];
+  /** What saves a task's state changes no result: it is here to be filled, and not in the key. */
+  readonly checkpoint?: TaskStep['checkpoint'];
   /** Of a step that is not repeatable: the one run and iteration that may find its result again. */
   readonly onlyFor: string | null;
 }
@@ -49,10 +54,13 @@ export function keyMaker(
   template: Template,
   hash: (text: string) => string,
 ): (fields: TaskFields) => string {
-  const { tools, onlyFor, image } = template;
+  const { tools, onlyFor, image, gang } = template;
   const shared = hash(entriesText(inputEntries(template.inputs)));
-  // Last, and only when there is one: keys of results without an image stay what they were.
-  const inside = image === undefined ? [] : [['image', image]];
+  // Last, and only what there is: keys of results without stay what they were.
+  const inside = [
+    ...(image === undefined ? [] : [['image', image]]),
+    ...(gang === undefined ? [] : [['gang', gang.nodes, gang.ranksPerNode]]),
+  ];
   const common = [entriesText(tools), shared, onlyFor];
   return (fields) => {
     const fill = (text: string): string => fillPlaceholders(text, fields);
@@ -66,6 +74,14 @@ export function keyMaker(
   };
 }
 
+const gangParts = (gang: Template['gang']): [string, string][] =>
+  gang === undefined
+    ? []
+    : [
+        ['nodes', String(gang.nodes)],
+        ['ranks per node', String(gang.ranksPerNode)],
+      ];
+
 /** The same parts one by one, for comparing. */
 export function keyParts(template: Template, fields: TaskFields): KeyParts {
   const [program = '', ...words] = template.argv.map((text) => fillPlaceholders(text, fields));
@@ -75,6 +91,7 @@ export function keyParts(template: Template, fields: TaskFields): KeyParts {
   return Object.fromEntries([
     ['program', program],
     ...(template.image === undefined ? [] : [['image', template.image] as const]),
+    ...gangParts(template.gang),
     ...words.map((word, at): [string, string] => [`argument ${at + 1}`, word]),
     ...named('variable', fillEntries(template.env, fields)),
     ...named('tool', template.tools),
