@@ -400,6 +400,18 @@ test('a key changes with each of its parts, and with nothing else', () => {
   }
 });
 
+test('a key is made of this text: another would lose every result there is', () => {
+  const text = [
+    String.raw`"majorana step 1","[[\"xtb\",\"6.7\"]]","<[[\"p\",\"1\"]]>",null`,
+    String.raw`["run","l","x"],"[[\"A\",\"4\"]]",["o"],"[[\"l.in\",\"2\"]]"`,
+  ].join(',');
+  expect(keyOf(template)).toBe(`<[${text}]>`);
+  const all = { argv: ['run', 'l', 'x'], env: { A: '4' }, elementInputs: [] };
+  const shared = text.replace(String.raw`[[\"l.in\",\"2\"]]`, '[]');
+  expect(keyOf({ ...template, ...all })).toBe(`<[${shared}]>`);
+  expect(keyOf({ ...template, image: 'i' })).toBe(`<[${text},["image","i"]]>`);
+});
+
 test('words cannot be moved between arguments so that a key stays the same', () => {
   fc.assert(
     fc.property(fc.array(fc.string()), fc.array(fc.string()), (a, b) => {
