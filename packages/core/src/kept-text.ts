@@ -1,7 +1,7 @@
 /**
- * What programs say, made fit to be kept: a database keeps no NUL in text, its indexes hold 2,704
- * bytes of a row, and a terminal obeys control characters. A program that said more would fail the
- * transaction that everybody's news is in.
+ * What is said, made fit to be kept: a database keeps no NUL in text and no half of a surrogate
+ * pair, its indexes hold 2,704 bytes of a row, and a terminal obeys control characters. Whoever
+ * said more would fail the transaction that everybody's news is in.
  */
 export const REASON_BYTES_MAX = 2048;
 export const PATH_BYTES_MAX = 2048;
@@ -34,8 +34,10 @@ function clip(text: string, bytesMax: number): string {
   return text;
 }
 
+export const isKeptText = (text: string): boolean => !text.includes('\0') && text.isWellFormed();
+
 export const keptReason = (text: string): string =>
-  clip(text.replaceAll(CONTROL, '\uFFFD'), REASON_BYTES_MAX);
+  clip(text.toWellFormed().replaceAll(CONTROL, '\uFFFD'), REASON_BYTES_MAX);
 
 export const isKeptPath = (path: string): boolean =>
-  !path.includes('\0') && utf8Bytes(path) <= PATH_BYTES_MAX;
+  isKeptText(path) && utf8Bytes(path) <= PATH_BYTES_MAX;

@@ -1,5 +1,11 @@
 import type { Resources } from '@majorana/core';
-import { isKeptPath, OUTCOME_KINDS, parseAttemptId, PATH_BYTES_MAX } from '@majorana/core';
+import {
+  isKeptPath,
+  isKeptText,
+  OUTCOME_KINDS,
+  parseAttemptId,
+  PATH_BYTES_MAX,
+} from '@majorana/core';
 import { z } from 'zod';
 import type { NodesRequest } from './clusters.ts';
 import { clusterReportSchema, nodesAnswerSchema } from './clusters.ts';
@@ -114,17 +120,17 @@ export const artifactSchema = z.strictObject({
 });
 export type StoredArtifact = z.output<typeof artifactSchema>;
 const keptArtifactSchema = artifactSchema.extend({
-  path: artifactSchema.shape.path.refine(isKeptPath, `at most ${PATH_BYTES_MAX} bytes and no NUL`),
+  path: artifactSchema.shape.path.refine(
+    isKeptPath,
+    `at most ${PATH_BYTES_MAX} bytes, no NUL, no half of a surrogate pair`,
+  ),
 });
 
 export const outcomeSchema = z.strictObject({
   kind: z.enum(OUTCOME_KINDS),
   exitCode: z.number().int().min(0).max(255).optional(),
   signal: z.number().int().min(1).max(64).optional(),
-  reason: z
-    .string()
-    .max(4096)
-    .regex(/^[^\0]*$/, 'no NUL character'),
+  reason: z.string().max(4096).refine(isKeptText, 'no NUL and no half of a surrogate pair'),
   faultyNode: z.string().max(253).optional().describe('the node that broke under it'),
 });
 

@@ -9,7 +9,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
-import { passStreams } from './body.ts';
+import { checkJsonText, passStreams } from './body.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
@@ -91,6 +91,7 @@ export async function buildServer(
     transform: jsonSchemaTransform,
   });
   passStreams(app);
+  checkJsonText(app);
   const refuseToken = tokenRefusal(app, metrics);
   guard(app, context, refuseToken);
   observe(app, metrics);
