@@ -3,6 +3,7 @@ import {
   clusterNameSchema,
   clusterViewSchema,
   drainRequestSchema,
+  madeTokenSchema,
   NODES_PER_PAGE_MAX,
   nodesPageSchema,
 } from '@majorana/protocol';
@@ -11,6 +12,7 @@ import { z } from 'zod';
 import { heldTasksOf } from '../../engine/clusters.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { makeToken } from '../tokens.ts';
 
 const nameParams = z.object({ name: clusterNameSchema });
 
@@ -188,8 +190,48 @@ function addRemoval(app: Api, context: ApiContext): void {
   );
 }
 
+function addTokens(app: Api, context: ApiContext): void {
+  const { access, clusters } = context;
+  app.post(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Another token for a cluster’s agent; those before it are taken as well',
+        params: nameParams,
+        response: { 201: madeTokenSchema },
+      },
+    },
+    async (request, reply) => {
+      const { name } = findCluster(context, request.params.name);
+      const made = await makeToken(access, { user: name, role: 'agent', project: null });
+      return reply.code(201).send(made);
+    },
+  );
+  app.delete(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Take the tokens of a cluster’s agent back, but the newest',
+        params: nameParams,
+        querystring: z.object({
+          all: z.stringbool().default(false).describe('the newest too: nobody speaks for it then'),
+        }),
+        response: { 200: z.object({ revokedCount: z.number().int() }) },
+      },
+    },
+    async (request) => {
+      const { name } = findCluster(context, request.params.name);
+      const revokedCount = await access.removeAgent(name, !request.query.all);
+      // An exchange that is held open would be answered by what it may no longer hear.
+      clusters.hangUp(name);
+      return { revokedCount };
+    },
+  );
+}
+
 export function addClusterRoutes(app: Api, context: ApiContext): void {
   addReads(app, context);
   addOrders(app, context);
+  addTokens(app, context);
   addRemoval(app, context);
 }
