@@ -178,7 +178,7 @@ function readBlock(file: string, lines: readonly Line[]): SourceRecord {
     return recordOf({ file, lines, name, ...contentOf(block) });
   } catch (error) {
     if (!(error instanceof RecordFault)) throw error;
-    return recordOf({ file, lines, name, content: { kind: 'fault', fault: error } });
+    return recordOf({ file, lines, name, content: { kind: 'fault', fault: error.plain } });
   }
 }
 
