@@ -32,8 +32,8 @@ export interface CleanSummary {
   readonly broken: readonly string[];
 }
 
-/** Each holds openchemlib and its heap. */
-const THREADS_MAX = 16;
+/** Each takes 150 MB. */
+const THREADS_MAX = 8;
 const BROKEN_TOLD_MAX = 10;
 
 async function* allRecords(
