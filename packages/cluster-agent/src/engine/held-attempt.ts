@@ -126,7 +126,10 @@ export class HeldAttempt implements Occupant {
       this.#isAwakened = true;
       return;
     }
-    if (this.#context.clock.nowMs() < this.#retryAtMs) return;
+    const lateMs = this.#context.clock.nowMs() - this.#retryAtMs;
+    if (lateMs < 0) return;
+    // Its agent might not act for a while: nobody has tried, so patience is not lost.
+    if (lateMs > RETRY_MS_MAX) this.#refusedCount = 0;
     this.#isBusy = true;
     this.round = this.#run();
   }
