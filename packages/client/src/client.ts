@@ -18,6 +18,7 @@ import type {
   JobView,
   LineageGraph,
   LogStream,
+  MadeToken,
   NodesPage,
   ParameterSetView,
   QueueSettings,
@@ -419,6 +420,20 @@ export class Client {
     const path = `${at('clusters', name)}${query({ force: isForced })}`;
     await this.#http.send(path, { method: 'DELETE', ...options });
   }
+  /** Another token for the cluster's agent. The only answer that holds the secret. */
+  addClusterToken(name: string, options?: CallOptions): Promise<MadeToken> {
+    return this.#http.sendJson('POST', `${at('clusters', name)}/tokens`, {}, options);
+  }
+  /** Those of its agent but the newest, or all of them. */
+  async revokeClusterTokens(
+    name: string,
+    all: boolean,
+    options?: CallOptions,
+  ): Promise<{ revokedCount: number }> {
+    const path = `${at('clusters', name)}/tokens${query({ all })}`;
+    const response = await this.#http.send(path, { method: 'DELETE', ...options });
+    return (await response.json()) as { revokedCount: number };
+  }
   whoami(options?: CallOptions): Promise<Me> {
     return this.#http.json('/whoami', options);
   }
@@ -426,10 +441,7 @@ export class Client {
     return this.#http.json('/tokens', options);
   }
   /** The only answer that holds the secret. */
-  createToken(
-    request: TokenRequest,
-    options?: CallOptions,
-  ): Promise<TokenView & { token: string }> {
+  createToken(request: TokenRequest, options?: CallOptions): Promise<MadeToken> {
     return this.#http.sendJson('POST', '/tokens', request, options);
   }
   async revokeToken(id: number, options?: CallOptions): Promise<void> {

@@ -29,6 +29,11 @@ export class Metrics {
     help: 'Writes that failed and made the engine load again',
     registers: [this.registry],
   });
+  readonly refusedTokens = new Counter({
+    name: 'majorana_refused_tokens_total',
+    help: 'Requests without a token, or with one that is not known or not of its attempt',
+    registers: [this.registry],
+  });
   readonly requestSeconds = new Histogram({
     name: 'majorana_http_request_seconds',
     help: 'Time of HTTP requests, agents and open streams left out',

@@ -12,6 +12,7 @@ import type {
 } from '@majorana/protocol';
 import type { AttemptContext } from './held-attempt.ts';
 import { HeldAttempt } from './held-attempt.ts';
+import { eventBytes } from './kept-event.ts';
 import { LogAnswers } from './log-answers.ts';
 import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
 import type { RoomPort } from './room.ts';
@@ -41,6 +42,8 @@ const SPIN_MS = 100;
 const HANDOVER_MS = 1 * SECOND;
 /** As the protocol has it. */
 const EVENTS_PER_SYNC_MAX = 100_000;
+/** Half of what the API takes; 10,000 tasks that end at once with ten outputs each are 30 MB. */
+const EVENTS_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Of an agent that places tasks on nodes. */
 export interface Placer {
@@ -251,12 +254,7 @@ export class Agent {
 
   #compose(): AgentSync {
     const { agentId, capacity } = this.#options;
-    const events: AttemptEvent[] = [];
-    for (const attempt of this.#newsworthy) {
-      const event = this.#held.has(attempt.attemptId) ? attempt.news() : undefined;
-      if (event === undefined) this.#newsworthy.delete(attempt);
-      else if (events.length < EVENTS_PER_SYNC_MAX) events.push(event);
-    }
+    const events = this.#events();
     const logChunks = this.#logs.chunks();
     const { session } = this.#options;
     const newsCount = events.length + logChunks.length + this.#nodesRequests.size;
@@ -267,6 +265,24 @@ export class Agent {
     const held = this.#sayHeld(events);
     const settings = this.#settings();
     return { agentId, capacity, ...settings, ...held, events, logChunks, waitMs };
+  }
+
+  /** What there is to tell, as much as one exchange takes; the rest goes with the next. */
+  #events(): AttemptEvent[] {
+    const events: AttemptEvent[] = [];
+    let bytes = 0;
+    for (const attempt of this.#newsworthy) {
+      const event = this.#held.has(attempt.attemptId) ? attempt.news() : undefined;
+      if (event === undefined) {
+        this.#newsworthy.delete(attempt);
+        continue;
+      }
+      bytes += eventBytes(event);
+      if (events.length === EVENTS_PER_SYNC_MAX) break;
+      if (events.length > 0 && bytes > EVENTS_BYTES_MAX) break;
+      events.push(event);
+    }
+    return events;
   }
 
   #settings(): Partial<AgentSync> {

@@ -1,6 +1,7 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
+import { keptEvent } from './kept-event.ts';
 import { LeaseRefusedError } from './ports.ts';
 import type { Occupant, RoomPort } from './room.ts';
 import type { Slots } from './slots.ts';
@@ -14,8 +15,6 @@ const RETRY_MS_MAX = 30 * SECOND;
 const START_PATIENCE_MS = 10 * MINUTE;
 /** How long results wait for a store that refuses them; they are tried throughout. */
 const STORE_PATIENCE_MS = 10 * MINUTE;
-/** As the protocol has it. */
-const REASON_LENGTH_MAX = 4096;
 
 type Running = Extract<AttemptStanding, { kind: 'running' }>;
 
@@ -269,15 +268,14 @@ export class HeldAttempt implements Occupant {
       cpuTimeMs: 0,
       artifacts: [],
     };
-    const reason = outcome.reason.slice(0, REASON_LENGTH_MAX);
-    const event: EndedEvent = { ...base, outcome: { ...outcome, reason } };
+    const event: EndedEvent = { ...base, outcome };
     await this.#context.host.conclude(event);
     this.#isFresh = false;
     return { kind: 'collected', event };
   }
 
   async #finish(event: EndedEvent): Promise<undefined> {
-    if (this.#latest?.kind !== 'ended') this.#report(event);
+    if (this.#latest?.kind !== 'ended') this.#report(keptEvent(event));
     if (!this.#isForgetting) return;
     await this.#context.host.forget(this.attemptId);
     this.#context.onForgotten(this.attemptId);

@@ -3,6 +3,7 @@ import {
   decideRetry,
   isHeld,
   isTerminal,
+  keptReason,
   nextNodeFaults,
   parseAttemptId,
   ZERO_COUNTS,
@@ -87,7 +88,8 @@ export function onAttemptEnded(
   event: Pick<EndedEvent, 'outcome' | 'peakMemoryBytes' | 'cpuTimeMs' | 'startedAtMs'>,
   nowMs: number,
 ): boolean {
-  const outcome = trueOutcome(state, task, event.outcome);
+  const told = trueOutcome(state, task, event.outcome);
+  const outcome = { ...told, reason: keptReason(told.reason) };
   const job = state.jobs.get(task.jobId)!;
   const attempt = state.attempts.get(taskKey(task.jobId, task.position));
   const startedAtMs = event.startedAtMs ?? attempt?.startedAtMs ?? nowMs;
@@ -115,7 +117,7 @@ export function onAttemptEnded(
       memoryBytes: decision.memoryBytes,
       notBeforeMs: decision.delayMs === 0 ? 0 : nowMs + decision.delayMs,
       exitCode: outcome.exitCode ?? null,
-      reason: decision.reason,
+      reason: keptReason(decision.reason),
       isCancelling: false,
     },
   });

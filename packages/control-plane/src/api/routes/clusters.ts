@@ -4,6 +4,7 @@ import {
   clusterSettingsSchema,
   clusterViewSchema,
   drainRequestSchema,
+  madeTokenSchema,
   NODES_PER_PAGE_MAX,
   nodesPageSchema,
 } from '@majorana/protocol';
@@ -12,6 +13,7 @@ import { z } from 'zod';
 import { heldTasksOf } from '../../engine/clusters.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { makeToken } from '../tokens.ts';
 
 const nameParams = z.object({ name: clusterNameSchema });
 
@@ -213,9 +215,49 @@ function addRemoval(app: Api, context: ApiContext): void {
   );
 }
 
+function addTokens(app: Api, context: ApiContext): void {
+  const { access, clusters } = context;
+  app.post(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Another token for a cluster’s agent; those before it are taken as well',
+        params: nameParams,
+        response: { 201: madeTokenSchema },
+      },
+    },
+    async (request, reply) => {
+      const { name } = findCluster(context, request.params.name);
+      const made = await makeToken(access, { user: name, role: 'agent', project: null });
+      return reply.code(201).send(made);
+    },
+  );
+  app.delete(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Take the tokens of a cluster’s agent back, but the newest',
+        params: nameParams,
+        querystring: z.object({
+          all: z.stringbool().default(false).describe('the newest too: nobody speaks for it then'),
+        }),
+        response: { 200: z.object({ revokedCount: z.number().int() }) },
+      },
+    },
+    async (request) => {
+      const { name } = findCluster(context, request.params.name);
+      const revokedCount = await access.removeAgent(name, !request.query.all);
+      // An exchange that is held open would be answered by what it may no longer hear.
+      clusters.hangUp(name);
+      return { revokedCount };
+    },
+  );
+}
+
 export function addClusterRoutes(app: Api, context: ApiContext): void {
   addReads(app, context);
   addOrders(app, context);
+  addTokens(app, context);
   addSettings(app, context);
   addRemoval(app, context);
 }
