@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import type { ClusterNode } from '@majorana/protocol';
-import { LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from '@majorana/protocol';
 import type { Command } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
 import type { JsonOption } from '../command.ts';
@@ -24,6 +23,7 @@ const tokenFileOf = (name: string): string => `majorana-${name}.token`;
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
   const { agentCommand, check, findingsText, manifestOf, openTokenFile, register } =
     await import('../clusters/add.ts');
+  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
   const { leaseTtl } = options;
   const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
   const findings = await check(options);
@@ -55,13 +55,6 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
 const LEASE_TTL_HELP =
   'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
 
-/** As the API would refuse it, in the words of the command line. */
-function parseLeaseTtl(text: string): number {
-  const leaseTtlMs = parseDuration('--lease-ttl', text);
-  if (leaseTtlMs >= LEASE_TTL_MS_MIN && leaseTtlMs <= LEASE_TTL_MS_MAX) return leaseTtlMs;
-  throw new CliError(`--lease-ttl ${text}: at least 60s and at most 7d`);
-}
-
 function addSet(clusters: Command): void {
   addCommand(clusters, {
     usage: 'set <cluster>',
@@ -70,6 +63,7 @@ function addSet(clusters: Command): void {
   })
     .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
     .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
+      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
       const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
       const cluster = await connect().changeCluster(name, { leaseTtlMs });
       answer(options, cluster, () => leaseSentence(cluster, Date.now()));
