@@ -40,6 +40,7 @@ test('what ran on a cluster cut off for longer than its leases runs elsewhere, a
   const job = await ground.played({ runMs: 3_600_000, exitCode: 0 }, 20);
   await ground.running(job, 20);
   expect(await countByAgent(job.jobId)).toEqual({ cheap: 20 });
+  await ground.product.ok('clusters', 'set', 'cheap', '--lease-ttl', '60s');
   cheap.agent.pause();
   await until(
     'the tasks to run on the other cluster',
@@ -54,5 +55,6 @@ test('what ran on a cluster cut off for longer than its leases runs elsewhere, a
   );
   expect(await countByAgent(job.jobId)).toEqual({ dear: 20 });
   await ground.product.ok('cancel', `job_${job.jobId}`);
+  await ground.allEnded([job]);
   await ground.verdict([]);
 });
