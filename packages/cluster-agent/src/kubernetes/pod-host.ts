@@ -2,7 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
-import { LeaseRefusedError } from '../engine/ports.ts';
+import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
 import { parseRunnerEnd, runnerEndedEvent } from '../runner/runner-end.ts';
 import type { ApiServer } from './api-server.ts';
@@ -63,6 +63,8 @@ interface Known {
   word?: { readonly word: StartWord | undefined; readonly atMs: number };
   /** The API server will never take its pod. */
   refusal?: string;
+  /** It does not take its pod now, by a rule of the cluster's. */
+  heldBack?: string;
   outcome?: EndedEvent;
 }
 
@@ -80,9 +82,13 @@ const ORPHAN_RETRY_MS_MAX = 30_000;
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
 
-/** The namespace's pod security level does not let such pods be; a quota's 403 passes by itself. */
-const isHeldBack = (error: unknown): boolean =>
-  isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity');
+/** Of the pod itself, or of the namespace's pod security level, which lets no such pod be. */
+const isForGood = (error: unknown): boolean =>
+  isStatus(error, 400, 422) ||
+  (isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity'));
+
+/** A quota, a limit, a policy, a role or a token that was taken away, a namespace that is gone. */
+const isHeldBack = (error: unknown): boolean => isStatus(error, 401, 403, 404);
 
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
@@ -263,7 +269,8 @@ export class PodHost implements AttemptHost {
 
   async describeStart(attemptId: string): Promise<string> {
     const known = this.#known.get(attemptId);
-    if (known?.pod === undefined) return 'its pod has not been created yet';
+    if (known?.pod === undefined)
+      return `its pod has not been created yet${known?.heldBack === undefined ? '' : `: ${known.heldBack}`}`;
     const { spec, metadata } = known.pod;
     await this.#look(known).catch(() => undefined);
     const standing = this.#standing(known, known.pod);
@@ -291,7 +298,8 @@ export class PodHost implements AttemptHost {
       const body = makePod(known.lease, nodeName, pods);
       const pod = await api.request<Pod>('POST', `/api/v1/namespaces/${pods.namespace}/pods`, body);
       known.pod ??= pod;
-      this.#room.learn({ kind: 'created', latencyMs: clock.nowMs() - begunMs });
+      delete known.heldBack;
+      this.#room.created(attemptId, clock.nowMs() - begunMs);
     } catch (error) {
       await this.#refused(known, attemptId, error);
     }
@@ -299,9 +307,14 @@ export class PodHost implements AttemptHost {
 
   async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
     if (isStatus(error, 409)) return this.#adopt(known, attemptId);
-    if (isStatus(error, 400, 422) || isHeldBack(error)) {
+    if (isForGood(error)) {
       known.refusal = (error as Error).message;
       return;
+    }
+    if (isHeldBack(error)) {
+      known.heldBack = (error as Error).message;
+      this.#room.refused(attemptId, known.heldBack);
+      throw new HeldBackError(known.heldBack);
     }
     const { status, retryAfterMs } =
       error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
