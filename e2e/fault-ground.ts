@@ -80,6 +80,11 @@ export class FaultGround implements AsyncDisposable {
     return Math.floor(this.#random() * count);
   }
 
+  shuffled<T>(list: readonly T[]): T[] {
+    const byDraw = list.map((one) => ({ one, drawn: this.#random() }));
+    return byDraw.toSorted((a, b) => a.drawn - b.drawn).map(({ one }) => one);
+  }
+
   async #addCluster(name: string, agentArgs: readonly string[]): Promise<void> {
     const kubernetes = await startKubernetes({ kwok: true });
     for (let at = 0; at < NODE_COUNT; at += 1) await addNode(kubernetes.admin, `node-${at}-0`);

@@ -58,7 +58,7 @@ test('watches break, also in the middle of a line, and are told that they fell b
 
 test('the API server is killed, and started again', async () => {
   const jobs = await ground.workload(TASKS);
-  await ground.ended(jobs, 20);
+  await ground.ended(jobs, 1 + ground.draw(TASKS / 2));
   await cluster.kubernetes.killApiServer();
   await cluster.kubernetes.restartApiServer();
   await ground.verdict(jobs);
@@ -80,10 +80,10 @@ test('pods are deleted and evicted by hand', async () => {
   const { admin } = cluster.kubernetes;
   const job = await ground.played({ runMs: 1500, exitCode: 0 }, 20);
   await ground.running(job, 20);
-  const pods = await podsOf(cluster.kubernetes);
-  for (const [at, { metadata }] of pods.entries()) {
+  for (const { metadata } of ground.shuffled(await podsOf(cluster.kubernetes))) {
     const path = `/api/v1/namespaces/${NAMESPACE}/pods/${metadata.name}`;
-    if (at % 2 === 0) await admin.delete(path, 0).catch(() => undefined);
+    const graceSeconds = [0, 1][ground.draw(4)];
+    if (graceSeconds !== undefined) await admin.delete(path, graceSeconds).catch(() => undefined);
     else
       await admin
         .create(`${path}/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata })
@@ -94,10 +94,10 @@ test('pods are deleted and evicted by hand', async () => {
 
 test('a node is deleted, another falls silent, a third is tainted', async () => {
   const { admin } = cluster.kubernetes;
-  const job = await ground.played({ runMs: 4000, exitCode: 0 }, 40);
-  await ground.running(job, 40);
-  const busy = [...new Set((await podsOf(cluster.kubernetes)).map(nodeOf))];
-  const [deleted, silent, tainted] = busy as [string, string, string];
+  const job = await ground.played({ runMs: 10_000, exitCode: 0 }, 48);
+  await ground.running(job, 48);
+  const busy = new Set((await podsOf(cluster.kubernetes)).map(nodeOf));
+  const [deleted, silent, tainted] = ground.shuffled([...busy]) as [string, string, string];
   await admin.delete(`/api/v1/nodes/${deleted}`);
   await silenceNode(admin, silent);
   await taintNode(admin, tainted, [{ key: 'test', effect: 'NoSchedule' }]);
@@ -146,7 +146,7 @@ test('a task costs the API server two requests, and its pod is below 4 kB', asyn
 
 test('etcd is stopped for ten seconds', async () => {
   const jobs = await ground.workload(TASKS);
-  await ground.ended(jobs, 20);
+  await ground.ended(jobs, 1 + ground.draw(TASKS / 2));
   cluster.kubernetes.pauseEtcd();
   await setTimeout(10_000);
   cluster.kubernetes.resumeEtcd();

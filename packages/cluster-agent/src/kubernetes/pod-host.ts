@@ -11,6 +11,7 @@ import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
+import { Orphans } from './orphans.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
@@ -75,10 +76,6 @@ const newlyKnown = (lease: Lease): Known => ({
   isOrdered: false,
 });
 
-/** What is left of pods that nobody holds is tried again after this, doubled up to the second. */
-const ORPHAN_RETRY_MS = 1000;
-const ORPHAN_RETRY_MS_MAX = 30_000;
-
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
 
@@ -98,8 +95,7 @@ export class PodHost implements AttemptHost {
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
   readonly #known = new Map<string, Known>();
-  /** Pods that nobody holds, and that are not yet gone. */
-  readonly #orphans = new Set<string>();
+  readonly #orphans: Orphans;
   #room!: ClusterRoom;
   /** The agent knows what there is: any other pod of ours is one that nobody holds. */
   #isListed = false;
@@ -108,6 +104,13 @@ export class PodHost implements AttemptHost {
   constructor(options: PodHostOptions, view: ClusterView) {
     this.#options = options;
     this.#view = view;
+    const { clock, log, mayAct } = options;
+    this.#orphans = new Orphans({
+      clock,
+      log,
+      isLeftAlone: (attemptId) => this.#known.has(attemptId) || mayAct?.() === false,
+      remove: (attemptId) => this.#delete(attemptId, 0),
+    });
   }
 
   set room(room: ClusterRoom) {
@@ -165,28 +168,8 @@ export class PodHost implements AttemptHost {
   #meet(pod: Pod, attemptId: string): void {
     if (!this.#isListed)
       this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
-    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
-      // Its creation was given up, and came through all the same.
-      this.#options.log('a pod that nobody holds is ended', { attemptId });
-      this.#orphans.add(attemptId);
-      this.#endOrphan(attemptId, ORPHAN_RETRY_MS);
-    }
-  }
-
-  /** No later event need tell of it again, so it is tried until it is done. */
-  #endOrphan(attemptId: string, retryMs: number): void {
-    const { clock, log } = this.#options;
-    // By now it may be held, or be another agent's to end.
-    const isLeft = this.#known.has(attemptId) || this.#options.mayAct?.() === false;
-    const ended = isLeft ? Promise.resolve() : this.#delete(attemptId, 0);
-    ended.then(
-      () => this.#orphans.delete(attemptId),
-      (error: unknown) => {
-        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) });
-        const nextMs = Math.min(ORPHAN_RETRY_MS_MAX, retryMs * 2);
-        clock.after(retryMs, () => this.#endOrphan(attemptId, nextMs));
-      },
-    );
+    // Its creation was given up, and came through all the same.
+    else if (pod.metadata.deletionTimestamp === undefined) this.#orphans.end(attemptId);
   }
 
   /** A node is gone or silent: what runs there is looked at, also when it has been silent too long. */
