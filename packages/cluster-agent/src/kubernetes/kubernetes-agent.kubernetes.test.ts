@@ -218,6 +218,21 @@ test('a quota that is used up holds a task back, is told as the reason, and afte
   await liftPodQuota(kubernetes, 'majorana');
 });
 
+test('a gang of which a quota lets only some pods be goes back, and leaves none of them', async () => {
+  await setPodQuota(kubernetes, 'majorana', 1);
+  await using orders = await Orders.start();
+  const gang = { nodes: 2, ranksPerNode: 1 };
+  orders.leases = [{ ...leaseOf('job_5.0.1'), gang }];
+  await until('one of its pods', async () => (await podNames()).length === 1);
+  const { outcome } = await orders.end('job_5.0.1');
+  expect(outcome).toMatchObject({
+    kind: 'lost',
+    reason: expect.stringContaining('exceeded quota: pods'),
+  });
+  await until('the pod to be gone', async () => (await podNames()).length === 0);
+  await liftPodQuota(kubernetes, 'majorana');
+});
+
 test('a namespace that is gone holds a task back until it is there again', async () => {
   await using orders = await Orders.start({ ...options, namespace: 'elsewhere' });
   orders.leases = [leaseOf('job_4.0.1')];
