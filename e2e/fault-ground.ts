@@ -54,7 +54,7 @@ export class FaultGround implements AsyncDisposable {
 
   /** `environment`: of the control plane; `clusters`: the options of each one's agent, by its name. */
   static async start(
-    clusters: Readonly<Record<string, readonly string[]>>,
+    clusters: Readonly<Record<string, readonly string[]>> = {},
     environment: NodeJS.ProcessEnv = {},
   ): Promise<FaultGround> {
     const postgres = await TestPostgres.start();
@@ -63,7 +63,7 @@ export class FaultGround implements AsyncDisposable {
     const { url } = await product.json<{ url: string }>('status');
     const ground = new FaultGround(product, postgres, url);
     try {
-      for (const [name, args] of Object.entries(clusters)) await ground.#addCluster(name, args);
+      for (const [name, args] of Object.entries(clusters)) await ground.addCluster(name, ...args);
     } catch (error) {
       await ground[Symbol.asyncDispose]();
       throw error;
@@ -85,7 +85,7 @@ export class FaultGround implements AsyncDisposable {
     return byDraw.toSorted((a, b) => a.drawn - b.drawn).map(({ one }) => one);
   }
 
-  async #addCluster(name: string, agentArgs: readonly string[]): Promise<void> {
+  async addCluster(name: string, ...agentArgs: string[]): Promise<Cluster> {
     const kubernetes = await startKubernetes({ kwok: true });
     for (let at = 0; at < NODE_COUNT; at += 1) await addNode(kubernetes.admin, `node-${at}-0`);
     await kubernetes.createNamespace(NAMESPACE);
@@ -95,7 +95,7 @@ export class FaultGround implements AsyncDisposable {
     const args = ['--name', name, '--kubeconfig', kubeconfig, ...agentArgs];
     const agent = new ClusterAgent(this.product, this.url, args);
     const otherAgent = new ClusterAgent(this.product, this.url, args);
-    this.clusters.push({
+    const cluster = {
       kubernetes,
       proxy,
       agent,
@@ -106,8 +106,10 @@ export class FaultGround implements AsyncDisposable {
         await proxy[Symbol.asyncDispose]();
         await kubernetes[Symbol.asyncDispose]();
       },
-    });
+    };
+    this.clusters.push(cluster);
     await agent.start();
+    return cluster;
   }
 
   workload(taskCount: number): Promise<PlayedJob[]> {

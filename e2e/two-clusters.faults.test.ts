@@ -54,6 +54,7 @@ test('what ran on a cluster cut off for longer than its leases runs elsewhere, a
   await ground.running(job, 20);
   const { cheap: cutOff = 0 } = await countByAgent(job.jobId);
   expect(cutOff).toBeGreaterThanOrEqual(FEW);
+  await ground.product.ok('clusters', 'set', 'cheap', '--lease-ttl', '60s');
   cheap.agent.pause();
   await until(
     'the tasks to run on the other cluster',
@@ -68,6 +69,7 @@ test('what ran on a cluster cut off for longer than its leases runs elsewhere, a
   );
   expect(await countByAgent(job.jobId)).toEqual({ dear: 20 });
   await ground.product.ok('cancel', `job_${job.jobId}`);
+  await ground.allEnded([job]);
   await ground.verdict([]);
 });
 

@@ -38,6 +38,8 @@ const LOOK_MS = 10_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
 export const NODE_PATIENCE_MS = 5 * MINUTE;
 
+const NOT_ITS_RUNNERS = 'its last word is not its runner’s: its program wrote over it';
+
 export interface PodHostOptions {
   readonly api: ApiServer;
   readonly clock: AgentClock;
@@ -366,7 +368,7 @@ export class PodHost implements AttemptHost {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
       const { cause, isOverScratch } = standing;
-      if (end.attemptId === attemptOfMember(attemptId))
+      if (end?.attemptId === attemptOfMember(attemptId))
         return runnerEndedEvent(end, {
           lease,
           objects,
@@ -378,6 +380,8 @@ export class PodHost implements AttemptHost {
     }
     if (isOrdered)
       return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
+    if (standing.kind === 'told')
+      return silentEvent(known, { kind: 'exit_code', reason: NOT_ITS_RUNNERS }, nowMs);
     if (standing.kind !== 'silent') throw new Error(`${attemptId} has not ended`);
     return this.#silent(known, standing.end, nowMs);
   }
