@@ -11,7 +11,7 @@ import { agentSyncSchema } from '@majorana/protocol';
 import { expect, test } from 'vitest';
 import { Agent } from './agent.ts';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
-import { LeaseRefusedError } from './ports.ts';
+import { HeldBackError, LeaseRefusedError } from './ports.ts';
 import { AgentSession } from './session.ts';
 import { Reports } from './test-reports.ts';
 
@@ -518,6 +518,27 @@ test('a disk that stays full ends the attempt as one that could not start', asyn
     kind: 'start_error',
     reason: 'could not start: no space left on device',
   });
+});
+
+test('what is held back is tried for half a minute, and then its lease goes back, uncounted', async () => {
+  const { clock, host, server } = await startWorld();
+  const isHeldBack = (method: Method): Error | undefined =>
+    method === 'start' ? new HeldBackError('exceeded quota: two') : undefined;
+  host.refuse = isHeldBack;
+  server.lease(ID);
+  await clock.advance(30 * SECOND);
+  expect(server.ended.has(ID)).toBe(false);
+  await clock.advance(2 * SECOND);
+  expect(server.ended.get(ID)?.outcome).toEqual({
+    kind: 'lost',
+    reason: 'could not start here: exceeded quota: two',
+  });
+  const later = 'job_1.0.2';
+  server.lease(later);
+  await clock.advance(10 * SECOND);
+  host.refuse = () => undefined;
+  await clock.advance(10 * SECOND);
+  expect(host.standing(later).kind).toBe('running');
 });
 
 test('results that a store refuses are tried for ten minutes and never told as a success', async () => {
