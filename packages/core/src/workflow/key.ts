@@ -1,5 +1,5 @@
 import type { TaskFields } from '../placeholder.ts';
-import { fillPlaceholders, findUnknownPlaceholders } from '../placeholder.ts';
+import { fillPlaceholders, findUnknownPlaceholders, placeholderFiller } from '../placeholder.ts';
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
 
@@ -67,8 +67,10 @@ export function keyMaker(
   const common = JSON.stringify(['majorana step 1', entriesText(tools), inputs, onlyFor]);
   // Last, and only when there is one: keys of results without an image stay what they were.
   const inside = image === undefined ? '' : `,${JSON.stringify(['image', image])}`;
-  const fillAll = (texts: readonly string[]) => (fields: TaskFields) =>
-    texts.map((text) => fillPlaceholders(text, fields));
+  const fillAll = (texts: readonly string[]): ((fields: TaskFields) => string[]) => {
+    const fillers = texts.map(placeholderFiller);
+    return (fields) => fillers.map((fill) => fill(fields));
+  };
   const own = [
     keyPart(argv, fillAll(argv)),
     keyPart(Object.values(env), (fields) => entriesText(fillEntries(env, fields))),
