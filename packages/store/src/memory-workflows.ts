@@ -2,15 +2,9 @@ import type { FailedElement, RunState, StepState, WorkflowDefinition } from '@ma
 import { elementLabel, formatTaskId, isFinalRun, NAMED_MAX } from '@majorana/core';
 import type { MemoryDatabase } from './memory-store.ts';
 import type { ParameterSetRecord } from './parameter-sets.ts';
-import type {
-  DrivingResults,
-  InstanceRecord,
-  NewElement,
-  OutputFile,
-  Reader,
-  RoundNumber,
-  RunWrite,
-} from './step-results.ts';
+import type { InstanceRecord, NewElement } from './elements.ts';
+import type { Reader } from './reuse.ts';
+import type { DrivingResults, OutputFile, RoundNumber, RunWrite } from './step-results.ts';
 import type { NewRun, OpenRuns, RoundAddress, RoundRecord } from './workflow-runs.ts';
 import type { RoundChange, RunChange, RunRecord } from './workflow-runs.ts';
 import { RoundChangedError } from './workflow-runs.ts';

@@ -3,6 +3,7 @@ import { isHeld } from '@majorana/core';
 import type {
   AgentOrders,
   AgentSync,
+  ClusterSettings,
   Explanation,
   JobSpec,
   Lease,
@@ -25,6 +26,8 @@ import {
   onQueue,
   unconfirmedLeases,
 } from './reactor.ts';
+import type { Silence } from './silence.ts';
+import { silenceOf } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { taskKey, untouchedCount } from './state.ts';
 import { StoredRows } from './stored-rows.ts';
@@ -199,6 +202,18 @@ export class Engine {
     });
   }
 
+  async changeCluster(name: string, settings: ClusterSettings): Promise<void> {
+    await this.#turns.do((state) => {
+      const cluster = state.clusters.get(name);
+      if (cluster !== undefined) state.putCluster({ ...cluster, ...settings });
+    });
+  }
+
+  /** Undefined: the agent is heard. */
+  silenceOf(agentId: string): Silence | undefined {
+    return silenceOf(this.state, agentId, this.#clock.nowMs());
+  }
+
   /** Answers how many attempts it still holds, in which case it is removed only with force. */
   removeCluster(name: string, isForced: boolean): Promise<number> {
     return this.#turns.do((state, nowMs) => {
@@ -213,9 +228,7 @@ export class Engine {
 
   /** Takes in an agent's news; answers when it is written. */
   takeNews(sync: AgentSync): Promise<NewsTaken> {
-    return this.#turns.do((state, nowMs) =>
-      onAgentSync(state, sync, nowMs, this.#turns.loadedAtMs),
-    );
+    return this.#turns.do((state, nowMs) => onAgentSync(state, sync, nowMs));
   }
 
   /** What an agent should do now, by what it last reported. */

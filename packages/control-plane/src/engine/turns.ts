@@ -70,7 +70,6 @@ export class Turns {
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #cancelWake: () => void = () => undefined;
-  #loadedAtMs = 0;
 
   constructor({ store, rows, clock, listener, limits }: TurnParts) {
     this.#store = store;
@@ -98,10 +97,6 @@ export class Turns {
   get state(): EngineState {
     if (this.#state === undefined) throw new UnavailableError('the engine is loading; ask again');
     return this.#state;
-  }
-
-  get loadedAtMs(): number {
-    return this.#loadedAtMs;
   }
 
   /** A question to the store that changes nothing in memory. */
@@ -200,11 +195,11 @@ export class Turns {
 
   async #load(): Promise<void> {
     const hot = await this.#store.load(this.#limits.queuedWindowMax);
-    const state = new EngineState(hot, this.#limits);
+    const nowMs = this.#clock.nowMs();
+    const state = new EngineState(hot, nowMs, this.#limits);
     this.#state = state;
-    this.#loadedAtMs = this.#clock.nowMs();
     this.#errands = [];
-    for (const job of state.jobs.values()) this.settleNew(state, job, this.#loadedAtMs);
+    for (const job of state.jobs.values()) this.settleNew(state, job, nowMs);
   }
 
   async #reload(): Promise<void> {
@@ -227,7 +222,7 @@ export class Turns {
 
   #scheduleTick(): void {
     this.#cancelTick = this.#clock.after(TICK_MS, () => {
-      this.do((state, nowMs) => onTick(state, nowMs, this.#loadedAtMs))
+      this.do((state, nowMs) => onTick(state, nowMs))
         .catch(() => undefined)
         .finally(() => {
           if (!this.#isStopped) this.#scheduleTick();

@@ -404,12 +404,16 @@ test('a key changes with each of its parts, and with nothing else', () => {
   }
 });
 
-test('keys of results that are on record stay what they are', () => {
-  const common =
-    '"majorana step 1","[[\\"xtb\\",\\"6.7\\"]]","<[[\\"p\\",\\"1\\"]]>",null,["run","l","x"]';
-  const own = '"[[\\"A\\",\\"4\\"]]",["o"],"[[\\"l.in\\",\\"2\\"]]"';
-  expect(keyOf(template)).toBe(`<[${common},${own}]>`);
-  expect(keyOf({ ...template, image: 'i' })).toBe(`<[${common},${own},["image","i"]]>`);
+test('a key is made of this text: another would lose every result there is', () => {
+  const text = [
+    String.raw`"majorana step 1","[[\"xtb\",\"6.7\"]]","<[[\"p\",\"1\"]]>",null`,
+    String.raw`["run","l","x"],"[[\"A\",\"4\"]]",["o"],"[[\"l.in\",\"2\"]]"`,
+  ].join(',');
+  expect(keyOf(template)).toBe(`<[${text}]>`);
+  const all = { argv: ['run', 'l', 'x'], env: { A: '4' }, elementInputs: [] };
+  const shared = text.replace(String.raw`[[\"l.in\",\"2\"]]`, '[]');
+  expect(keyOf({ ...template, ...all })).toBe(`<[${shared}]>`);
+  expect(keyOf({ ...template, image: 'i' })).toBe(`<[${text},["image","i"]]>`);
 });
 
 test('words cannot be moved between arguments so that a key stays the same', () => {
