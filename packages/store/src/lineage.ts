@@ -42,6 +42,12 @@ export interface ReaderRecord {
   readonly block: number | null;
 }
 
+export interface StepMaker {
+  readonly object: string;
+  readonly jobId: number;
+  readonly position: number;
+}
+
 export interface JobStep {
   readonly runId: number;
   readonly round: number;
@@ -173,24 +179,29 @@ export class Lineage {
     return rows[0];
   }
 
-  /** The task whose result a run's step has, be it of this run or of an earlier one. */
-  async stepMaker(
+  /**
+   * The tasks whose results a run's step has, be they of this run or of an earlier one: for each of
+   * these objects that is among them, the first. Every element is looked at, once for all objects.
+   */
+  stepMakers(
     at: { readonly runId: number; readonly round: number; readonly path: string },
     project: string,
-    object: string,
-  ): Promise<{ jobId: number; position: number } | undefined> {
-    const rows = await this.#rows<{ jobId: number; position: number }>(
-      `select made.job_id as "jobId", origin.job_position as position
+    objects: readonly string[],
+  ): Promise<StepMaker[]> {
+    return this.#rows(
+      `select distinct on (made_object) made_object as object, made.job_id as "jobId",
+         origin.job_position as position
        from workflow_instance i join workflow_element e using (instance_id)
          join step_result r on r.project = $4 and r.key = e.key
+         cross join lateral unnest(array(
+           select jsonb_path_query(r.outputs::jsonb, '$.**.object')#>>'{}')) made_object
          join workflow_instance made on made.instance_id = r.instance_id
          join workflow_element origin
            on origin.instance_id = r.instance_id and origin.position = r.position
        where i.run_id = $1 and i.round = $2 and i.path = $3 and made.job_id is not null
-         and origin.job_position is not null and position($5 in r.outputs::text) > 0
-       order by e.position limit 1`,
-      [at.runId, at.round, at.path, project, object],
+         and origin.job_position is not null and made_object = any($5)
+       order by made_object, e.position`,
+      [at.runId, at.round, at.path, project, objects],
     );
-    return rows[0];
   }
 }
