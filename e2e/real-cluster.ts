@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { TestKubernetes, TestNode } from '@majorana/test-servers';
 import { busyboxImage, startKubelet, startKubernetes } from '@majorana/test-servers';
 import { runnerPath } from '../tools/build-runner.ts';
@@ -14,6 +17,8 @@ export class RealCluster implements AsyncDisposable {
   kubernetes!: TestKubernetes;
   node!: TestNode;
   agent!: ClusterAgent;
+  /** Of the node, which is this machine: tasks may mount what is below it. */
+  readonly shared = mkdtempSync(path.join(os.tmpdir(), 'majorana-shared-'));
 
   async start(): Promise<void> {
     this.kubernetes = await startKubernetes();
@@ -34,6 +39,7 @@ export class RealCluster implements AsyncDisposable {
       `--runner-image=${RUNNER_IMAGE}`,
       '--pull-patience-ms=20000',
       '--allow-host-network',
+      `--allow-host-path=${this.shared}`,
     ]);
     await this.agent.start();
   }
@@ -43,5 +49,6 @@ export class RealCluster implements AsyncDisposable {
     await this.product[Symbol.asyncDispose]();
     await this.node?.[Symbol.asyncDispose]();
     await this.kubernetes?.[Symbol.asyncDispose]();
+    rmSync(this.shared, { recursive: true, force: true });
   }
 }
