@@ -187,10 +187,11 @@ export class Lineage {
            join step_result r on r.project = $4 and r.key = e.key
          where i.run_id = $1 and i.round = $2 and i.path = $3),
        holder as materialized (
-         select instance_id, one.key::int as position from result_block, json_each(outputs) one
+         select instance_id, one.position
+         from result_block, unnest(positions, objects) as one(position, object)
          where project = $4 and (instance_id, first_position) in (
              select instance_id, ${blockStart('position')} from result)
-           and position($5 in outputs::text) > 0 and position($5 in one.value::text) > 0)
+           and one.object = $5)
        select made.job_id as "jobId",
          b.job_positions[result.position - b.first_position + 1] as position
        from result join holder using (instance_id, position)
