@@ -117,3 +117,12 @@ test('conformers of a flexible molecule are unlike each other, lowest first; a r
   expect(urethane[1]!.conformerKjPerMol).toBeCloseTo(1.9, 0);
   expect(readConformers('c1ccccc1', options, limits)).toHaveLength(1);
 });
+
+test.each([
+  ['', /no atoms/],
+  ['C1CC', /C1CC is no SMILES string: dangling ring closure/],
+  ['[Na+].[Cl-]', /2 molecules or ions; only one/],
+  ['C[CH2]', /C \(atom 2\) has an unpaired electron/],
+])('%j is refused with what is wrong with it', (smiles, message) => {
+  expect(() => readMolecule(smiles, MOLECULE_DEFAULTS)).toThrow(message);
+});

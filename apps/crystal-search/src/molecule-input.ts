@@ -152,7 +152,8 @@ function readSmiles(smiles: string, name: string): Source {
   try {
     molecule = OclMolecule.fromSmiles(smiles);
   } catch (error) {
-    throw new InputError(`${smiles}: ${(error as Error).message}`);
+    const message = (error as Error).message.replace(/^.*SmilesParser: /, '');
+    throw new InputError(`${smiles} is no SMILES string: ${message}`);
   }
   molecule.addImplicitHydrogens();
   return { molecule, name, hasGeometry: false, origin: '' };
@@ -180,9 +181,28 @@ function readSource(input: string, name: string | undefined): Source {
     smi: (text, title) => readSmiles(text.trim().split(/\s+/)[0] ?? '', title),
   };
   const reader = extension === undefined ? undefined : readers[extension];
-  if (!reader) return readSmiles(input, name ?? input);
+  if (!reader) return oneMolecule(readSmiles(input, name ?? input));
   const source = reader(readFileSync(input, 'utf8'), stem);
-  return name === undefined ? source : { ...source, name };
+  return oneMolecule(name === undefined ? source : { ...source, name });
+}
+
+/** What can be searched at all; models of closed shells say nothing about a radical. */
+function oneMolecule(source: Source): Source {
+  const { molecule, name } = source;
+  const atomCount = molecule.getAllAtoms();
+  if (atomCount === 0) throw new InputError(`${name || 'the input'}: no atoms`);
+  const pieceCount = molecule.getFragments().length;
+  if (pieceCount > 1) {
+    throw new InputError(`${name}: ${pieceCount} molecules or ions; only one can be searched`);
+  }
+  for (let atom = 0; atom < atomCount; atom++) {
+    if (molecule.getAtomRadical(atom) === 0) continue;
+    const label = `${molecule.getAtomLabel(atom)} (atom ${atom + 1})`;
+    throw new InputError(
+      `${name}: ${label} has an unpaired electron; no model here is for radicals`,
+    );
+  }
+  return source;
 }
 
 interface Given {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { blockStart, elementsOfBlock } from './elements.ts';
 
 /** Jobs whose readings are drawn in one statement. */
 const JOBS = 200;
@@ -189,18 +190,26 @@ export class Lineage {
     objects: readonly string[],
   ): Promise<StepMaker[]> {
     return this.#rows(
-      `select distinct on (made_object) made_object as object, made.job_id as "jobId",
-         origin.job_position as position
-       from workflow_instance i join workflow_element e using (instance_id)
-         join step_result r on r.project = $4 and r.key = e.key
-         cross join lateral unnest(array(
-           select jsonb_path_query(r.outputs::jsonb, '$.**.object')#>>'{}')) made_object
-         join workflow_instance made on made.instance_id = r.instance_id
-         join workflow_element origin
-           on origin.instance_id = r.instance_id and origin.position = r.position
-       where i.run_id = $1 and i.round = $2 and i.path = $3 and made.job_id is not null
-         and origin.job_position is not null and made_object = any($5)
-       order by made_object, e.position`,
+      `with result as materialized (
+         select e.position as at, r.* from workflow_instance i join element_block b using (instance_id)
+           cross join ${elementsOfBlock}
+           join step_result r on r.project = $4 and r.key = e.key
+         where i.run_id = $1 and i.round = $2 and i.path = $3),
+       holder as materialized (
+         select instance_id, one.position, one.object
+         from result_block, unnest(positions, objects) as one(position, object)
+         where project = $4 and (instance_id, first_position) in (
+             select instance_id, ${blockStart('position')} from result)
+           and one.object = any($5))
+       select distinct on (holder.object) holder.object, made.job_id as "jobId",
+         b.job_positions[result.position - b.first_position + 1] as position
+       from result join holder using (instance_id, position)
+         join workflow_instance made using (instance_id)
+         join element_block b on b.instance_id = made.instance_id
+           and b.first_position = ${blockStart('result.position')}
+       where made.job_id is not null
+         and b.job_positions[result.position - b.first_position + 1] is not null
+       order by holder.object, result.at`,
       [at.runId, at.round, at.path, project, objects],
     );
   }
