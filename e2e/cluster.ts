@@ -67,6 +67,11 @@ export class ClusterAgent implements AsyncDisposable {
     });
   }
 
+  /** What it said so far answers no later question. */
+  forgetLog(): void {
+    this.#log = '';
+  }
+
   get exitCode(): number | null {
     return this.#process?.exitCode ?? null;
   }

@@ -2,6 +2,7 @@ import type { TaskState } from '@majorana/core';
 import type {
   AgentView,
   ArtifactPage,
+  ClusterSettings,
   ClusterView,
   DatasetDetail,
   DatasetDiff,
@@ -406,6 +407,14 @@ export class Client {
   }
   drainCluster(name: string, graceMs: number, options?: CallOptions): Promise<ClusterView> {
     return this.#http.sendJson('POST', `${at('clusters', name)}/drain`, { graceMs }, options);
+  }
+  changeCluster(
+    name: string,
+    settings: ClusterSettings,
+    options?: CallOptions,
+  ): Promise<ClusterView> {
+    const path = `${at('clusters', name)}/settings`;
+    return this.#http.sendJson('PUT', path, settings, { ...options, isRepeatable: true });
   }
   async removeCluster(name: string, isForced: boolean, options?: CallOptions): Promise<void> {
     const path = `${at('clusters', name)}${query({ force: isForced })}`;

@@ -1,5 +1,6 @@
 import { TASK_STATES } from '@majorana/core';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { AgentState } from './engine/agent-state.ts';
 import type { Engine } from './engine/engine.ts';
 
 /** Everything at /metrics. Labels are few: states, outcomes, routes; never ids. */
@@ -75,9 +76,13 @@ export class Metrics {
     gauge('majorana_open_jobs', 'Jobs that have not ended', [], (one) =>
       one.set(engine.state.jobs.size),
     );
+    const heardAgents = (): AgentState[] =>
+      [...engine.state.agents.values()].filter(
+        ({ agentId }) => engine.silenceOf(agentId) === undefined,
+      );
     for (const part of ['capacity', 'free'] as const) {
       gauge(`majorana_agent_${part}_cores`, `Cores of agents: ${part}`, ['agent'], (one) => {
-        for (const agent of engine.state.agents.values()) {
+        for (const agent of heardAgents()) {
           one.set({ agent: agent.agentId }, agent[part].cpuMillis / 1000);
         }
       });
@@ -86,7 +91,7 @@ export class Metrics {
         `Memory of agents: ${part}`,
         ['agent'],
         (one) => {
-          for (const agent of engine.state.agents.values()) {
+          for (const agent of heardAgents()) {
             one.set({ agent: agent.agentId }, agent[part].memoryBytes);
           }
         },

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, writeFile } from 'node:fs/promises';
 import type { Finding } from '@majorana/cluster-agent/kubernetes/cluster-check';
-import type { ClusterView } from '@majorana/protocol';
+import type { ClusterSettings, ClusterView } from '@majorana/protocol';
 import { stringify } from 'yaml';
 import { connect } from '../connect.ts';
 import { CliError, EXIT } from '../output.ts';
@@ -17,6 +17,7 @@ export interface AddOptions {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly printManifest?: boolean;
+  readonly leaseTtl?: string;
 }
 
 const MARKS = { good: '✓', notice: '!', missing: '✗' } as const;
@@ -59,12 +60,14 @@ export function urlFindings(options: AddOptions): readonly Finding[] {
   return [{ verdict: 'notice', what: `${url} is the pod itself to each pod`, todo }];
 }
 
-/** Makes the cluster known and a token that only its agent can use. */
+/** Makes the cluster known, as it was set before unless told, and a token that only its agent can use. */
 export async function register(
   name: string,
+  settings?: ClusterSettings,
 ): Promise<{ readonly cluster: ClusterView; readonly token: string; readonly url: string }> {
   const client = connect();
-  const cluster = await client.addCluster(name);
+  const added = await client.addCluster(name);
+  const cluster = settings === undefined ? added : await client.changeCluster(name, settings);
   const { token } = await client.addClusterToken(name);
   return { cluster, token, url: client.url };
 }

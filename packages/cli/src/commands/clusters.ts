@@ -4,7 +4,13 @@ import type { Command } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
 import type { JsonOption } from '../command.ts';
 import { addCommand, numberIn } from '../command.ts';
-import { clusterPage, clustersTable, nodesTable, stateSentence } from '../clusters/text.ts';
+import {
+  clusterPage,
+  clustersTable,
+  leaseSentence,
+  nodesTable,
+  stateSentence,
+} from '../clusters/text.ts';
 import { connect } from '../connect.ts';
 import { answer, CliError, EXIT, note, plural, print } from '../output.ts';
 import { parseDuration } from '../submit/quantities.ts';
@@ -17,6 +23,9 @@ const tokenFileOf = (name: string): string => `majorana-${name}.token`;
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
   const { agentCommand, check, findingsText, manifestOf, openTokenFile, register, urlFindings } =
     await import('../clusters/add.ts');
+  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
+  const { leaseTtl } = options;
+  const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
   const findings = [...(await check(options)), ...urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
@@ -24,13 +33,13 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
   if (!isManifest && findings.some(({ verdict }) => verdict === 'missing'))
     throw new CliError(`${name} is not added: mend what has ✗, then repeat this`, EXIT.refused);
   if (isManifest) {
-    const { token, url } = await register(name);
+    const { token, url } = await register(name, settings);
     print(manifestOf(name, url, options, token));
     return;
   }
   const file = options.tokenFile ?? tokenFileOf(name);
   await using opened = await openTokenFile(file);
-  const { cluster, token, url } = await register(name).catch(async (error: unknown) => {
+  const { cluster, token, url } = await register(name, settings).catch(async (error: unknown) => {
     await rm(file);
     throw error;
   });
@@ -41,6 +50,24 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
     { cluster, findings, tokenFile: file, command },
     () => `${name} is added; its agent's token is in ${file}. Run the agent:\n  ${command}`,
   );
+}
+
+const LEASE_TTL_HELP =
+  'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
+
+function addSet(clusters: Command): void {
+  addCommand(clusters, {
+    usage: 'set <cluster>',
+    description: 'change how long a cluster that is silent keeps its tasks',
+    examples: ['majorana clusters set lab --lease-ttl 6h'],
+  })
+    .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
+      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
+      const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
+      const cluster = await connect().changeCluster(name, { leaseTtlMs });
+      answer(options, cluster, () => leaseSentence(cluster, Date.now()));
+    });
 }
 
 function addAdd(clusters: Command): void {
@@ -63,6 +90,7 @@ function addAdd(clusters: Command): void {
     .option('--token-file <file>', 'where to write the token; default: majorana-NAME.token')
     .option('--print-manifest', 'print what deploy/kubernetes lacks, token included, as YAML')
     .option('--agent-namespace <namespace>', 'of that manifest', 'majorana-system')
+    .option('--lease-ttl <duration>', LEASE_TTL_HELP)
     .action(addCluster);
 }
 
@@ -211,9 +239,10 @@ function addOrders(clusters: Command): void {
 export function addClusterCommands(program: Command): void {
   const clusters = program
     .command('clusters')
-    .description('Kubernetes clusters: add, look at, cordon, drain and remove them');
+    .description('Kubernetes clusters: add, look at, set, cordon, drain and remove them');
   addReads(program, clusters);
   addAdd(clusters);
   addTokens(clusters);
+  addSet(clusters);
   addOrders(clusters);
 }

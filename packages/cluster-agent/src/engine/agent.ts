@@ -97,6 +97,8 @@ export class Agent {
   readonly #added = new Set<string>();
   /** The server does not know what is held: it is new here, or asked. */
   #mustNameAll = true;
+  /** It might not act for a while: what has happened meanwhile nobody has looked at. */
+  #isBehind = false;
   /** No longer told to the server; the host may not have done it yet. */
   readonly #forgetting = new Map<string, HeldAttempt>();
   readonly #logs: LogAnswers;
@@ -222,13 +224,23 @@ export class Agent {
       }
       retryMs = RETRY_MS;
       if (answer.isStandby === true) return this.#fence();
+      this.#isBehind ||= this.#options.session?.mayAct() === false;
       this.#options.session?.renew(sentAtMs);
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
+      this.#catchUp();
       // An order repeated at once (an end within its grace) must not spin the loop.
       const isSpinning = !isChanged && sync.waitMs > 0 && clock.nowMs() - askedAtMs < SPIN_MS;
       if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
     }
+  }
+
+  /** Once the server has said what of it is not this agent's any more. */
+  #catchUp(): void {
+    if (!this.#isBehind || this.#mustNameAll) return;
+    this.#isBehind = false;
+    this.#cancelSweep();
+    this.#sweep();
   }
 
   /** Whatever is under way finishes its one call; nothing follows it. */
@@ -245,7 +257,9 @@ export class Agent {
     const events = this.#events();
     const logChunks = this.#logs.chunks();
     const { session } = this.#options;
-    const isQuiet = events.length + logChunks.length + this.#nodesRequests.size === 0;
+    const newsCount = events.length + logChunks.length + this.#nodesRequests.size;
+    // One that may not act for want of an answer waits for nothing else.
+    const isQuiet = newsCount === 0 && session?.mayAct() !== false;
     const longPollMs = session === undefined ? LONG_POLL_MS : LONG_POLL_IN_SESSION_MS;
     const waitMs = isQuiet ? longPollMs : 0;
     const held = this.#sayHeld(events);

@@ -2,7 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
 import { keptEvent } from './kept-event.ts';
-import { LeaseRefusedError } from './ports.ts';
+import { HeldBackError, LeaseRefusedError } from './ports.ts';
 import type { Occupant, RoomPort } from './room.ts';
 import type { Slots } from './slots.ts';
 
@@ -13,6 +13,8 @@ const RETRY_MS = 1 * SECOND;
 const RETRY_MS_MAX = 30 * SECOND;
 /** How long a full disk or an unreachable store may keep an attempt from starting. */
 const START_PATIENCE_MS = 10 * MINUTE;
+/** How long one is held back before its lease goes back, as one that finds no room. */
+const HELD_BACK_PATIENCE_MS = 30 * SECOND;
 /** How long results wait for a store that refuses them; they are tried throughout. */
 const STORE_PATIENCE_MS = 10 * MINUTE;
 
@@ -126,7 +128,10 @@ export class HeldAttempt implements Occupant {
       this.#isAwakened = true;
       return;
     }
-    if (this.#context.clock.nowMs() < this.#retryAtMs) return;
+    const lateMs = this.#context.clock.nowMs() - this.#retryAtMs;
+    if (lateMs < 0) return;
+    // Its agent might not act for a while: nobody has tried, so patience is not lost.
+    if (lateMs > RETRY_MS_MAX) this.#refusedCount = 0;
     this.#isBusy = true;
     this.round = this.#run();
   }
@@ -216,7 +221,13 @@ export class HeldAttempt implements Occupant {
     if (this.#isEnding) return this.#concludeCancelled();
     if (this.#noRoom !== '') return this.#conclude({ kind: 'lost', reason: this.#noRoom });
     if (!this.#context.room.enter(this)) return undefined;
-    await host.start(this.attemptId);
+    try {
+      await host.start(this.attemptId);
+    } catch (error) {
+      if (!(error instanceof HeldBackError) || !this.#hasLostPatience(HELD_BACK_PATIENCE_MS))
+        throw error;
+      return this.#conclude({ kind: 'lost', reason: `could not start here: ${error.message}` });
+    }
     this.#isStarted = true;
     const standing = await host.inspect(this.attemptId);
     // Handed over and not begun yet: the host's notice or the next sweep finds it.

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { NO_RESOURCES } from '@majorana/core';
-import type { AgentSync, ClusterReport, ClusterView } from '@majorana/protocol';
+import type { AgentSync, ClusterReport, ClusterView, TaskDetail } from '@majorana/protocol';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hashToken } from './auth.ts';
@@ -162,6 +162,72 @@ test('a cluster that holds attempts is removed with force only, and they run els
   expect((await server.call('GET', '/clusters/gone')).status).toBe(404);
   await server.call('PUT', '/clusters/gone');
   expect((await say('gone', 'b', 'claim')).isStandby).toBeUndefined();
+});
+
+/** As if the agent had last been heard so long ago. */
+function silence(name: string, ms: number): void {
+  server.engine.state.agents.get(name)!.lastSeenMs -= ms;
+}
+
+test('a cluster’s lease time is kept, and bad ones are refused with the bounds', async () => {
+  await say('timed', 'a', 'claim');
+  expect(await cluster('timed')).toMatchObject({ leaseTtlMs: 5_400_000, leasesEndAtMs: null });
+  const set = (leaseTtlMs: unknown, name = 'timed') =>
+    server.call('PUT', `/clusters/${name}/settings`, { leaseTtlMs });
+  expect(await set(600_000)).toMatchObject({ status: 200, body: { leaseTtlMs: 600_000 } });
+  const text = `select lease_ttl_ms::integer as ttl from cluster where name = 'timed'`;
+  expect((await server.store.pool.query(text)).rows).toEqual([{ ttl: 600_000 }]);
+  for (const bad of [59_999, 604_800_001, 90.5, '90m']) {
+    const { status, body } = await set(bad);
+    expect(status).toBe(422);
+    expect(JSON.stringify(body)).toContain('leaseTtlMs');
+  }
+  expect((await set(600_000, 'none')).status).toBe(404);
+  await server.call('POST', '/clusters/timed/cordon');
+  expect(await cluster('timed')).toMatchObject({ state: 'cordoned', leaseTtlMs: 600_000 });
+});
+
+test('a silent cluster is shown with the time until which its leases are kept', async () => {
+  await say('silent', 'a', 'claim');
+  const attemptId = await hold('silent', true);
+  silence('silent', 720_000);
+  const seen = await cluster('silent');
+  expect(seen).toMatchObject({ isConnected: false, heldCount: 1 });
+  expect(seen.leasesEndAtMs).toBe(seen.lastSeenMs! + 5_400_000);
+  const { body } = await server.call('GET', `/tasks/${attemptId.slice(0, -2)}`);
+  expect(body).toMatchObject({
+    explanation: {
+      sentence:
+        'it is running on silent, which has been silent for 12 min; its lease is kept for 78 min more',
+    },
+  });
+  const nodes = await server.call('GET', '/clusters/silent/nodes');
+  expect(nodes).toMatchObject({ status: 503, body: { title: 'agent_silent' } });
+  expect(JSON.stringify(nodes.body)).toContain('its leases are kept for 78 min more');
+  const again = await say('silent', 'a', 'act', { heldAttemptIds: [attemptId] });
+  expect(again).toMatchObject({ leases: [], endAttemptIds: [] });
+  expect(await cluster('silent')).toMatchObject({ isConnected: true, leasesEndAtMs: null });
+  await server.call('DELETE', '/clusters/silent?force=true');
+});
+
+test('a cluster that stays silent loses its tasks after its time, and ends them when it returns', async () => {
+  await say('late', 'a', 'claim');
+  await server.call('PUT', '/clusters/late/settings', { leaseTtlMs: 60_000 });
+  const attemptId = await hold('late', true);
+  silence('late', 60_001);
+  const taskId = attemptId.slice(0, -2);
+  await until('the task to be given up', async () => {
+    const { body } = await server.call('GET', `/tasks/${taskId}`);
+    return (body as TaskDetail).task.state === 'queued';
+  });
+  const { body } = await server.call('GET', `/tasks/${taskId}`);
+  expect(body).toMatchObject({
+    task: { retryCount: 0 },
+    attempts: [{ outcome: 'lost', reason: expect.stringContaining('late has been silent for') }],
+  });
+  const orders = await say('late', 'a', 'act', { heldAttemptIds: [attemptId] });
+  expect(orders.endAttemptIds).toEqual([attemptId]);
+  await server.call('DELETE', '/clusters/late?force=true');
 });
 
 describe('who speaks for an agent', () => {

@@ -1,6 +1,7 @@
 import type { ClusterView } from '@majorana/protocol';
 import {
   clusterNameSchema,
+  clusterSettingsSchema,
   clusterViewSchema,
   drainRequestSchema,
   madeTokenSchema,
@@ -24,17 +25,20 @@ function findCluster({ engine }: ApiContext, name: string): ClusterRecord {
 }
 
 function viewOf({ engine, clusters }: ApiContext, cluster: ClusterRecord): ClusterView {
-  const { name, state, sinceMs, endsAtMs } = cluster;
+  const { name, state, sinceMs, endsAtMs, leaseTtlMs } = cluster;
   const agent = engine.state.agents.get(name);
+  const silence = engine.silenceOf(name);
   const kept = clusters.reportOf(name);
   return {
     name,
     state,
     sinceMs,
     endsAtMs,
-    isConnected: agent !== undefined,
+    leaseTtlMs,
+    isConnected: agent !== undefined && silence === undefined,
     lastSeenMs: agent?.lastSeenMs ?? engine.state.sessionSeenMs.get(name) ?? null,
     heldCount: heldTasksOf(engine.state, name).length,
+    leasesEndAtMs: silence?.leasesEndAtMs ?? null,
     report: kept?.report ?? null,
     reportedAtMs: kept?.atMs ?? null,
   };
@@ -83,12 +87,14 @@ function addReads(app: Api, context: ApiContext): void {
     async (request) => {
       const { name } = findCluster(context, request.params.name);
       const { after, limit } = request.query;
-      const isConnected = context.engine.state.agents.has(name);
+      const silence = context.engine.silenceOf(name);
+      const isConnected = context.engine.state.agents.has(name) && silence === undefined;
       const page = isConnected
         ? await context.clusters.readNodes(name, { after, limit })
         : undefined;
       if (page !== undefined) return page;
-      const what = `the agent of cluster ${name} does not answer; see that it runs, and ask again`;
+      const is = silence === undefined ? 'does not answer' : `has been ${silence.sentence}`;
+      const what = `the agent of cluster ${name} ${is}; see that it runs, and ask again`;
       throw new ProblemError(503, 'agent_silent', what);
     },
   );
@@ -156,6 +162,25 @@ function addOrders(app: Api, context: ApiContext): void {
       findCluster(context, name);
       await engine.setCluster(name, 'draining', body.graceMs);
       return show(name);
+    },
+  );
+}
+
+function addSettings(app: Api, context: ApiContext): void {
+  app.put(
+    '/api/v1/clusters/:name/settings',
+    {
+      schema: {
+        summary: 'Set how long a cluster’s agent may be silent before its tasks run elsewhere',
+        params: nameParams,
+        body: clusterSettingsSchema,
+        response: { 200: clusterViewSchema },
+      },
+    },
+    async ({ params: { name }, body }) => {
+      findCluster(context, name);
+      await context.engine.changeCluster(name, body);
+      return viewOf(context, findCluster(context, name));
     },
   );
 }
@@ -233,5 +258,6 @@ export function addClusterRoutes(app: Api, context: ApiContext): void {
   addReads(app, context);
   addOrders(app, context);
   addTokens(app, context);
+  addSettings(app, context);
   addRemoval(app, context);
 }

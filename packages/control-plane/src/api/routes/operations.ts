@@ -78,7 +78,7 @@ function addAgents(app: Api, context: ApiContext): void {
     '/api/v1/agents',
     {
       schema: {
-        summary: 'Agents that are connected, with what they have and have free',
+        summary: 'Agents, with what they have and have free, and when each was last heard',
         response: { 200: z.object({ agents: z.array(agentViewSchema) }) },
       },
     },
