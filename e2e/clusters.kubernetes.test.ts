@@ -114,13 +114,15 @@ describe('adding a cluster', () => {
   });
 
   test('with the roles of deploy/kubernetes nothing is missing, and its token is its own', async () => {
-    const added = await product.json<{ command: string }>(
+    const added = await product.json<{ command: string; cluster: ClusterView }>(
       'clusters',
       'add',
       'lab',
       `--kubeconfig=${kubeconfig}`,
       `--token-file=${tokenFile}`,
+      '--lease-ttl=2h',
     );
+    expect(added.cluster.leaseTtlMs).toBe(7_200_000);
     const token = (await readFile(tokenFile, 'utf8')).trim();
     expect(added.command).not.toContain(token);
     const { url } = await product.json<{ url: string }>('status');
@@ -266,6 +268,18 @@ test('the platform engineer sees nodes, room, pods, the window and why, latencie
     ['kwok-1', true],
     ['kwok-2', true],
   ]);
+});
+
+test('its lease time is set within its bounds, and shown', async () => {
+  for (const bad of ['59s', '8d']) {
+    const { code, stderr } = await product.run('clusters', 'set', 'lab', '--lease-ttl', bad);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`--lease-ttl ${bad}: at least 60s and at most 7d`);
+  }
+  const said = await product.ok('clusters', 'set', 'lab', '--lease-ttl', '6h');
+  expect(said).toBe('when its agent is silent for 6 h, its tasks run elsewhere');
+  expect(await show()).toMatchObject({ leaseTtlMs: 21_600_000, isConnected: true });
+  expect(await product.ok('clusters', 'show', 'lab')).toContain(said);
 });
 
 test('a cordoned cluster is given nothing, says so, and goes on when it is not', async () => {

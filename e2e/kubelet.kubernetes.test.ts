@@ -10,7 +10,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { KubernetesObject } from '@majorana/test-servers';
@@ -39,15 +38,10 @@ interface Told {
 }
 
 describe.skipIf(obstacle !== undefined)(title, () => {
-  /** Of the node, which is this machine: tasks may mount what is below it. */
-  const shared = path.join(os.tmpdir(), `majorana-shared-${process.pid}`);
-  const cluster = new RealCluster([`--allow-host-path=${shared}`]);
+  const cluster = new RealCluster();
   const { product } = cluster;
   beforeAll(() => cluster.start());
-  afterAll(async () => {
-    await cluster[Symbol.asyncDispose]();
-    rmSync(shared, { recursive: true, force: true });
-  });
+  afterAll(() => cluster[Symbol.asyncDispose]());
 
   const submit = (options: readonly string[], ...words: readonly string[]): Promise<string> =>
     product.ok('submit', '--image', IMAGE, ...SMALL, ...options, '--', ...words);
@@ -290,13 +284,14 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   test.concurrent('a path of the node is mounted only where its administrator lets it', async () => {
     const { task } = await ended(await shell('true', '--mount', 'host:/etc:/of-node'));
     expect(task.reason).toBe(
-      `could not start: this cluster does not let tasks mount /etc of its nodes; allowed: ${shared}`,
+      `could not start: this cluster does not let tasks mount /etc of its nodes; allowed: ${cluster.shared}`,
     );
   });
 
   test.concurrent('a link that was left below an allowed path leads no task out of it', async () => {
-    mkdirSync(path.join(shared, 'data'), { recursive: true });
+    const { shared } = cluster;
     chmodSync(shared, 0o755);
+    mkdirSync(path.join(shared, 'data'));
     writeFileSync(path.join(shared, 'data/kept'), 'of the node\n');
     symlinkSync('/etc', path.join(shared, 'way-out'));
     const good = await shell('busybox cat /m/kept', '--mount', `host:${shared}/data:/m`);

@@ -155,10 +155,9 @@ class World {
   async #keepResult(object: string): Promise<void> {
     await server.store.pool.query(
       `with block as (
-         insert into result_block (project, instance_id, first_position, step_name, outputs,
-           created_at_ms, used_at_ms)
-         values ('default', $1, 0, 'step', json_build_object('0',
-           json_build_array(json_build_object('object', $2::text))), $3, $3))
+         insert into result_block (project, instance_id, first_position, step_name, positions, paths,
+           objects, sizes, created_at_ms, used_at_ms)
+         values ('default', $1, 0, 'step', '{0}', '{out}', array[$2::text], '{1}', $3, $3))
        insert into step_result (key, project, instance_id, position)
        values (sha256($4), 'default', $1, 0)`,
       [(this.#results += 1), object, Date.now(), Buffer.from(`key ${this.#results}`)],

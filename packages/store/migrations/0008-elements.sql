@@ -38,8 +38,11 @@ create table result_block (
   instance_id integer not null,
   first_position integer not null,
   step_name text not null,
-  -- By position, of each a list of path, object and sizeBytes.
-  outputs json not null,
+  -- Of each file the position of its element, its path, object and size.
+  positions integer[] not null,
+  paths text[] not null,
+  objects text[] not null,
+  sizes bigint[] not null,
   created_at_ms bigint not null,
   used_at_ms bigint not null,
   primary key (instance_id, first_position, project)
@@ -89,13 +92,18 @@ alter table parameter_set drop column instance_id, drop column is_of_job;
 
 insert into step_result (key, project, instance_id, position)
   select decode(key, 'hex'), project, instance_id, position from row_result;
-insert into result_block (project, instance_id, first_position, step_name, outputs, created_at_ms,
-    used_at_ms)
+insert into result_block (project, instance_id, first_position, step_name, positions, paths,
+    objects, sizes, created_at_ms, used_at_ms)
   select project, instance_id, position / 256 * 256, min(step_name),
-    json_object_agg(position, outputs order by position), min(created_at_ms), max(used_at_ms)
+    coalesce(array_agg(position) filter (where file is not null), '{}'),
+    coalesce(array_agg(file->>'path') filter (where file is not null), '{}'),
+    coalesce(array_agg(file->>'object') filter (where file is not null), '{}'),
+    coalesce(array_agg((file->>'sizeBytes')::bigint) filter (where file is not null), '{}'),
+    min(created_at_ms), max(used_at_ms)
   from (
     select distinct on (project, instance_id, position) * from row_result
     order by project, instance_id, position) one
+    left join lateral json_array_elements(outputs) file on true
   group by project, instance_id, position / 256;
 
 drop table row_result;

@@ -58,38 +58,33 @@ async function partsOf(
   });
 }
 
+/** A column of the block: of every file there is, in one order. */
+const ofFiles = (column: string): string =>
+  `coalesce(array_agg(${column}) filter (where artifact.path is not null), '{}')`;
+
 const harvestPart = (onConflict: string): string => `
-  with element as (
-    select distinct on (e.job_position) e.* from element_block b cross join ${elementsOfBlock}
+  with made as materialized (
+    select distinct on (e.job_position) e.key, e.position, e.job_position, task.attempt_number
+    from element_block b cross join ${elementsOfBlock}
+      join task on task.job_id = $2 and task.position = e.job_position
+        and task.position >= $8 and task.position < $9 and task.state = 'succeeded'
     where b.instance_id = $1 and b.first_position >= $6 and b.first_position < $7
-      and e.job_position >= $8 order by e.job_position, e.position),
-  done as (
-    select position, attempt_number from task
-    where job_id = $2 and position >= $8 and position < $9 and state = 'succeeded'),
-  file as (
-    select position, attempt_number,
-      json_agg(json_build_object('path', path, 'object', object, 'sizeBytes', size_bytes)
-        order by path) as outputs
-    from artifact
-    where job_id = $2 and position >= $8 and position < $9 and role = 'output'
-    group by position, attempt_number),
-  stored as materialized (
-    select ${blockStart('element.position')} as first_position, array_agg(key) as keys,
-      array_agg(element.position) as positions,
-      json_object_agg(element.position, coalesce(file.outputs, '[]')) as outputs
-    from element join done on done.position = element.job_position
-      left join file on file.position = done.position
-        and file.attempt_number = done.attempt_number
-    group by 1),
+    order by e.job_position, e.position),
   block as (
-    insert into result_block (project, instance_id, first_position, step_name, outputs,
-      created_at_ms, used_at_ms)
-    select $3, $1, first_position, $4, outputs, $5::bigint, $5::bigint from stored
+    insert into result_block (project, instance_id, first_position, step_name, positions, paths,
+      objects, sizes, created_at_ms, used_at_ms)
+    select $3, $1, ${blockStart('made.position')} as first_position, $4,
+      ${ofFiles('made.position')}, ${ofFiles('path')}, ${ofFiles('object')},
+      ${ofFiles('size_bytes')}, $5::bigint, $5::bigint
+    from made left join artifact on artifact.job_id = $2 and artifact.position >= $8
+      and artifact.position < $9 and role = 'output' and artifact.position = made.job_position
+      and artifact.attempt_number = made.attempt_number
+    group by first_position
     on conflict (instance_id, first_position, project) do update
-      set outputs = excluded.outputs, used_at_ms = excluded.used_at_ms)
+      set positions = excluded.positions, paths = excluded.paths, objects = excluded.objects,
+        sizes = excluded.sizes, used_at_ms = excluded.used_at_ms)
   insert into step_result (key, project, instance_id, position)
-  select key, $3, $1, position from stored, unnest(keys, positions) as one(key, position)
-  order by key ${onConflict}`;
+  select key, $3, $1, position from made order by key ${onConflict}`;
 const careful = harvestPart('on conflict (key, project) do nothing');
 const quick = harvestPart('');
 
@@ -134,8 +129,13 @@ export async function harvest(
 
 interface BlockRow {
   readonly instanceId: number;
-  readonly outputs: Readonly<Record<string, readonly StoredFile[]>>;
+  readonly positions: readonly number[];
+  readonly paths: readonly string[];
+  readonly objects: readonly string[];
+  readonly sizes: readonly number[];
 }
+
+const byPath = (a: StoredFile, b: StoredFile): number => (a.path < b.path ? -1 : 1);
 
 /** What elements have stored. Whole blocks are read: those of a step are mostly asked for together. */
 export async function readOutputs(
@@ -151,16 +151,21 @@ export async function readOutputs(
   );
   const wanted = [...blocks.values()];
   const { rows } = await pool.query<BlockRow>(
-    `select instance_id as "instanceId", outputs
+    `select instance_id as "instanceId", positions, paths, objects, sizes::float8[]
      from unnest($2::int[], $3::int[]) as wanted(instance_id, first_position)
        join result_block using (instance_id, first_position) where project = $1`,
     [project, wanted.map((one) => one.instanceId), wanted.map(({ first }) => first)],
   );
-  const found = new Map<string, readonly StoredFile[]>();
-  for (const { instanceId, outputs } of rows) {
-    for (const [position, files] of Object.entries(outputs)) {
-      found.set(`${instanceId} ${position}`, files);
+  const found = new Map<string, StoredFile[]>();
+  for (const { instanceId, positions, paths, objects, sizes } of rows) {
+    for (const [at, position] of positions.entries()) {
+      const file = { path: paths[at]!, object: objects[at]!, sizeBytes: sizes[at]! };
+      const name = `${instanceId} ${position}`;
+      const files = found.get(name);
+      if (files === undefined) found.set(name, [file]);
+      else files.push(file);
     }
   }
-  return ({ instanceId, position }) => found.get(`${instanceId} ${position}`) ?? [];
+  return ({ instanceId, position }) =>
+    found.get(`${instanceId} ${position}`)?.toSorted(byPath) ?? [];
 }

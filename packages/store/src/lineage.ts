@@ -43,6 +43,12 @@ export interface ReaderRecord {
   readonly block: number | null;
 }
 
+export interface StepMaker {
+  readonly object: string;
+  readonly jobId: number;
+  readonly position: number;
+}
+
 export interface JobStep {
   readonly runId: number;
   readonly round: number;
@@ -174,24 +180,28 @@ export class Lineage {
     return rows[0];
   }
 
-  /** The task whose result a run's step has, be it of this run or of an earlier one. */
-  async stepMaker(
+  /**
+   * The tasks whose results a run's step has, be they of this run or of an earlier one: for each of
+   * these objects that is among them, the first. Every element is looked at, once for all objects.
+   */
+  stepMakers(
     at: { readonly runId: number; readonly round: number; readonly path: string },
     project: string,
-    object: string,
-  ): Promise<{ jobId: number; position: number } | undefined> {
-    const rows = await this.#rows<{ jobId: number; position: number }>(
+    objects: readonly string[],
+  ): Promise<StepMaker[]> {
+    return this.#rows(
       `with result as materialized (
          select e.position as at, r.* from workflow_instance i join element_block b using (instance_id)
            cross join ${elementsOfBlock}
            join step_result r on r.project = $4 and r.key = e.key
          where i.run_id = $1 and i.round = $2 and i.path = $3),
        holder as materialized (
-         select instance_id, one.key::int as position from result_block, json_each(outputs) one
+         select instance_id, one.position, one.object
+         from result_block, unnest(positions, objects) as one(position, object)
          where project = $4 and (instance_id, first_position) in (
              select instance_id, ${blockStart('position')} from result)
-           and position($5 in outputs::text) > 0 and position($5 in one.value::text) > 0)
-       select made.job_id as "jobId",
+           and one.object = any($5))
+       select distinct on (holder.object) holder.object, made.job_id as "jobId",
          b.job_positions[result.position - b.first_position + 1] as position
        from result join holder using (instance_id, position)
          join workflow_instance made using (instance_id)
@@ -199,9 +209,8 @@ export class Lineage {
            and b.first_position = ${blockStart('result.position')}
        where made.job_id is not null
          and b.job_positions[result.position - b.first_position + 1] is not null
-       order by result.at limit 1`,
-      [at.runId, at.round, at.path, project, object],
+       order by holder.object, result.at`,
+      [at.runId, at.round, at.path, project, objects],
     );
-    return rows[0];
   }
 }

@@ -102,8 +102,7 @@ export class Retention {
          union all select one->>'object' from job, jsonb_array_elements(job.spec->'inputs') one
          union all select found[1] from parameter_block,
            regexp_matches(records, '[0-9a-f]{64}', 'g') found
-         union all select one->>'object' from result_block, json_each(outputs) element,
-           json_array_elements(element.value) one
+         union all select unnest(objects) from result_block
          union all select found[1] from workflow_round,
            regexp_matches(definition::text || inputs::text, '[0-9a-f]{64}', 'g') found`,
       );

@@ -56,10 +56,10 @@ async function useBlocks(
          join result_block b using (project, instance_id, first_position)
        order by b.instance_id, b.first_position, b.project for update of b),
      own as (
-       insert into result_block (project, instance_id, first_position, step_name, outputs,
-         created_at_ms, used_at_ms)
+       insert into result_block (project, instance_id, first_position, step_name, positions, paths,
+         objects, sizes, created_at_ms, used_at_ms)
        select distinct on (instance_id, first_position) $1, instance_id, first_position,
-         step_name, outputs, created_at_ms, $5::bigint from source
+         step_name, positions, paths, objects, sizes, created_at_ms, $5::bigint from source
        order by instance_id, first_position, project
        on conflict (instance_id, first_position, project)
          do update set used_at_ms = excluded.used_at_ms)

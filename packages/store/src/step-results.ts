@@ -207,7 +207,7 @@ export class StepResults implements DrivingResults {
   }
 
   async origin(project: string, key: string): Promise<ResultOrigin | undefined> {
-    const made = `select instance_id, position from step_result
+    const made = `select instance_id, position, 0 as created_at_ms from step_result
       where project = $1 and key = decode($2, 'hex')`;
     return (await this.#origins(made, [project, key]))[0];
   }
@@ -219,30 +219,34 @@ export class StepResults implements DrivingResults {
     position: number,
   ): Promise<ResultOrigin[]> {
     const { stepName, createdAtMs, instanceId } = instance;
-    const earlier = `result_block b join workflow_instance using (instance_id)
-      where b.project = $1 and b.step_name = $2 and b.created_at_ms <= $3 and instance_id <> $4`;
     const values = [project, stepName, createdAtMs, instanceId];
-    const near = `select instance_id, $5::int as position, row_number() over () as rank from (
-      select instance_id from ${earlier} and first_position = ${blockStart('$5::int')}
-        and b.outputs->($5::int)::text is not null
-      order by b.created_at_ms desc limit ${CANDIDATES}) one`;
-    const latest = `select instance_id, position::int, row_number() over () as rank from (
-      select instance_id, outputs from ${earlier}
-      order by b.created_at_ms desc limit ${CANDIDATES}) one, json_object_keys(outputs) position
-      limit ${CANDIDATES}`;
+    const blocks = `select instance_id, first_position, created_at_ms from result_block
+      where project = $1 and step_name = $2 and created_at_ms <= $3 and instance_id <> $4
+        and instance_id in (select instance_id from workflow_instance)`;
+    const elements = (of: string): string => `
+      select instance_id, e.position, stored.created_at_ms from (${of}) stored
+        join element_block b using (instance_id, first_position) cross join ${elementsOfBlock}
+      where e.job_position is not null and exists (
+        select from step_result r where r.project = $1 and r.key = e.key)`;
+    const order = `order by created_at_ms desc`;
+    const near = `${elements(`${blocks} and first_position = ${blockStart('$5::int')}`)}
+      and e.position = $5 ${order} limit ${CANDIDATES}`;
+    const latest = `${elements(`${blocks} ${order} limit ${CANDIDATES}`)}
+      ${order}, position limit ${CANDIDATES}`;
     return [
       ...(await this.#origins(near, [...values, position])),
       ...(await this.#origins(latest, values)),
     ];
   }
 
-  /** Of the elements that a query finds, whose run is still there. */
+  /** Of the elements that a query finds, the latest first, whose run is still there. */
   async #origins(made: string, values: unknown[]): Promise<ResultOrigin[]> {
     const rows = await this.#rows<FieldsPlace & Omit<ResultOrigin, 'fields'>>(
       `select i.run_id as "runId", run.project, i.round, i.path, made.position, i.template,
          i.parameter_set_id as "parameterSetId"
        from (${made}) made join workflow_instance i using (instance_id)
-         join workflow_run run using (run_id)`,
+         join workflow_run run using (run_id)
+       order by made.created_at_ms desc, made.position`,
       values,
     );
     return this.#fields.fill(rows);

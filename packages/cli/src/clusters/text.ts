@@ -26,10 +26,16 @@ const barOf = (of: Amount, part: Resources, whole: Resources, width: number): st
 const agoOf = (ms: number | null, nowMs: number): string =>
   ms === null ? 'never' : `${formatDuration(nowMs - ms)} ago`;
 
+function unheardWords({ lastSeenMs, leasesEndAtMs }: ClusterView, nowMs: number): string {
+  const words = lastSeenMs === null ? 'no agent' : 'silent';
+  if (leasesEndAtMs === null) return words;
+  return `${words}, leases kept for ${formatDuration(leasesEndAtMs - nowMs)}`;
+}
+
 function clusterRow(cluster: ClusterView, nowMs: number): string[] {
   const { name, state, isConnected, lastSeenMs, heldCount, report } = cluster;
-  const unheard = lastSeenMs === null ? 'no agent' : 'silent';
-  const shown = isConnected || state !== 'active' ? state : unheard;
+  const ordered = state === 'active' ? [] : [state];
+  const shown = isConnected ? state : [...ordered, unheardWords(cluster, nowMs)].join(', ');
   const rest = [String(heldCount), agoOf(lastSeenMs, nowMs)];
   if (report === null) return [name, shown, '-', '-', '-', '-', '-', ...rest];
   const { nodes, allocatable, allocatedByOurs: ours, allocatedByOthers: others } = report;
@@ -75,7 +81,7 @@ export function stateSentence(cluster: ClusterView, nowMs: number): string {
 }
 
 const spanOf = (ms: number): string =>
-  ms % 3_600_000 === 0 ? `${ms / 3_600_000} h` : formatDuration(ms);
+  ms % 3_600_000 === 0 && ms < 172_800_000 ? `${ms / 3_600_000} h` : formatDuration(ms);
 
 /** What its lease time means now. */
 export function leaseSentence(cluster: ClusterView, nowMs: number): string {

@@ -80,6 +80,7 @@ class TestHost implements AttemptHost {
   /** Awaited before and after the effect of each call. */
   gate: (method: Method, when: 'before' | 'after') => Promise<void> = async () => undefined;
   isInstant = false;
+  collectPatienceMs = 10 * MINUTE;
   collectsOpen = 0;
   collectsOpenMax = 0;
   #notify: (attemptId: string) => void = () => undefined;
@@ -557,6 +558,20 @@ test('results that a store refuses are tried for ten minutes and never told as a
       reason: 'exit code 0; its results could not be stored: store is full',
     },
   });
+});
+
+test('a host whose results are safe is waited for as long as it says', async () => {
+  const { clock, host, server } = await startWorld();
+  host.collectPatienceMs = 120 * MINUTE;
+  host.refuse = (method) => (method === 'collect' ? new Error('nobody answers') : undefined);
+  server.lease(ID);
+  await clock.advance(10);
+  host.exit(ID);
+  await clock.advance(60 * MINUTE);
+  expect(server.ended.has(ID)).toBe(false);
+  host.refuse = () => undefined;
+  await clock.advance(MINUTE);
+  expect(server.ended.get(ID)?.outcome.kind).toBe('succeeded');
 });
 
 test('while its agent might not act, nobody lost patience with a store', async () => {

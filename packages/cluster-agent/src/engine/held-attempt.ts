@@ -245,11 +245,12 @@ export class HeldAttempt implements Occupant {
 
   async #collect(end: EndedEvent | undefined): Promise<AttemptStanding> {
     const { host, collecting } = this.#context;
+    const { collectPatienceMs = STORE_PATIENCE_MS } = host;
     try {
       const event = await collecting.run(() => host.collect(this.attemptId));
       return { kind: 'collected', event };
     } catch (error) {
-      if (!this.#hasLostPatience(STORE_PATIENCE_MS)) throw error;
+      if (!this.#hasLostPatience(collectPatienceMs)) throw error;
       return this.#concludeUnstored(end, error as Error);
     }
   }

@@ -50,6 +50,8 @@ export interface AttemptHost {
   start(attemptId: string): Promise<void>;
   /** TERM to the whole tree, KILL after the grace; nothing when it does not run. */
   end(attemptId: string): Promise<void>;
+  /** How long a collect that is refused is tried again; ten minutes unless said. */
+  readonly collectPatienceMs?: number | undefined;
   /** Stores logs and outputs, then the outcome. A repeated call gives the same event. */
   collect(attemptId: string): Promise<EndedEvent>;
   /**

@@ -42,6 +42,10 @@ export class GangHost implements AttemptHost {
     this.#clock = clock;
   }
 
+  get collectPatienceMs(): number | undefined {
+    return this.#pods.collectPatienceMs;
+  }
+
   async list(): Promise<{ readonly attemptId: string; readonly lease: Lease }[]> {
     const byAttempt = new Map<string, Lease>();
     for (const { attemptId: id, lease } of await this.#pods.list()) {

@@ -94,6 +94,8 @@ const isHeldBack = (error: unknown): boolean => isStatus(error, 401, 403, 404);
  * anew finds its pods by their label, and makes none a second time, since names are unique.
  */
 export class PodHost implements AttemptHost {
+  /** What a pod left is stored; only the way to the list of it may be broken, as in a cut. */
+  readonly collectPatienceMs = 120 * MINUTE;
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
   readonly #known = new Map<string, Known>();

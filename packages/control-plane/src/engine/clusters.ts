@@ -80,9 +80,11 @@ export function isToDrain(state: EngineState, task: TaskRecord, nowMs: number): 
   return task.state !== 'running' || nowMs >= (cluster.endsAtMs ?? 0);
 }
 
-/** Keys of what an agent has to give back now. */
-export const tasksToDrain = (state: EngineState, agent: AgentState, nowMs: number): string[] =>
-  [...agent.leased].filter((key) => isToDrain(state, state.tasks.get(key)!, nowMs));
+/** Keys of what an agent has to give back now. Asked in each exchange, so it costs nothing else. */
+export function tasksToDrain(state: EngineState, agent: AgentState, nowMs: number): string[] {
+  if (state.clusters.get(agent.agentId)?.state !== 'draining') return [];
+  return [...agent.leased].filter((key) => isToDrain(state, state.tasks.get(key)!, nowMs));
+}
 
 /** How an attempt ended that its agent was told to end by a drain; it is not counted against it. */
 export function endedByDrain(state: EngineState, task: TaskRecord): AttemptOutcome | undefined {

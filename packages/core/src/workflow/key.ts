@@ -1,5 +1,5 @@
 import type { TaskFields } from '../placeholder.ts';
-import { fillPlaceholders, findUnknownPlaceholders } from '../placeholder.ts';
+import { fillPlaceholders, findUnknownPlaceholders, placeholderFiller } from '../placeholder.ts';
 import type { TaskStep } from './definition.ts';
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
@@ -75,8 +75,10 @@ export function keyMaker(
     ...(image === undefined ? [] : [['image', image]]),
     ...(gang === undefined ? [] : [['gang', gang.nodes, gang.ranksPerNode]]),
   ].map((part) => `,${JSON.stringify(part)}`);
-  const fillAll = (texts: readonly string[]) => (fields: TaskFields) =>
-    texts.map((text) => fillPlaceholders(text, fields));
+  const fillAll = (texts: readonly string[]): ((fields: TaskFields) => string[]) => {
+    const fillers = texts.map(placeholderFiller);
+    return (fields) => fillers.map((fill) => fill(fields));
+  };
   const own = [
     keyPart(argv, fillAll(argv)),
     keyPart(Object.values(env), (fields) => entriesText(fillEntries(env, fields))),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bindPlaceholders, fillPlaceholders, literal } from '../placeholder.ts';
+import { bindPlaceholders, fillPlaceholders, literal, placeholderFiller } from '../placeholder.ts';
 import { advance, RunProgress } from './advance.ts';
 import { checkWorkflow } from './check.ts';
 import { judge, readPointer } from './condition.ts';
@@ -445,6 +445,17 @@ test('binding some placeholders and filling the rest is as filling all at once',
       const text = '{{{a}}} {b} {a}{{b}}';
       const bound = bindPlaceholders(text, { a });
       expect(fillPlaceholders(bound, { b })).toBe(fillPlaceholders(text, { a, b }));
+    }),
+  );
+});
+
+test('a text taken apart once is filled as it is each time', () => {
+  const piece = fc.constantFrom('{a}', '{b}', '{none}', '{{', '}}', '{', '}', 'x', '{a.b}');
+  fc.assert(
+    fc.property(fc.array(piece), fc.string(), (pieces, a) => {
+      const text = pieces.join('');
+      const of = { a, b: '{a}', 'a.b': '}}' };
+      expect(placeholderFiller(text)(of)).toBe(fillPlaceholders(text, of));
     }),
   );
 });
