@@ -23,6 +23,7 @@ import { systemClock } from '../system-clock.ts';
 import { ApiServer } from './api-server.ts';
 import { readKubeconfig } from './kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes-agent.ts';
+import type { Pod } from './objects.ts';
 import type { PodOptions } from './pod.ts';
 import { AGENT_LABEL, makePod, podName } from './pod.ts';
 
@@ -242,4 +243,56 @@ test('a namespace that is gone holds a task back until it is there again', async
   await until('it to run', () => orders.running.has('job_4.0.1'));
   orders.endAttemptIds = ['job_4.0.1'];
   await orders.end('job_4.0.1');
+});
+
+const word = (edit: object): string =>
+  JSON.stringify({
+    version: 1,
+    kind: 'ended',
+    attemptId: 'job_3.0.1',
+    exit: {
+      exitCode: 0,
+      isOutOfMemory: false,
+      peakMemoryBytes: 0,
+      cpuTimeMs: 0,
+      startedAtMs: 1,
+      endedAtMs: 2,
+      leftoverCount: 0,
+    },
+    artifacts: [],
+    ...edit,
+  });
+const artifact = { role: 'output', path: 'a\0b', object: 'a'.repeat(64), sizeBytes: 1 };
+test.each([
+  ['is no JSON', '{', 'exit_code', 'its program wrote over it'],
+  ['is of another attempt', word({ attemptId: 'job_4.0.1' }), 'exit_code', 'wrote over it'],
+  [
+    'names a moment that is none',
+    word({ exit: { endedAtMs: 1e300 } }),
+    'exit_code',
+    'wrote over it',
+  ],
+  [
+    'names an output that no database keeps',
+    word({ artifacts: [artifact] }),
+    'exit_code',
+    '1 outputs',
+  ],
+  ['is its runner’s', word({}), 'succeeded', 'exit code 0'],
+])('a last word that %s ends its attempt at once', async (_what, message, kind, reason) => {
+  await using orders = await Orders.start();
+  orders.leases = [leaseOf('job_3.0.1')];
+  const path = `${PATH}/${podName('job_3.0.1')}`;
+  await until('the pod to run', async () => {
+    const pod = await kubernetes.admin.get<Pod>(path).catch(() => undefined);
+    return pod?.status?.phase === 'Running';
+  });
+  const terminated = { exitCode: 0, message };
+  await kubernetes.admin.request('PATCH', `${path}/status`, {
+    status: { phase: 'Failed', containerStatuses: [{ name: 'task', state: { terminated } }] },
+  });
+  const { outcome, artifacts } = await orders.end('job_3.0.1');
+  expect(outcome).toMatchObject({ kind, reason: expect.stringContaining(reason) });
+  expect(artifacts).toEqual([]);
+  await until('the pod to be gone', async () => (await podNames()).length === 0);
 });
