@@ -14,6 +14,11 @@ export class RealCluster implements AsyncDisposable {
   kubernetes!: TestKubernetes;
   node!: TestNode;
   agent!: ClusterAgent;
+  readonly #agentArgs: readonly string[];
+
+  constructor(agentArgs: readonly string[] = []) {
+    this.#agentArgs = agentArgs;
+  }
 
   async start(): Promise<void> {
     this.kubernetes = await startKubernetes();
@@ -34,6 +39,7 @@ export class RealCluster implements AsyncDisposable {
       `--runner-image=${RUNNER_IMAGE}`,
       '--pull-patience-ms=20000',
       '--allow-host-network',
+      ...this.#agentArgs,
     ]);
     await this.agent.start();
   }

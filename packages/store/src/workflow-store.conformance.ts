@@ -6,11 +6,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Change, EngineStore, TaskRecord } from './engine-store.ts';
 import type { NewElement } from './elements.ts';
 import type { DrivingResults, RunWrite } from './step-results.ts';
-import type { NewRun, OpenRuns, RunChange } from './workflow-runs.ts';
+import type { NewRun, OpenRuns, RunChange, WorkflowRuns } from './workflow-runs.ts';
 import { RoundChangedError } from './workflow-runs.ts';
 
 export interface WorkflowStoreUnderTest extends AsyncDisposable {
-  readonly runs: OpenRuns;
+  readonly runs: OpenRuns & Pick<WorkflowRuns, 'resume' | 'rounds'>;
   readonly results: DrivingResults;
   readonly engine: EngineStore;
   create(run: NewRun): Promise<number>;
@@ -138,6 +138,43 @@ export function describeWorkflowStore(
       await write(2, { status: 'failed' });
       expect(await store.runs.find(runId)).toMatchObject({ status: 'failed', endedAtMs: NOW_MS });
       expect(await store.runs.openRunIds()).toEqual([]);
+    });
+
+    test('an ended run is resumed once, with a new round; what is late for the old one is refused', async () => {
+      await write(0, { steps: new Map([['a', state]]) });
+      const change = { definition: { ...definition, name: 'mended' }, inputs: newRun.inputs };
+      expect(await store.runs.resume(runId, change, NOW_MS)).toBe(false);
+      await write(1, { status: 'cancelled' });
+      expect(await store.runs.resume(runId, change, NOW_MS + 1)).toBe(true);
+      expect(await store.runs.resume(runId, change, NOW_MS + 1)).toBe(false);
+      expect(await store.runs.find(runId)).toMatchObject({
+        name: 'mended',
+        status: 'running',
+        round: 2,
+        endedAtMs: null,
+      });
+      const [first, second] = await store.runs.rounds(runId);
+      expect(first).toMatchObject({
+        round: 1,
+        endedAtMs: NOW_MS,
+        state: { status: 'cancelled', steps: { a: state } },
+      });
+      expect(second).toEqual(await store.runs.latestRound(runId));
+      expect(second).toMatchObject({
+        round: 2,
+        version: 0,
+        definition: { name: 'mended' },
+        state: { status: 'running', steps: {} },
+        startedAtMs: NOW_MS + 1,
+        endedAtMs: null,
+      });
+      await expect(write(0, { status: 'failed' })).rejects.toThrow(RoundChangedError);
+      await store.runs.write(
+        { runId, round: 2, version: 0 },
+        { status: 'running', steps: new Map([['b', state]]), writes: [] },
+        NOW_MS,
+      );
+      expect((await store.runs.latestRound(runId))!.state.steps).toEqual({ b: state });
     });
 
     test('a round that somebody else has written is not written, nor anything with it', async () => {

@@ -12,5 +12,5 @@ export * from './kubelet/busybox.ts';
 export * from './kubelet/kubelet-configuration.ts';
 export * from './kubelet/kubelet.ts';
 export * from './kubelet/oci-image.ts';
-export * from './kubelet/open-mpi.ts';
+export * from './kubelet/mpi.ts';
 export * from './seeded-random.ts';

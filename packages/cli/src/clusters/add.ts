@@ -50,6 +50,16 @@ export async function check(options: AddOptions): Promise<readonly Finding[]> {
   );
 }
 
+/** Pods ask the control plane by this address, each from its own network. */
+export function urlFindings(options: AddOptions): readonly Finding[] {
+  const url = options.url ?? connect().url;
+  const isLoopback = /^(localhost|127\..*|\[::1\])$/.test(URL.parse(url)?.hostname ?? '');
+  if (!isLoopback) return [];
+  const todo =
+    'give --url its address as pods see it; "majorana up --host ADDRESS" lets it listen there';
+  return [{ verdict: 'notice', what: `${url} is the pod itself to each pod`, todo }];
+}
+
 /** Makes the cluster known, as it was set before unless told, and a token that only its agent can use. */
 export async function register(
   name: string,

@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import type { ClusterNode } from '@majorana/protocol';
-import { LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from '@majorana/protocol';
 import type { Command } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
 import type { JsonOption } from '../command.ts';
@@ -22,11 +21,12 @@ const GRACE_MS = 5 * 60_000;
 const tokenFileOf = (name: string): string => `majorana-${name}.token`;
 
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
-  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register } =
+  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register, urlFindings } =
     await import('../clusters/add.ts');
+  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
   const { leaseTtl } = options;
   const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
-  const findings = await check(options);
+  const findings = [...(await check(options)), ...urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
   // Inside the cluster the agent has an account of its own; here its roles are another's matter.
@@ -55,13 +55,6 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
 const LEASE_TTL_HELP =
   'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
 
-/** As the API would refuse it, in the words of the command line. */
-function parseLeaseTtl(text: string): number {
-  const leaseTtlMs = parseDuration('--lease-ttl', text);
-  if (leaseTtlMs >= LEASE_TTL_MS_MIN && leaseTtlMs <= LEASE_TTL_MS_MAX) return leaseTtlMs;
-  throw new CliError(`--lease-ttl ${text}: at least 60s and at most 7d`);
-}
-
 function addSet(clusters: Command): void {
   addCommand(clusters, {
     usage: 'set <cluster>',
@@ -70,6 +63,7 @@ function addSet(clusters: Command): void {
   })
     .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
     .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
+      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
       const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
       const cluster = await connect().changeCluster(name, { leaseTtlMs });
       answer(options, cluster, () => leaseSentence(cluster, Date.now()));
@@ -109,20 +103,16 @@ interface RotateOptions extends JsonOption {
 async function rotateToken(name: string, options: RotateOptions): Promise<void> {
   const { replaceToken, secretOf } = await import('../clusters/add.ts');
   const { id, token } = await connect().addClusterToken(name);
-  const then = `once its agent has it: majorana clusters revoke-tokens ${name}`;
+  const then = `Those before it go on until you take them back, once its agent has the new one:
+  majorana clusters revoke-tokens ${name}`;
   if (options.printManifest === true) {
-    note(`token ${id} of ${name}; those before it are taken too, until,\n${then}`);
+    note(`token ${id} of ${name}. ${then}`);
     print(secretOf(options.agentNamespace, token));
     return;
   }
   const tokenFile = options.tokenFile ?? tokenFileOf(name);
   await replaceToken(tokenFile, token);
-  answer(
-    options,
-    { id, tokenFile },
-    () =>
-      `token ${id} of ${name} is in ${tokenFile}; those before it are taken too, until,\n${then}`,
-  );
+  answer(options, { id, tokenFile }, () => `token ${id} of ${name} is in ${tokenFile}. ${then}`);
 }
 
 function addTokens(clusters: Command): void {
