@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { blockStart, elementsOfBlock } from './elements.ts';
 
 /** Jobs whose readings are drawn in one statement. */
 const JOBS = 200;
@@ -180,15 +181,25 @@ export class Lineage {
     object: string,
   ): Promise<{ jobId: number; position: number } | undefined> {
     const rows = await this.#rows<{ jobId: number; position: number }>(
-      `select made.job_id as "jobId", origin.job_position as position
-       from workflow_instance i join workflow_element e using (instance_id)
-         join step_result r on r.project = $4 and r.key = e.key
-         join workflow_instance made on made.instance_id = r.instance_id
-         join workflow_element origin
-           on origin.instance_id = r.instance_id and origin.position = r.position
-       where i.run_id = $1 and i.round = $2 and i.path = $3 and made.job_id is not null
-         and origin.job_position is not null and position($5 in r.outputs::text) > 0
-       order by e.position limit 1`,
+      `with result as materialized (
+         select e.position as at, r.* from workflow_instance i join element_block b using (instance_id)
+           cross join ${elementsOfBlock}
+           join step_result r on r.project = $4 and r.key = e.key
+         where i.run_id = $1 and i.round = $2 and i.path = $3),
+       holder as materialized (
+         select instance_id, one.key::int as position from result_block, json_each(outputs) one
+         where project = $4 and (instance_id, first_position) in (
+             select instance_id, ${blockStart('position')} from result)
+           and position($5 in outputs::text) > 0 and position($5 in one.value::text) > 0)
+       select made.job_id as "jobId",
+         b.job_positions[result.position - b.first_position + 1] as position
+       from result join holder using (instance_id, position)
+         join workflow_instance made using (instance_id)
+         join element_block b on b.instance_id = made.instance_id
+           and b.first_position = ${blockStart('result.position')}
+       where made.job_id is not null
+         and b.job_positions[result.position - b.first_position + 1] is not null
+       order by result.at limit 1`,
       [at.runId, at.round, at.path, project, object],
     );
     return rows[0];

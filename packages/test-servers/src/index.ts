@@ -3,6 +3,7 @@ export * from './kubernetes.ts';
 export * from './kubernetes-api.ts';
 export * from './kwok.ts';
 export * from './programs.ts';
+export * from './quota.ts';
 export * from './kubeconfig.ts';
 export * from './service-account.ts';
 export * from './fault-proxy.ts';

@@ -29,6 +29,11 @@ export class LeaseRefusedError extends Error {
   override name = 'LeaseRefusedError';
 }
 
+/** Whoever runs the place does not let it start for now: after a while another place may. */
+export class HeldBackError extends Error {
+  override name = 'HeldBackError';
+}
+
 /** Everything the agent does to the place where tasks run. Each call may be repeated after a crash. */
 export interface AttemptHost {
   /** The attempts this host remembers, each with its lease. */
@@ -39,7 +44,10 @@ export interface AttemptHost {
    * ends the attempt; any other rejection (a full disk) is tried again.
    */
   accept(lease: Lease): Promise<void>;
-  /** Starts it; a second call for the same attempt starts nothing. */
+  /**
+   * Starts it; a second call for the same attempt starts nothing. A `HeldBackError` that lasts gives
+   * the lease back; any other rejection is tried again.
+   */
   start(attemptId: string): Promise<void>;
   /** TERM to the whole tree, KILL after the grace; nothing when it does not run. */
   end(attemptId: string): Promise<void>;

@@ -3,6 +3,7 @@ import { isHeld } from '@majorana/core';
 import type {
   AgentOrders,
   AgentSync,
+  ClusterSettings,
   Explanation,
   JobSpec,
   Lease,
@@ -37,6 +38,8 @@ import {
   settle,
   unconfirmedLeases,
 } from './reactor.ts';
+import type { Silence } from './silence.ts';
+import { silenceOf } from './silence.ts';
 import { EngineState, taskKey, terminalCount, untouchedCount } from './state.ts';
 
 export { NotFoundError } from './lease-maker.ts';
@@ -115,7 +118,6 @@ export class Engine {
   #isStopped = false;
   #cancelTick: () => void = () => undefined;
   #cancelWake: () => void = () => undefined;
-  #loadedAtMs = 0;
   readonly #leases: LeaseMaker;
 
   constructor(
@@ -318,6 +320,18 @@ export class Engine {
     });
   }
 
+  async changeCluster(name: string, settings: ClusterSettings): Promise<void> {
+    await this.#do((state) => {
+      const cluster = state.clusters.get(name);
+      if (cluster !== undefined) state.putCluster({ ...cluster, ...settings });
+    });
+  }
+
+  /** Undefined: the agent is heard. */
+  silenceOf(agentId: string): Silence | undefined {
+    return silenceOf(this.state, agentId, this.#clock.nowMs());
+  }
+
   /** Answers how many attempts it still holds, in which case it is removed only with force. */
   removeCluster(name: string, isForced: boolean): Promise<number> {
     return this.#do((state, nowMs) => {
@@ -332,7 +346,7 @@ export class Engine {
 
   /** Takes in an agent's news; answers when it is written. */
   takeNews(sync: AgentSync): Promise<NewsTaken> {
-    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs, this.#loadedAtMs));
+    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs));
   }
 
   /** What an agent should do now, by what it last reported. */
@@ -541,11 +555,11 @@ export class Engine {
 
   async #load(): Promise<void> {
     const hot = await this.#store.load(this.#limits.queuedWindowMax);
-    const state = new EngineState(hot, this.#limits);
+    const nowMs = this.#clock.nowMs();
+    const state = new EngineState(hot, nowMs, this.#limits);
     this.#state = state;
-    this.#loadedAtMs = this.#clock.nowMs();
     this.#errands = [];
-    for (const job of state.jobs.values()) this.#settleNew(state, job, this.#loadedAtMs);
+    for (const job of state.jobs.values()) this.#settleNew(state, job, nowMs);
   }
 
   async #reload(): Promise<void> {
@@ -568,7 +582,7 @@ export class Engine {
 
   #scheduleTick(): void {
     this.#cancelTick = this.#clock.after(TICK_MS, () => {
-      this.#do((state, nowMs) => onTick(state, nowMs, this.#loadedAtMs))
+      this.#do((state, nowMs) => onTick(state, nowMs))
         .catch(() => undefined)
         .finally(() => {
           if (!this.#isStopped) this.#scheduleTick();

@@ -12,19 +12,24 @@ export interface Asked {
   readonly memoryBytes: Float64Array;
   /** Infinite when the duration is not known. */
   readonly endsAtMs: Float64Array;
-  /** One pod of cores and memory that may run anywhere and has not waited too long. */
+  /** One pod of cores and memory. */
+  readonly isCommon: Uint8Array;
+  /** The same, which may run wherever no taint is. */
   readonly isPlain: Uint8Array;
+  readonly priority: Float64Array;
+  /** It has waited so long that a node may be kept for it. */
+  readonly isAged: Uint8Array;
 }
-
-export const isAged = (group: PlacementGroup, nowMs: number): boolean =>
-  nowMs - group.waitingSinceMs > RESERVE_AFTER_MS;
 
 export function readAsked(groups: readonly PlacementGroup[], nowMs: number): Asked {
   const asked = {
     cpuMillis: new Float64Array(groups.length),
     memoryBytes: new Float64Array(groups.length),
     endsAtMs: new Float64Array(groups.length),
+    isCommon: new Uint8Array(groups.length),
     isPlain: new Uint8Array(groups.length),
+    priority: new Float64Array(groups.length),
+    isAged: new Uint8Array(groups.length),
   };
   for (let at = 0; at < groups.length; at += 1) {
     const group = groups[at]!;
@@ -32,14 +37,14 @@ export function readAsked(groups: readonly PlacementGroup[], nowMs: number): Ask
     asked.cpuMillis[at] = resources.cpuMillis;
     asked.memoryBytes[at] = resources.memoryBytes;
     asked.endsAtMs[at] = nowMs + (group.expectedDurationMs ?? Infinity);
-    asked.isPlain[at] = Number(!isAged(group, nowMs) && isPlainGroup(group));
+    const isCommon = group.podsPerTask === 1 && isCommonDemand(resources);
+    asked.isCommon[at] = Number(isCommon);
+    asked.isPlain[at] = Number(isCommon && isPlain(group));
+    asked.priority[at] = group.priority;
+    asked.isAged[at] = Number(nowMs - group.waitingSinceMs > RESERVE_AFTER_MS);
   }
   return asked;
 }
 
-const isPlainGroup = (group: PlacementGroup): boolean =>
-  group.podsPerTask === 1 &&
-  group.image === undefined &&
-  group.gang === undefined &&
-  isCommonDemand(group.resources) &&
-  isUnconstrained(group);
+const isPlain = (group: PlacementGroup): boolean =>
+  group.image === undefined && group.gang === undefined && isUnconstrained(group);

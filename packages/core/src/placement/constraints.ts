@@ -12,8 +12,9 @@ export function tolerates(tolerations: readonly Toleration[], taint: Taint): boo
 
 /** The first label that the shape asks for and the node has not. */
 export function findMissingLabel(shape: TaskShape, node: NodePicture): string | undefined {
-  for (const [label, value] of Object.entries(shape.nodeSelector))
-    if (node.labels[label] !== value) return `${label}=${value}`;
+  const { nodeSelector } = shape;
+  for (const label in nodeSelector)
+    if (node.labels[label] !== nodeSelector[label]) return `${label}=${nodeSelector[label]}`;
   return undefined;
 }
 
@@ -28,11 +29,13 @@ export const OPEN = 1;
 export const AVOIDED = 2;
 export type Eligibility = typeof BLOCKED | typeof OPEN | typeof AVOIDED;
 
-/** By labels and taints alone: what passes by itself, such as not ready, is asked each round. */
-export function eligibilityOf(shape: TaskShape, node: NodePicture): Eligibility {
-  if (findMissingLabel(shape, node) !== undefined) return BLOCKED;
-  if (findHardTaint(shape, node) !== undefined) return BLOCKED;
-  return node.taints.every((taint) => tolerates(shape.tolerations, taint)) ? OPEN : AVOIDED;
+export function eligibilityByTaints(
+  tolerations: readonly Toleration[],
+  taints: readonly Taint[],
+): Eligibility {
+  const left = taints.filter((taint) => !tolerates(tolerations, taint));
+  if (left.some(({ effect }) => effect !== 'PreferNoSchedule')) return BLOCKED;
+  return left.length === 0 ? OPEN : AVOIDED;
 }
 
 const isEmpty = (record: object): boolean => {

@@ -42,6 +42,11 @@ export interface Demand {
   readonly amounts: readonly number[];
 }
 
+export const timesDemand = ({ columns, amounts }: Demand, count: number): Demand => ({
+  columns,
+  amounts: amounts.map((amount) => amount * count),
+});
+
 /** Cores, memory and pods alone. */
 export const isCommonDemand = ({ scratchBytes, gpuCount, countable }: Resources): boolean =>
   scratchBytes <= 0 && gpuCount <= 0 && isEmpty(countable);
@@ -68,14 +73,18 @@ export function demandOf(
   };
   add(SCRATCH, scratchBytes);
   add(GPU, gpuCount);
-  for (const name in resources.countable)
-    add(columnOf(countableColumn(name)), resources.countable[name]!);
+  for (const name in resources.countable) add(columnOf(name), resources.countable[name]!);
   return { columns, amounts };
 }
 
+/** Of cores, memory and pods alone. */
+export const isCommon = ({ columns }: Demand): boolean => columns === COMMON;
+
 /** Resources that most nodes have none of: they decide where a task may run at all. */
-export const rareColumns = (demand: Demand): readonly number[] =>
-  demand.columns === COMMON ? NONE : demand.columns.filter((column) => column >= GPU);
+export const isRare = (column: number): boolean => column >= GPU;
+
+export const rareColumns = ({ columns }: Demand): readonly number[] =>
+  columns === COMMON ? NONE : columns.filter(isRare);
 
 const NONE: readonly number[] = [];
 

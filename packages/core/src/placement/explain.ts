@@ -69,9 +69,8 @@ function shortColumn(round: Round, { demand }: Request, slot: number): number {
 
 /** Why a node with room is not for this task. */
 function roomReason(round: Round, request: Request, slot: number): NodeReason {
-  const reserved = round.reservedFromMs[slot]!;
-  if (reserved !== 0 && request.endsAtMs > reserved) return { kind: 'reserved' };
-  if (!round.isOpenTo(slot, request)) return { kind: 'imagePull' };
+  if (round.isKept(slot, request)) return { kind: 'reserved' };
+  if (!round.mayPull(slot, request)) return { kind: 'imagePull' };
   return { kind: request.group.gang === undefined ? 'room' : 'gang' };
 }
 
@@ -127,7 +126,7 @@ export function explainGroup(round: Round, group: PlacementGroup): Explanation {
   let eligibleCount = 0;
   let fitsWhenEmptyCount = 0;
   for (const slot of round.index.slots) {
-    const isOpen = round.closed[slot] === 0 && request.constraint.mask[slot] !== BLOCKED;
+    const isOpen = round.closed[slot] === 0 && request.constraint.at(slot) !== BLOCKED;
     const outside = isOpen
       ? undefined
       : placeReason(group, round.index.nodeAt(slot), round.rules.nowMs);

@@ -8,9 +8,16 @@ interface Failure {
 /** Smallest failures kept; one that is not kept costs a search, never a wrong answer. */
 const FAILURES_MAX = 64;
 
+/** Every demand begins with cores, memory and pods. */
+const COMMON_COLUMNS = 3;
+
 const isAtLeast = (large: Demand, small: Demand): boolean => {
-  if (large.columns.length !== small.columns.length) return false;
-  for (let at = 0; at < large.amounts.length; at += 1)
+  const isComparable =
+    small.columns.length === COMMON_COLUMNS ||
+    (small.columns.length === large.columns.length &&
+      small.columns.every((column, at) => column === large.columns[at]));
+  if (!isComparable) return false;
+  for (let at = 0; at < small.amounts.length; at += 1)
     if (large.amounts[at]! < small.amounts[at]!) return false;
   return true;
 };
@@ -22,29 +29,27 @@ const isAtLeast = (large: Demand, small: Demand): boolean => {
  */
 export class FailureFrontier {
   #failures: Failure[] = [];
-  /** The first two amounts of each: compared alone they turn most away, without following a link. */
-  readonly #first = new Float64Array(FAILURES_MAX);
-  readonly #second = new Float64Array(FAILURES_MAX);
+  /** The cores and memory of each: compared alone they turn most away, without following a link. */
+  #cpuMillis: number[] = [];
+  #memoryBytes: number[] = [];
 
   covers(demand: Demand, endsAtMs: number): boolean {
-    const count = this.#failures.length;
-    if (count === 0) return false;
-    const first = demand.amounts[0]!;
-    const second = demand.amounts[1]!;
-    for (let at = 0; at < count; at += 1) {
-      if (first < this.#first[at]! || second < this.#second[at]!) continue;
+    const { amounts } = demand;
+    const [cpuMillis, memoryBytes] = [amounts[0]!, amounts[1]!];
+    for (let at = 0; at < this.#failures.length; at += 1) {
+      if (cpuMillis < this.#cpuMillis[at]! || memoryBytes < this.#memoryBytes[at]!) continue;
       const failure = this.#failures[at]!;
       if (endsAtMs >= failure.endsAtMs && isAtLeast(demand, failure.demand)) return true;
     }
     return false;
   }
 
-  /** The same for one pod that asks for cores and memory alone. */
+  /** The same for any demand that begins with so much, of which more is not known. */
   coversPlain(cpuMillis: number, memoryBytes: number, endsAtMs: number): boolean {
     for (let at = 0; at < this.#failures.length; at += 1) {
-      if (cpuMillis < this.#first[at]! || memoryBytes < this.#second[at]!) continue;
+      if (cpuMillis < this.#cpuMillis[at]! || memoryBytes < this.#memoryBytes[at]!) continue;
       const { demand, endsAtMs: failedEndsAtMs } = this.#failures[at]!;
-      const isAlike = demand.amounts.length === 3 && demand.amounts[2]! <= 1;
+      const isAlike = demand.amounts.length === COMMON_COLUMNS && demand.amounts[2]! <= 1;
       if (isAlike && endsAtMs >= failedEndsAtMs) return true;
     }
     return false;
@@ -56,9 +61,7 @@ export class FailureFrontier {
     );
     if (kept.length < FAILURES_MAX) kept.push({ demand, endsAtMs });
     this.#failures = kept;
-    kept.forEach((failure, at) => {
-      this.#first[at] = failure.demand.amounts[0]!;
-      this.#second[at] = failure.demand.amounts[1]!;
-    });
+    this.#cpuMillis = kept.map((failure) => failure.demand.amounts[0]!);
+    this.#memoryBytes = kept.map((failure) => failure.demand.amounts[1]!);
   }
 }

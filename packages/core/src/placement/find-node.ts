@@ -1,5 +1,6 @@
-import { AVOIDED, OPEN } from './constraints.ts';
-import { CPU, MEMORY } from './demand.ts';
+import type { Constraint } from './constraint.ts';
+import { AVOIDED, BLOCKED, OPEN } from './constraints.ts';
+import { CPU, isCommon, MEMORY } from './demand.ts';
 import { cellOf, EMPTY_CLASS, END_CLASSES } from './free-grid.ts';
 import type { Request, Round } from './round.ts';
 
@@ -8,9 +9,6 @@ import type { Request, Round } from './round.ts';
  * meet so many, and left 3.5 points less of a grid trace's cluster unused.
  */
 const CANDIDATES_MAX = 32;
-
-/** Up to this many allowed nodes are all looked at: a search of the cells would meet few of them. */
-const LIST_MAX = 64;
 
 /** Unequal parts of cores and memory left over weigh more than how much is left. */
 const IMBALANCE_WEIGHT = 2;
@@ -32,46 +30,61 @@ function packOrder(own: number): readonly number[] {
   return order;
 }
 
+/** Where each class stands in the order of a task's own. */
+const PACK_PLACES = PACK_ORDERS.map((order) =>
+  Array.from({ length: END_CLASSES }, (_, endClass) => order.indexOf(endClass)),
+);
+
 /** Finds the node of a task. Between two calls it holds nothing of meaning. */
 export class NodeSearch {
   readonly #round: Round;
   #request: Request | undefined;
+  #constraint: Constraint;
+  #isPack = true;
   #wanted: number = OPEN;
   #best = -1;
+  #bestTier = Infinity;
   #bestScore = -Infinity;
   #seen = 0;
 
   constructor(round: Round) {
     this.#round = round;
+    this.#constraint = round.everywhere;
   }
 
   /** The slot of the best node, or -1. */
   find(request: Request): number {
-    const frontier = this.#round.frontierOf(request);
-    if (frontier.covers(request.demand, request.endsAtMs)) return -1;
-    const found = this.#findWith(request, OPEN);
-    const slot = found >= 0 ? found : this.#findWith(request, AVOIDED);
-    // While no node is kept, how long a task runs does not decide whether it fits.
-    const isTimed = this.#round.reservationCount > 0;
-    if (slot < 0) frontier.add(request.demand, isTimed ? request.endsAtMs : -Infinity);
-    return slot;
-  }
-
-  #findWith(request: Request, wanted: number): number {
-    const { constraint } = request;
-    if (constraint.count === 0) return -1;
+    const { demand, endsAtMs } = request;
+    const constraint = this.#round.boundOf(request);
+    if (constraint.isRefused(demand, endsAtMs)) return -1;
     this.#request = request;
-    this.#wanted = wanted;
-    return constraint.count <= LIST_MAX ? this.#findInList(request) : this.#findInGrid(request);
+    this.#constraint = constraint;
+    this.#isPack = request.group.policy === 'pack';
+    const { few } = constraint;
+    const slot = few === undefined ? this.#findInGrid(request) : this.#findAmong(few);
+    if (slot >= 0) return slot;
+    const failed = this.#hasRoomAnywhere(request) ? constraint : this.#round.everywhere;
+    failed.refuse(demand, this.#round.failsSinceMs(request));
+    return -1;
   }
 
   #findInGrid(request: Request): number {
-    const [cpuMillis, memoryBytes] = request.demand.amounts;
-    const isPack = request.group.policy === 'pack';
-    const order = isPack ? PACK_ORDERS[request.endClass]! : SPREAD_ORDER;
-    const cell = cellOf(0, cpuMillis!, memoryBytes!);
+    if (!this.#round.index.hasAvoided) return this.#findWith(request, OPEN);
+    const { unavoided } = this.#constraint;
+    if (!unavoided.isRefused(request.demand, request.endsAtMs)) {
+      const found = this.#findWith(request, OPEN);
+      if (found >= 0) return found;
+      unavoided.refuse(request.demand, this.#round.failsSinceMs(request));
+    }
+    return this.#findWith(request, AVOIDED);
+  }
+
+  #findWith({ demand, endClass: own }: Request, wanted: number): number {
+    const isPack = this.#isPack;
+    const cell = cellOf(0, demand.amounts[0]!, demand.amounts[1]!);
     this.#begin();
-    for (const endClass of order) {
+    this.#wanted = wanted;
+    for (const endClass of isPack ? PACK_ORDERS[own]! : SPREAD_ORDER) {
       this.#seen = 0;
       this.#round.grid.visit((endClass << 10) | cell, isPack, this.#look);
       if (isPack && this.#best >= 0) break;
@@ -79,55 +92,67 @@ export class NodeSearch {
     return this.#best;
   }
 
-  #findInList(request: Request): number {
-    const list = this.#round.listOf(request.constraint);
-    const { endClasses } = this.#round;
-    if (request.group.policy === 'spread') {
-      this.#begin();
-      this.#seen = -list.length;
-      list.forEach(this.#look);
-      return this.#best;
+  #findAmong(slots: ReadonlySet<number>): number {
+    this.#begin();
+    for (const slot of slots) {
+      const eligibility = this.#constraint.at(slot);
+      if (eligibility !== BLOCKED) this.#compare(slot, eligibility);
     }
-    for (const endClass of PACK_ORDERS[request.endClass]!) {
-      this.#begin();
-      this.#seen = -list.length;
-      for (const slot of list) if (endClasses[slot] === endClass) this.#look(slot);
-      if (this.#best >= 0) return this.#best;
-    }
-    return -1;
+    return this.#best;
+  }
+
+  /** Whether any node would take it but for labels, taints and images; of devices nobody asks. */
+  #hasRoomAnywhere(request: Request): boolean {
+    if (!isCommon(request.demand)) return true;
+    const cell = cellOf(0, request.demand.amounts[0]!, request.demand.amounts[1]!);
+    let hasRoom = false;
+    const look = (slot: number): boolean => (hasRoom = this.#round.hasRoom(slot, request));
+    for (let endClass = 0; endClass < END_CLASSES && !hasRoom; endClass += 1)
+      this.#round.grid.visit((endClass << 10) | cell, false, look);
+    return hasRoom;
   }
 
   #begin(): void {
     this.#best = -1;
+    this.#bestTier = Infinity;
     this.#bestScore = -Infinity;
     this.#seen = 0;
   }
 
   readonly #look = (slot: number): boolean => {
-    const round = this.#round;
-    const request = this.#request!;
-    if (request.constraint.mask[slot] !== this.#wanted) return false;
-    if (!round.accepts(slot, request)) return false;
-    const score = this.#score(slot, request);
-    const isBetter =
-      score > this.#bestScore ||
-      (score === this.#bestScore && round.rank[slot]! < round.rank[this.#best]!);
-    if (isBetter) {
-      this.#best = slot;
-      this.#bestScore = score;
-    }
-    this.#seen += 1;
+    if (this.#constraint.at(slot) !== this.#wanted) return false;
+    if (this.#compare(slot, this.#wanted)) this.#seen += 1;
     return this.#seen >= CANDIDATES_MAX;
   };
 
+  /** Whether the node has room; the best so far is kept: by taints, then by its end, then by score. */
+  #compare(slot: number, eligibility: number): boolean {
+    const round = this.#round;
+    const request = this.#request!;
+    if (!round.accepts(slot, request)) return false;
+    const place = this.#isPack ? PACK_PLACES[request.endClass]![round.endClasses[slot]!]! : 0;
+    const tier = eligibility * END_CLASSES + place;
+    if (tier > this.#bestTier) return true;
+    const score = this.#score(slot, request);
+    const isBetter =
+      tier < this.#bestTier ||
+      score > this.#bestScore ||
+      (score === this.#bestScore && round.rank[slot]! < round.rank[this.#best]!);
+    if (!isBetter) return true;
+    this.#best = slot;
+    this.#bestTier = tier;
+    this.#bestScore = score;
+    return true;
+  }
+
   /** Best fit by what is left of cores and memory as parts of the node; spread wants the rest large. */
-  #score(slot: number, { demand, group, image }: Request): number {
+  #score(slot: number, { demand, image }: Request): number {
     const { free, cpuPart, memoryPart } = this.#round;
     const cpuLeft = (free[CPU]![slot]! - demand.amounts[0]!) * cpuPart[slot]!;
     const memoryLeft = (free[MEMORY]![slot]! - demand.amounts[1]!) * memoryPart[slot]!;
     const left = cpuLeft + memoryLeft;
-    const bonus = image !== undefined && image.has[slot] === 1 ? IMAGE_BONUS : 0;
-    if (group.policy === 'spread') return bonus + left;
+    const bonus = image !== undefined && image.nodes.has(slot) ? IMAGE_BONUS : 0;
+    if (!this.#isPack) return bonus + left;
     return bonus - left - IMBALANCE_WEIGHT * Math.abs(cpuLeft - memoryLeft);
   }
 }

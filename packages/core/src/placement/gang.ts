@@ -1,54 +1,103 @@
+import type { Constraint } from './constraint.ts';
+import { BLOCKED } from './constraints.ts';
+import type { Demand } from './demand.ts';
 import { countFitting } from './demand.ts';
 import type { Gang } from './placement-group.ts';
-import type { ImageState, Request, Round } from './round.ts';
+import type { Request, Round } from './round.ts';
 
-interface Room {
+export interface Room {
   readonly slot: number;
   readonly count: number;
 }
 
-/** How many ranks each node would take; nodes of one domain together. */
-function roomByDomain(round: Round, request: Request, gang: Gang): Map<string, Room[]> {
-  const domains = new Map<string, Room[]>();
-  const { topologyKey, ranksPerNodeMax = gang.size } = gang;
-  for (const slot of round.listOf(request.constraint)) {
-    if (round.closed[slot] === 1 || !round.isOpenTo(slot, request)) continue;
-    const domain = topologyKey === undefined ? '' : round.index.nodeAt(slot).labels[topologyKey];
-    const count = Math.min(ranksPerNodeMax, countFitting(request.demand, round.free, slot));
-    if (domain === undefined || count === 0) continue;
-    const rooms = domains.get(domain);
-    if (rooms === undefined) domains.set(domain, [{ slot, count }]);
-    else rooms.push({ slot, count });
+/** How many ranks each node takes, by slot; at most the whole gang. */
+function countRanks(round: Round, request: Request, gang: Gang): Int32Array {
+  const { constraint, demand } = request;
+  const most = Math.min(gang.size, gang.ranksPerNodeMax ?? gang.size);
+  const counts = new Int32Array(round.index.size);
+  for (const slot of constraint.few ?? round.index.slots) {
+    if (!round.accepts(slot, request) || constraint.at(slot) === BLOCKED) continue;
+    counts[slot] = Math.min(most, countFitting(demand, round.free, slot));
   }
-  return domains;
+  return counts;
 }
 
-/** The roomiest nodes first; of those that would have to pull the image, as many as may. */
-function sortRooms(rooms: readonly Room[], image: ImageState | undefined): Room[] {
-  const sorted = rooms.toSorted((a, b) => b.count - a.count);
-  if (image === undefined) return sorted;
-  let pullsLeft = image.pullsLeft;
-  return sorted.filter(({ slot }) => image.has[slot] === 1 || pullsLeft-- > 0);
+/** Of the nodes that would have to pull the image the roomiest remain, as many as may. */
+function limitPulls(counts: Int32Array, slots: readonly number[], { image }: Request): void {
+  if (image === undefined) return;
+  const pulling = slots.filter((slot) => counts[slot]! > 0 && !image.nodes.has(slot));
+  if (pulling.length <= image.pullsLeft) return;
+  const roomiest = pulling.toSorted((a, b) => counts[b]! - counts[a]!);
+  for (const slot of roomiest.slice(Math.max(0, image.pullsLeft))) counts[slot] = 0;
 }
 
-const total = (rooms: readonly Room[]): number => rooms.reduce((sum, { count }) => sum + count, 0);
+/** How many nodes take how many ranks. */
+function histogramOf(counts: Int32Array, slots: readonly number[], size: number): Int32Array {
+  const nodesByCount = new Int32Array(size + 1);
+  for (const slot of slots) nodesByCount[counts[slot]!]! += 1;
+  return nodesByCount;
+}
 
 /** The fewest nodes: the roomiest ones, and for what then remains the one it fills best. */
-function chooseNodes(sorted: readonly Room[], size: number): Room[] {
-  const chosen: Room[] = [];
+function chooseNodes(counts: Int32Array, slots: readonly number[], size: number): Room[] {
+  const nodesByCount = histogramOf(counts, slots, size);
+  const wanted = new Int32Array(size + 1);
   let open = size;
-  for (let at = 0; open > 0; at += 1) {
-    const room = sorted[at]!;
-    if (room.count < open) {
-      chosen.push(room);
-      open -= room.count;
-      continue;
-    }
-    const last = sorted.findLast(({ count }) => count >= open)!;
-    chosen.push({ slot: last.slot, count: open });
-    open = 0;
+  for (let count = size; count > 0; count -= 1) {
+    wanted[count] = Math.min(nodesByCount[count]!, Math.floor((open - 1) / count));
+    open -= wanted[count]! * count;
+    if (wanted[count]! < nodesByCount[count]!) break;
   }
-  return chosen;
+  let least = open;
+  while (nodesByCount[least] === wanted[least]) least += 1;
+  const last = slots.findLast((slot) => counts[slot] === least)!;
+  const chosen: Room[] = [];
+  for (const slot of slots) {
+    const count = counts[slot]!;
+    if (count === 0 || wanted[count] === 0) continue;
+    wanted[count]! -= 1;
+    chosen.push({ slot, count });
+  }
+  return [...chosen, { slot: last, count: open }];
+}
+
+/** As columns of a demand: of two gangs the one with more ranks, fewer to a node, asks for more. */
+const SIZE = -1;
+const FEWEST_ON_A_NODE = -2;
+
+/** What a gang asks for, to be remembered when it is refused. */
+function demandOfGang(
+  { columns, amounts }: Demand,
+  { size, ranksPerNodeMax = size }: Gang,
+): Demand {
+  return {
+    columns: [...columns, SIZE, FEWEST_ON_A_NODE],
+    amounts: [...amounts, size, -ranksPerNodeMax],
+  };
+}
+
+/** A refusal is remembered apart for an image, which few may pull, and for a label to stay within. */
+function holderOf(round: Round, { constraint, image }: Request, { topologyKey }: Gang): Constraint {
+  const here = image === undefined ? constraint : constraint.having(image.nodes);
+  return topologyKey === undefined ? here : here.having(round.topologyOf(topologyKey).term);
+}
+
+/** The domain with least to spare, once pulls are limited; undefined: none has room for all. */
+function tightestDomain(
+  counts: Int32Array,
+  domains: readonly (readonly number[])[],
+  size: number,
+): readonly number[] | undefined {
+  let tightest: readonly number[] | undefined;
+  let least = Infinity;
+  for (const slots of domains) {
+    let total = 0;
+    for (const slot of slots) total += counts[slot]!;
+    if (total < size || total >= least) continue;
+    tightest = slots;
+    least = total;
+  }
+  return tightest;
 }
 
 /**
@@ -56,10 +105,18 @@ function chooseNodes(sorted: readonly Room[], size: number): Room[] {
  * decides exactly whether the gang fits; among domains the one with least to spare is taken.
  */
 export function findGangNodes(round: Round, request: Request, gang: Gang): Room[] | undefined {
-  const rooms = [...roomByDomain(round, request, gang).entries()]
-    .map(([domain, list]) => ({ domain, list: sortRooms(list, request.image) }))
-    .map((one) => ({ ...one, count: total(one.list) }))
-    .filter(({ count }) => count >= gang.size)
-    .toSorted((a, b) => a.count - b.count || (a.domain < b.domain ? -1 : 1));
-  return rooms[0] === undefined ? undefined : chooseNodes(rooms[0].list, gang.size);
+  const holder = holderOf(round, request, gang);
+  const demand = demandOfGang(request.demand, gang);
+  if (holder.isRefused(demand, request.endsAtMs)) return undefined;
+  const { size, topologyKey } = gang;
+  const domains =
+    topologyKey === undefined
+      ? [round.around(request.constraint)]
+      : round.topologyOf(topologyKey).domains;
+  const counts = countRanks(round, request, gang);
+  for (const slots of domains) limitPulls(counts, slots, request);
+  const slots = tightestDomain(counts, domains, size);
+  if (slots !== undefined) return chooseNodes(counts, slots, size);
+  holder.refuse(demand, round.failsSinceMs(request));
+  return undefined;
 }

@@ -1,35 +1,34 @@
-import type { Eligibility } from './constraints.ts';
-import { BLOCKED, constraintKey, eligibilityOf } from './constraints.ts';
+import { Constraint } from './constraint.ts';
+import { BLOCKED, constraintKey } from './constraints.ts';
 import type { Demand } from './demand.ts';
-import { countFitting, demandOf, FIXED_COLUMNS, rareColumns, withRequestFloor } from './demand.ts';
+import {
+  countableColumn,
+  countFitting,
+  demandOf,
+  FIXED_COLUMNS,
+  isRare,
+  withRequestFloor,
+} from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { TaskShape } from './placement-group.ts';
-
-/** Where tasks with the same selector, tolerations and rare resources may run, by slot. */
-export interface Constraint {
-  readonly key: string;
-  readonly mask: Uint8Array;
-  /** Nodes that are not blocked. */
-  count: number;
-}
-
-interface CachedConstraint extends Constraint {
-  readonly shape: TaskShape;
-  readonly rare: readonly number[];
-}
+import type { PlaceShape } from './places.ts';
+import { Places } from './places.ts';
+import type { Term } from './term.ts';
 
 /** How many tasks of a shape fit now, kept up to date as nodes change. */
 interface Offer {
   readonly demand: Demand;
   readonly constraint: Constraint;
+  /** Of the places, when the constraint was made. */
+  readonly version: number;
   readonly bySlot: Int32Array;
   total: number;
 }
 
 /** A cache that has grown to this is begun anew: shapes come and go for weeks. */
-const CONSTRAINTS_MAX = 1024;
 const OFFERS_MAX = 256;
 const SLOTS_FIRST = 64;
+const NOTHING: Demand = { columns: [], amounts: [] };
 
 /** A node that takes nothing now: cordoned, not ready, or cooling down after a failed start. */
 export const isClosed = (node: NodePicture, nowMs: number): boolean =>
@@ -44,8 +43,9 @@ export class NodeIndex {
   readonly #nodes: (NodePicture | undefined)[] = [];
   readonly #vacant: number[] = [];
   readonly #columnNames = [...FIXED_COLUMNS];
-  readonly #columnByName = new Map(FIXED_COLUMNS.map((name, column) => [name, column]));
-  readonly #constraints = new Map<string, CachedConstraint>();
+  /** Of countable resources, by their own names. */
+  readonly #countables = new Map<string, number>();
+  readonly #places = new Places();
   readonly #offers = new Map<string, Offer>();
   readonly #cooling = new Set<number>();
   #size = SLOTS_FIRST;
@@ -68,25 +68,27 @@ export class NodeIndex {
     }
     const before = this.#nodes[slot];
     this.#nodes[slot] = node;
-    this.#write(this.#allocatable, slot, demandOf(node.allocatable, node.podsMax, this.#columnOf));
-    this.#write(this.#free, slot, demandOf(node.allocatable, node.podsMax, this.#columnOf));
-    const { columns, amounts } = demandOf(node.held, node.podCount, this.#columnOf);
-    for (const [at, column] of columns.entries()) this.#free[column]![slot]! -= amounts[at]!;
+    if (before?.allocatable !== node.allocatable || before.podsMax !== node.podsMax)
+      this.#write(slot, demandOf(node.allocatable, node.podsMax, this.#columnOf));
+    this.#hold(slot, demandOf(node.held, node.podCount, this.#columnOf));
     if (node.coolDownUntilMs !== undefined) this.#cooling.add(slot);
     else this.#cooling.delete(slot);
-    if (before === undefined || !isSamePlace(before, node)) this.#judge(slot, node);
+    this.#places.set(slot, before, node);
     this.#offerAgain(slot);
   }
 
   remove(name: string): void {
     const slot = this.#slotByName.get(name);
     if (slot === undefined) return;
+    const before = this.#nodes[slot];
     this.#slotByName.delete(name);
     this.#nodes[slot] = undefined;
     this.#vacant.push(slot);
     this.#cooling.delete(slot);
     this.#ordered = undefined;
-    for (const constraint of this.#constraints.values()) setMask(constraint, slot, BLOCKED);
+    this.#write(slot, NOTHING);
+    this.#hold(slot, NOTHING);
+    this.#places.set(slot, before, undefined);
     this.#offerAgain(slot);
   }
 
@@ -115,6 +117,10 @@ export class NodeIndex {
     return this.#free;
   }
 
+  slotOf(name: string): number | undefined {
+    return this.#slotByName.get(name);
+  }
+
   nodeAt(slot: number): NodePicture {
     const node = this.#nodes[slot];
     if (node === undefined) throw new Error(`slot ${slot} of the node index has no node`);
@@ -125,17 +131,18 @@ export class NodeIndex {
     return demandOf(withRequestFloor(shape.resources), shape.podsPerTask, this.#columnOf);
   }
 
-  constraintOf(shape: TaskShape, demand: Demand): Constraint {
-    const rare = rareColumns(demand);
-    const key = rare.length === 0 ? constraintKey(shape) : `${rare.join()} ${constraintKey(shape)}`;
-    const known = this.#constraints.get(key);
-    if (known !== undefined) return known;
-    if (this.#constraints.size >= CONSTRAINTS_MAX) this.#forget();
-    const constraint = { key, shape, rare, mask: new Uint8Array(this.#size), count: 0 };
-    for (const slot of this.#slotByName.values())
-      setMask(constraint, slot, this.#eligibility(constraint, slot, this.nodeAt(slot)));
-    this.#constraints.set(key, constraint);
-    return constraint;
+  constraintOf(everywhere: Constraint, shape: PlaceShape, demand: Demand): Constraint {
+    return this.#places.constraintOf(everywhere, shape, demand);
+  }
+
+  /** The nodes that have an image. */
+  withImage(image: string): Term {
+    return this.#places.withImage(image);
+  }
+
+  /** Whether some nodes are to be taken only when no other has room. */
+  get hasAvoided(): boolean {
+    return this.#places.hasAvoided;
   }
 
   /** How many tasks of this shape would fit now, if nothing else were placed. */
@@ -150,14 +157,24 @@ export class NodeIndex {
 
   #offerOf(shape: TaskShape): Offer {
     const demand = this.demandOf(shape);
-    const constraint = this.constraintOf(shape, demand);
-    const key = `${demand.columns.join()} ${demand.amounts.join()} ${constraint.key}`;
+    const key = `${demand.columns.join()} ${demand.amounts.join()} ${constraintKey(shape)}`;
     const known = this.#offers.get(key);
-    if (known !== undefined) return known;
+    const { version } = this.#places;
+    if (known?.version === version) return known;
+    const constraint = this.constraintOf(new Constraint(), shape, demand);
+    const offer =
+      known?.constraint.isSameAs(constraint) === true
+        ? { ...known, version }
+        : this.#countAll(demand, constraint);
     if (this.#offers.size >= OFFERS_MAX) this.#offers.clear();
-    const offer = { demand, constraint, bySlot: new Int32Array(this.#size), total: 0 };
-    for (const slot of this.#slotByName.values()) this.#count(offer, slot);
     this.#offers.set(key, offer);
+    return offer;
+  }
+
+  #countAll(demand: Demand, constraint: Constraint): Offer {
+    const { version } = this.#places;
+    const offer = { demand, constraint, version, bySlot: new Int32Array(this.#size), total: 0 };
+    for (const slot of this.#slotByName.values()) this.#count(offer, slot);
     return offer;
   }
 
@@ -168,40 +185,38 @@ export class NodeIndex {
   #count(offer: Offer, slot: number): void {
     const node = this.#nodes[slot];
     const isOut =
-      node === undefined || offer.constraint.mask[slot] === BLOCKED || this.#cooling.has(slot);
+      node === undefined || this.#cooling.has(slot) || offer.constraint.at(slot) === BLOCKED;
     const count =
       isOut || isClosed(node, Infinity) ? 0 : countFitting(offer.demand, this.#free, slot);
     offer.total += count - offer.bySlot[slot]!;
     offer.bySlot[slot] = count;
   }
 
-  #judge(slot: number, node: NodePicture): void {
-    for (const constraint of this.#constraints.values())
-      setMask(constraint, slot, this.#eligibility(constraint, slot, node));
+  #write(slot: number, { columns, amounts }: Demand): void {
+    for (const [column, has] of this.#allocatable.entries()) {
+      if (isRare(column)) this.#places.setDevice(slot, column, columns.includes(column));
+      has[slot] = 0;
+    }
+    for (const [at, column] of columns.entries()) this.#allocatable[column]![slot] = amounts[at]!;
   }
 
-  #eligibility(constraint: CachedConstraint, slot: number, node: NodePicture): Eligibility {
-    for (const column of constraint.rare)
-      if (this.#allocatable[column]![slot]! <= 0) return BLOCKED;
-    return eligibilityOf(constraint.shape, node);
-  }
-
-  #write(table: readonly Float64Array[], slot: number, { columns, amounts }: Demand): void {
-    for (const column of table) column[slot] = 0;
-    for (const [at, column] of columns.entries()) table[column]![slot] = amounts[at]!;
+  #hold(slot: number, { columns, amounts }: Demand): void {
+    for (const [column, free] of this.#free.entries())
+      free[slot] = this.#allocatable[column]![slot]!;
+    for (const [at, column] of columns.entries()) this.#free[column]![slot]! -= amounts[at]!;
   }
 
   readonly #columnOf = (name: string): number => {
-    const known = this.#columnByName.get(name);
+    const known = this.#countables.get(name);
     if (known !== undefined) return known;
     this.#allocatable.push(new Float64Array(this.#size));
     this.#free.push(new Float64Array(this.#size));
-    this.#columnNames.push(name);
-    this.#columnByName.set(name, this.#free.length - 1);
+    this.#columnNames.push(countableColumn(name));
+    this.#countables.set(name, this.#free.length - 1);
     return this.#free.length - 1;
   };
 
-  /** Masks and offers are as long as the table was: they are made again when asked for. */
+  /** Offers are as long as the table was: they are made again when asked for. */
   #grow(): void {
     this.#size *= 2;
     const grown = (column: Float64Array): Float64Array<ArrayBuffer> => {
@@ -211,22 +226,6 @@ export class NodeIndex {
     };
     this.#allocatable = this.#allocatable.map(grown);
     this.#free = this.#free.map(grown);
-    this.#forget();
-  }
-
-  /** An offer lives by the mask of its constraint: they go together. */
-  #forget(): void {
-    this.#constraints.clear();
     this.#offers.clear();
   }
 }
-
-function setMask(constraint: Constraint, slot: number, eligibility: Eligibility): void {
-  const before = constraint.mask[slot]!;
-  constraint.mask[slot] = eligibility;
-  constraint.count += Number(eligibility !== BLOCKED) - Number(before !== BLOCKED);
-}
-
-/** Most changes are pods that come and go: the watch keeps labels and taints as they were. */
-const isSamePlace = (a: NodePicture, b: NodePicture): boolean =>
-  a.labels === b.labels && a.taints === b.taints && a.allocatable === b.allocatable;

@@ -1,6 +1,4 @@
-import type { PlacementGroup } from './placement-group.ts';
 import type { Asked } from './asked.ts';
-import { isAged } from './asked.ts';
 import { endClassOf } from './free-grid.ts';
 
 /** The largest part that one task takes of the largest node. */
@@ -18,30 +16,23 @@ const SIZE_STEPS = 4096;
  * before the rest, the longest first, the largest first, then as given. The whole key is one
  * number, so that 100,000 groups are sorted without a comparison in JavaScript.
  */
-export function orderGroups(
-  groups: readonly PlacementGroup[],
-  asked: Asked,
-  largest: Largest,
-  nowMs: number,
-): Float64Array {
-  const rankOf = rankPriorities(groups);
-  const keys = new Float64Array(groups.length);
-  for (let at = 0; at < groups.length; at += 1) {
-    const group = groups[at]!;
+export function orderGroups(asked: Asked, largest: Largest, nowMs: number): Float64Array {
+  const rankOf = rankPriorities(asked.priority);
+  const count = asked.priority.length;
+  const keys = new Float64Array(count);
+  for (let at = 0; at < count; at += 1) {
     const cpuPart = asked.cpuMillis[at]! / largest.cpuMillis;
     const size = Math.min(1, Math.max(cpuPart, asked.memoryBytes[at]! / largest.memoryBytes));
-    let key = rankOf.get(group.priority)! * 2 + Number(!isAged(group, nowMs));
+    let key = rankOf.get(asked.priority[at]!)! * 2 + 1 - asked.isAged[at]!;
     key = key * CLASS_STEPS + (CLASS_STEPS - 1 - endClassOf(asked.endsAtMs[at]!, nowMs));
     key = key * SIZE_STEPS + (SIZE_STEPS - 1 - Math.floor(size * (SIZE_STEPS - 1)));
-    keys[at] = key * groups.length + at;
+    keys[at] = key * count + at;
   }
   keys.sort();
-  return keys.map((key) => key % groups.length);
+  return keys.map((key) => key % count);
 }
 
-function rankPriorities(groups: readonly PlacementGroup[]): Map<number, number> {
-  const priorities = new Set<number>();
-  for (const { priority } of groups) priorities.add(priority);
-  const sorted = [...priorities].toSorted((a, b) => b - a);
+function rankPriorities(priorities: Float64Array): Map<number, number> {
+  const sorted = [...new Set(priorities)].toSorted((a, b) => b - a);
   return new Map(sorted.map((priority, rank) => [priority, rank]));
 }

@@ -244,6 +244,29 @@ test('what is left over fits no node that remains open to it', () => {
   );
 });
 
+/** So many that most constraints allow more than a few nodes: each node ten times over. */
+const largeCluster = fc
+  .array(nodeParts, { minLength: 12, maxLength: 20 })
+  .map((list) => Array.from({ length: 10 }, () => list).flat())
+  .map((list) => list.map((parts, number) => nodeOf(`n${number}`, parts)));
+
+test('on a large cluster too, what is left over fits no node that remains open to it', () => {
+  fc.assert(
+    fc.property(largeCluster, groupList, groupList, (nodes, first, second) => {
+      const groups = [
+        ...first,
+        ...second.map((group) => ({ ...group, key: `${group.key}-2` })),
+      ].map((group) => ({ ...withoutGang(group), waitingSinceMs: NOW, count: group.count * 30 }));
+      const plan = planPlacement(new NodeIndex(nodes), groups, rulesFor(999));
+      const after = carryOut(nodes, groups, plan);
+      for (const { group } of plan.left)
+        for (const node of after)
+          expect(isAllowed(group, node) && hasAsked(group, node)).toBe(false);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 /** As `hasRoom`, where only what is asked for counts. */
 const hasAsked = (shape: TaskShape, node: NodePicture): boolean =>
   node.podCount + shape.podsPerTask <= node.podsMax &&
@@ -476,6 +499,40 @@ test('a task alone on a cluster is placed if any node allows it, as each node by
       }
     }),
     { numRuns: 500 },
+  );
+});
+
+/** How many tasks of a group fit on a node, counted one by one. */
+function countOn(group: PlacementGroup, node: NodePicture): number {
+  if (!isAllowed(group, node)) return 0;
+  let [count, after] = [0, node];
+  for (; hasAsked(group, after); count += 1) {
+    const held = addResources(after.held, group.resources);
+    after = { ...after, held, podCount: after.podCount + group.podsPerTask };
+  }
+  return count;
+}
+
+test('a gang alone on a cluster is placed if the nodes of one domain have room for all its ranks', () => {
+  fc.assert(
+    fc.property(nodeList(8), groupList, (nodes, groups) => {
+      for (const group of groups) {
+        const { gang } = group;
+        if (gang === undefined) continue;
+        const { size: ranks, ranksPerNodeMax = ranks, topologyKey } = gang;
+        const roomByDomain = new Map<string, number>();
+        for (const node of nodes) {
+          const domain = topologyKey === undefined ? '' : node.labels[topologyKey]!;
+          const room = Math.min(ranksPerNodeMax, countOn(group, node));
+          roomByDomain.set(domain, (roomByDomain.get(domain) ?? 0) + room);
+        }
+        const canGo = [...roomByDomain.values()].some((room) => room >= ranks);
+        const one = { ...group, count: 1 };
+        const { left } = planPlacement(new NodeIndex(nodes), [one], rulesFor(9));
+        expect(left.length).toBe(canGo ? 0 : 1);
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

@@ -1,14 +1,15 @@
 import type { Asked } from './asked.ts';
-import { isAged, readAsked } from './asked.ts';
-import { CPU, MEMORY } from './demand.ts';
+import { readAsked } from './asked.ts';
+import { CPU, MEMORY, timesDemand } from './demand.ts';
 import type { Explanation } from './explain.ts';
 import { explainGroup } from './explain.ts';
 import { NodeSearch } from './find-node.ts';
+import type { Room } from './gang.ts';
 import { findGangNodes } from './gang.ts';
 import type { NodeIndex } from './node-index.ts';
 import { orderGroups } from './order.ts';
 import type { Gang, PlacementGroup } from './placement-group.ts';
-import { reserveNode } from './reserve.ts';
+import { Reservations } from './reserve.ts';
 import type { PlacementRules, Request } from './round.ts';
 import { Round } from './round.ts';
 
@@ -40,30 +41,30 @@ class Planner {
   readonly round: Round;
   readonly assignments: Assignment[] = [];
   readonly #search: NodeSearch;
+  readonly #reservations: Reservations;
   readonly #counts: Int32Array;
   readonly #touched: number[] = [];
 
   constructor(index: NodeIndex, rules: PlacementRules) {
     this.round = new Round(index, rules);
     this.#search = new NodeSearch(this.round);
+    this.#reservations = new Reservations(this.round);
     this.#counts = new Int32Array(index.size);
   }
 
-  /** How many of the group found no node. Most groups are plain, and told no without a search. */
+  /** How many of the group found no node. Most are told no without being looked at. */
   placeAt(group: PlacementGroup, asked: Asked, at: number): number {
-    if (asked.isPlain[at] === 0) return this.#place(this.round.request(group));
-    const { cpuMillis, memoryBytes, endsAtMs } = asked;
-    const refused = this.round.plainFrontier;
-    if (refused.coversPlain(cpuMillis[at]!, memoryBytes[at]!, endsAtMs[at]!)) return group.count;
-    return this.#place(this.round.plainRequest(group, asked, at));
-  }
-
-  #place(request: Request): number {
-    const { group } = request;
+    const { round } = this;
+    const refusing = asked.isPlain[at] === 1 ? round.plain : round.everywhere;
+    const [cpuMillis, memoryBytes] = [asked.cpuMillis[at]!, asked.memoryBytes[at]!];
+    const mayKeep = asked.isAged[at] === 1 && this.#reservations.mayTry;
+    if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMs[at]!))
+      return group.count;
+    const request = round.requestAt(group, asked, at);
     const { gang } = group;
     const left = gang === undefined ? this.#placeTasks(request) : this.#placeGangs(request, gang);
     this.#flush(group);
-    if (left > 0 && gang === undefined) this.#reserve(request);
+    if (left > 0 && gang === undefined && mayKeep) this.#reservations.reserve(request);
     return left;
   }
 
@@ -78,11 +79,29 @@ class Planner {
 
   #placeGangs(request: Request, gang: Gang): number {
     for (let left = request.group.count; left > 0; left -= 1) {
-      const rooms = findGangNodes(this.round, request, gang);
+      const rooms = this.#findGang(request, gang);
       if (rooms === undefined) return left;
-      for (const { slot, count } of rooms) this.#take(slot, request, count);
+      const [last, ...full] = rooms.toReversed();
+      for (const { slot, count } of full) this.#take(slot, request, count);
+      this.#take(this.#tightest(request, gang, last!), request, last!.count);
     }
     return 0;
+  }
+
+  /** The ranks that fill no node go as one task would: not where the next gang has room. */
+  #tightest(request: Request, { ranksPerNodeMax, topologyKey }: Gang, last: Room): number {
+    if (ranksPerNodeMax !== undefined || topologyKey !== undefined) return last.slot;
+    const slot = this.#search.find({ ...request, demand: timesDemand(request.demand, last.count) });
+    return slot < 0 ? last.slot : slot;
+  }
+
+  /** All ranks on one node, as one large task, if any node has the room; else on several. */
+  #findGang(request: Request, gang: Gang): readonly Room[] | undefined {
+    const { size, ranksPerNodeMax = size, topologyKey } = gang;
+    if (topologyKey !== undefined || ranksPerNodeMax < size)
+      return findGangNodes(this.round, request, gang);
+    const slot = this.#search.find({ ...request, demand: timesDemand(request.demand, size) });
+    return slot < 0 ? findGangNodes(this.round, request, gang) : [{ slot, count: size }];
   }
 
   #take(slot: number, request: Request, count: number): void {
@@ -99,12 +118,6 @@ class Planner {
       this.#counts[slot] = 0;
     }
     this.#touched.length = 0;
-  }
-
-  #reserve(request: Request): void {
-    if (!isAged(request.group, this.round.rules.nowMs)) return;
-    if (request.image !== undefined && request.image.pullsLeft <= 0) return;
-    reserveNode(this.round, request);
   }
 }
 
@@ -125,7 +138,7 @@ export function planPlacement(
   const largest = { cpuMillis: largestOf(index, CPU), memoryBytes: largestOf(index, MEMORY) };
   const left: LeftGroup[] = [];
   const asked = readAsked(groups, rules.nowMs);
-  for (const at of orderGroups(groups, asked, largest, rules.nowMs)) {
+  for (const at of orderGroups(asked, largest, rules.nowMs)) {
     const count = planner.placeAt(groups[at]!, asked, at);
     if (count > 0) left.push({ group: groups[at]!, count, explanation: undefined });
   }

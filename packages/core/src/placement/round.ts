@@ -1,13 +1,14 @@
 import type { Asked } from './asked.ts';
-import { OPEN } from './constraints.ts';
+import { readAsked } from './asked.ts';
+import { Constraint } from './constraint.ts';
 import type { Demand } from './demand.ts';
 import { CPU, fitsSlot, MEMORY, plainDemand, PODS, takeFrom } from './demand.ts';
-import { FailureFrontier } from './failure-frontier.ts';
 import { cellOf, EMPTY_CLASS, endClassOf, FreeGrid } from './free-grid.ts';
-import type { Constraint, NodeIndex } from './node-index.ts';
+import type { NodeIndex } from './node-index.ts';
 import { isClosed } from './node-index.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { PlacementGroup } from './placement-group.ts';
+import { Term } from './term.ts';
 
 /** Pulls of one image that may run at once; a registry does not survive a thousand. */
 export interface ImagePulls {
@@ -34,9 +35,18 @@ export interface Request {
 
 /** Nodes with an image, as this round knows it: a node that was told to pull it counts. */
 export interface ImageState {
-  readonly has: Uint8Array;
+  readonly nodes: Term;
   pullsLeft: number;
 }
+
+/** The nodes with each value of a label, which gangs may have to stay within. */
+interface Topology {
+  /** Stands for the label where refusals are remembered. */
+  readonly term: Term;
+  readonly domains: readonly (readonly number[])[];
+}
+
+const PLAIN = { nodeSelector: {}, tolerations: [] };
 
 export const latestEndMs = (node: NodePicture): number =>
   node.runningEnds.reduce((latest, { endsAtMs }) => Math.max(latest, endsAtMs ?? Infinity), 0);
@@ -53,14 +63,14 @@ export class Round {
   readonly rank: Int32Array;
   /** Kept for a large task from then on: only what ends before may go there; 0: not kept. */
   readonly reservedFromMs: Float64Array;
-  reservationCount = 0;
+  readonly kept: number[] = [];
   readonly cpuPart: Float64Array;
   readonly memoryPart: Float64Array;
   readonly #latestEndMs: Float64Array;
-  #anywhere: Constraint | undefined;
+  readonly everywhere = new Constraint();
+  #plain: Constraint | undefined;
+  readonly #topologies = new Map<string, Topology>();
   readonly #images = new Map<string, ImageState>();
-  readonly #frontiers = new Map<string, FailureFrontier>();
-  readonly #lists = new Map<Constraint, readonly number[]>();
 
   constructor(index: NodeIndex, rules: PlacementRules) {
     const { size } = index;
@@ -100,48 +110,41 @@ export class Round {
   }
 
   request(group: PlacementGroup): Request {
-    const demand = this.index.demandOf(group);
-    this.#widen();
-    const { nowMs } = this.rules;
-    const endsAtMs =
-      group.expectedDurationMs === undefined ? Infinity : nowMs + group.expectedDurationMs;
-    return {
-      group,
-      demand,
-      constraint: this.index.constraintOf(group, demand),
-      endsAtMs,
-      endClass: endClassOf(endsAtMs, nowMs),
-      image: group.image === undefined ? undefined : this.#imageOf(group.image),
-    };
+    return this.requestAt(group, readAsked([group], this.rules.nowMs), 0);
   }
 
-  /** The same for a plain group, whose other fields are not looked at. */
-  plainRequest(group: PlacementGroup, asked: Asked, at: number): Request {
-    const demand = plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!);
+  /** What is known of a group from its columns is not fetched from the group again. */
+  requestAt(group: PlacementGroup, asked: Asked, at: number): Request {
+    const demand =
+      asked.isCommon[at] === 1
+        ? plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!)
+        : this.#demandOf(group);
     const endsAtMs = asked.endsAtMs[at]!;
-    this.#anywhere ??= this.index.constraintOf(group, demand);
+    const isPlain = asked.isPlain[at] === 1;
     return {
       group,
       demand,
-      constraint: this.#anywhere,
+      constraint: isPlain ? this.plain : this.index.constraintOf(this.everywhere, group, demand),
       endsAtMs,
       endClass: endClassOf(endsAtMs, this.rules.nowMs),
-      image: undefined,
+      image: isPlain || group.image === undefined ? undefined : this.#imageOf(group.image),
     };
   }
 
   /** A group may name a resource that no node has: it gets a column of nothing. */
-  #widen(): void {
+  #demandOf(group: PlacementGroup): Demand {
+    const demand = this.index.demandOf(group);
     for (let column = this.free.length; column < this.index.free.length; column += 1)
       this.free.push(new Float64Array(this.index.size));
+    return demand;
   }
 
   take(slot: number, request: Request, count: number): void {
     takeFrom(this.free, slot, request.demand, count);
     this.#latestEndMs[slot] = Math.max(this.#latestEndMs[slot]!, request.endsAtMs);
     const { image } = request;
-    if (image !== undefined && image.has[slot] === 0) {
-      image.has[slot] = 1;
+    if (image !== undefined && !image.nodes.has(slot)) {
+      image.nodes.add(slot);
       image.pullsLeft -= 1;
     }
     this.#settle(slot);
@@ -149,62 +152,80 @@ export class Round {
 
   /** A node that may take the task now, room included. */
   accepts(slot: number, request: Request): boolean {
+    return this.hasRoom(slot, request) && this.mayPull(slot, request);
+  }
+
+  /** Open, large enough, and not kept for another task. */
+  hasRoom(slot: number, request: Request): boolean {
     return (
       this.closed[slot] === 0 &&
       fitsSlot(request.demand, this.free, slot) &&
-      this.isOpenTo(slot, request)
+      !this.isKept(slot, request)
     );
   }
 
-  /** Neither kept for another task nor in want of one pull too many. */
-  isOpenTo(slot: number, { image, endsAtMs }: Request): boolean {
+  isKept(slot: number, { endsAtMs }: Request): boolean {
     const reserved = this.reservedFromMs[slot]!;
-    if (reserved !== 0 && endsAtMs > reserved) return false;
-    return image === undefined || image.pullsLeft > 0 || image.has[slot] === 1;
+    return reserved !== 0 && endsAtMs > reserved;
+  }
+
+  mayPull(slot: number, { image }: Request): boolean {
+    return image === undefined || image.pullsLeft > 0 || image.nodes.has(slot);
   }
 
   #imageOf(image: string): ImageState {
     const known = this.#images.get(image);
     if (known !== undefined) return known;
-    const has = new Uint8Array(this.index.size);
     const { nodesMax, nodesByImage } = this.rules.imagePulls;
     const pulling = nodesByImage.get(image);
-    for (const slot of this.index.slots) {
-      const { name, images } = this.index.nodeAt(slot);
-      if (images.has(image) || pulling?.has(name) === true) has[slot] = 1;
+    const nodes = new Term();
+    for (const slot of this.index.withImage(image).slots) nodes.add(slot);
+    for (const name of pulling ?? []) {
+      const slot = this.index.slotOf(name);
+      if (slot !== undefined) nodes.add(slot);
     }
-    const state = { has, pullsLeft: nodesMax - (pulling?.size ?? 0) };
+    const state = { nodes, pullsLeft: nodesMax - (pulling?.size ?? 0) };
     this.#images.set(image, state);
     return state;
   }
 
-  /** What has failed on the same nodes; with no pull left, the image decides on them too. */
-  frontierOf({ constraint, group, image }: Request): FailureFrontier {
+  keep(slot: number, fromMs: number): void {
+    this.reservedFromMs[slot] = fromMs;
+    this.kept.push(slot);
+  }
+
+  /** How long a task runs decides only whether it may go to a node that is kept. */
+  failsSinceMs({ demand, endsAtMs }: Request): number {
+    const isTimed = this.kept.some((slot) => fitsSlot(demand, this.free, slot));
+    return isTimed ? endsAtMs : -Infinity;
+  }
+
+  topologyOf(label: string): Topology {
+    const known = this.#topologies.get(label);
+    if (known !== undefined) return known;
+    const byValue = Map.groupBy(this.index.slots, (slot) => this.index.nodeAt(slot).labels[label]);
+    byValue.delete(undefined);
+    const byName = [...byValue].toSorted(([a], [b]) => (a! < b! ? -1 : 1));
+    const topology = { term: new Term(), domains: byName.map(([, slots]) => slots) };
+    this.#topologies.set(label, topology);
+    return topology;
+  }
+
+  /** With no pull left, the image decides on the nodes too. */
+  boundOf({ constraint, image }: Request): Constraint {
     const isBound = image !== undefined && image.pullsLeft <= 0;
-    return this.#frontier(isBound ? `${constraint.key} ${group.image}` : constraint.key);
+    return isBound ? constraint.having(image.nodes) : constraint;
   }
 
-  /** Of what may run anywhere and asks for nothing rare. */
-  get plainFrontier(): FailureFrontier {
-    return this.#frontier('');
+  /** Of what asks for cores and memory alone, wherever no taint is. */
+  get plain(): Constraint {
+    this.#plain ??= this.index.constraintOf(this.everywhere, PLAIN, plainDemand(0, 0));
+    return this.#plain;
   }
 
-  #frontier(key: string): FailureFrontier {
-    let frontier = this.#frontiers.get(key);
-    if (frontier === undefined) {
-      frontier = new FailureFrontier();
-      this.#frontiers.set(key, frontier);
-    }
-    return frontier;
-  }
-
-  /** The slots a constraint allows, by name. */
-  listOf(constraint: Constraint): readonly number[] {
-    let list = this.#lists.get(constraint);
-    if (list === undefined) {
-      list = this.index.slots.filter((slot) => constraint.mask[slot]! >= OPEN);
-      this.#lists.set(constraint, list);
-    }
-    return list;
+  /** Slots outside which a constraint allows nothing, by name. */
+  around({ few }: Constraint): readonly number[] {
+    if (few === undefined) return this.index.slots;
+    return [...few].toSorted((a, b) => this.rank[a]! - this.rank[b]!);
   }
 }

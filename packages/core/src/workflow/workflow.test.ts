@@ -381,6 +381,7 @@ test('a key changes with each of its parts, and with nothing else', () => {
   const same = keyOf(template);
   expect(keyOf({ ...template, tools: { xtb: '6.7' }, env: { A: '4' } })).toBe(same);
   expect(keyOf({ ...template, argv: ['run', 'l', 'x'] })).toBe(same);
+  expect(keyOf({ ...template, checkpoint: { argv: ['save'], timeMs: 1 } })).toBe(same);
   const others: Partial<Template>[] = [
     { argv: ['run', '{line}', 'y'] },
     { env: { A: '{index}', B: '' } },
@@ -391,6 +392,9 @@ test('a key changes with each of its parts, and with nothing else', () => {
     { onlyFor: 'run_1 a' },
     { image: 'sha256:1' },
     { image: 'sha256:2' },
+    { gang: { nodes: 2, ranksPerNode: 4 } },
+    { gang: { nodes: 4, ranksPerNode: 2 } },
+    { image: 'sha256:1', gang: { nodes: 4, ranksPerNode: 2 } },
   ];
   const keys = others.map((edit) => keyOf({ ...template, ...edit }));
   expect(new Set([same, ...keys]).size).toBe(keys.length + 1);
@@ -398,6 +402,18 @@ test('a key changes with each of its parts, and with nothing else', () => {
     const changed = keyParts({ ...template, ...edit }, fields);
     expect(differences(keyParts(template, fields), changed).length).toBeGreaterThan(0);
   }
+});
+
+test('a key is made of this text: another would lose every result there is', () => {
+  const text = [
+    String.raw`"majorana step 1","[[\"xtb\",\"6.7\"]]","<[[\"p\",\"1\"]]>",null`,
+    String.raw`["run","l","x"],"[[\"A\",\"4\"]]",["o"],"[[\"l.in\",\"2\"]]"`,
+  ].join(',');
+  expect(keyOf(template)).toBe(`<[${text}]>`);
+  const all = { argv: ['run', 'l', 'x'], env: { A: '4' }, elementInputs: [] };
+  const shared = text.replace(String.raw`[[\"l.in\",\"2\"]]`, '[]');
+  expect(keyOf({ ...template, ...all })).toBe(`<[${shared}]>`);
+  expect(keyOf({ ...template, image: 'i' })).toBe(`<[${text},["image","i"]]>`);
 });
 
 test('words cannot be moved between arguments so that a key stays the same', () => {
