@@ -71,6 +71,13 @@ test('leases that come together are placed on nodes with room, and told', () => 
   expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
 });
 
+test('beyond what may start at once it is told for how many more there are nodes', () => {
+  const bench = new Bench(100);
+  const [count, soonCount] = [WINDOW_LIMITS.first, 800 - WINDOW_LIMITS.first];
+  const reason = expect.stringContaining('that may at once');
+  expect(bench.offered).toEqual({ key: 'shape', count, soonCount, reason });
+});
+
 test('no more pods are created than may start at once; each that runs lets two follow', () => {
   const bench = new Bench(100);
   const tasks = bench.enter(200);

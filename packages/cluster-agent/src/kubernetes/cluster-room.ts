@@ -1,6 +1,6 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
-  explainLeft,
+  explainer,
   formatExplanation,
   hashText,
   nextWindow,
@@ -281,19 +281,27 @@ export class ClusterRoom implements RoomPort {
     for (const attemptId of this.#waiting.keys())
       ahead += podCountOf(this.#options.leaseOf(attemptId));
     const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
+    const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
       const group = groupOf(shape, nowMs);
       const pods = shape.nodes ?? 1;
       const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
       const fitting = Math.floor(podsFitting / pods);
       const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods)));
-      if (count > 0) return { key: shape.key, count };
-      return { key: shape.key, count, reason: this.#reasonFor(group, fitting, nowMs) };
+      const soonCount = Math.max(0, fitting - count);
+      const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
+      if (count > 0 && soonCount === 0) return offered;
+      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }
 
-  #reasonFor(group: PlacementGroup, fitting: number, nowMs: number): string {
+  #reasonFor(
+    group: PlacementGroup,
+    fitting: number,
+    explain: ReturnType<typeof explainer>,
+  ): string {
+    const nowMs = this.#options.clock.nowMs();
     if (fitting > 0) {
       const { limit, why } = this.#window;
       return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
@@ -301,8 +309,7 @@ export class ClusterRoom implements RoomPort {
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
     if (this.#reasons.size > 1000) this.#reasons.clear();
-    const explanation = explainLeft(this.#options.view.index, group, this.#rules());
-    const text = formatExplanation(group, explanation).slice(0, 2000);
+    const text = formatExplanation(group, explain(group)).slice(0, 2000);
     this.#reasons.set(group.key, { text, atMs: nowMs });
     return text;
   }

@@ -1,7 +1,7 @@
 import type { FreeAgent, QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
 import {
   aheadPerSlot,
-  compareGroups,
+  CHEAPER_PATIENCE_MS,
   formatQuantity,
   isAheadFair,
   NO_RESOURCES,
@@ -12,7 +12,7 @@ import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { takesLeases } from './clusters.ts';
-import { askedFor, shapeOf, waitingShapes } from './shapes.ts';
+import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
@@ -128,6 +128,8 @@ export function waitedFor(refusal: Refusal | undefined, asked: Resources): strin
       return 'an agent';
     case 'queue_limit':
       return 'its queue: paused, or at its limit';
+    case 'cheaper_soon':
+      return 'a cheaper cluster, which was starting others first';
     case 'no_room':
     case undefined:
       return `room: ${describeRequest(asked)}`;
@@ -212,6 +214,9 @@ function openOffers(
   return offers;
 }
 
+const soonOf = (offers: NonNullable<AgentState['offers']>): Map<string, number> =>
+  new Map([...offers].map(([key, { soonCount }]) => [key, soonCount]));
+
 function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
   const agents = [...state.agents.values()].toSorted(compareAgents);
   return agents.map((agent) => {
@@ -222,22 +227,45 @@ function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
     const isOpen = stale.size === 0 && takesLeases(state, agentId);
     const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
     const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
-    return { agentId, capacity, free, slots, ...(offers && { offers }) };
+    const soon = isOpen && agent.offers && soonOf(agent.offers);
+    return {
+      agentId,
+      capacity,
+      free,
+      slots,
+      corePricePerHour,
+      ...(offers && { offers }),
+      ...(soon && { soon }),
+    };
   });
+}
+
+/** A shape keeps its place among those asked for so long; then one that has no room yields it. */
+const ASK_MS = 1000;
+
+/** Which of the shapes asked for have been refused by all who answered. */
+function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: number): void {
+  const agents = [...state.agents.values()];
+  for (const [key, sinceMs] of state.askedSinceMs) {
+    const answers = agents.flatMap(({ offers }) => offers?.get(key) ?? []);
+    const isRefused = answers.every(({ count, soonCount }) => count === 0 && soonCount === 0);
+    if (!isRefused) state.refusedAtMs.delete(key);
+    else if (answers.length > 0 && nowMs - sinceMs >= ASK_MS) state.refusedAtMs.set(key, nowMs);
+  }
+  for (const key of state.refusedAtMs.keys()) if (!shapes.has(key)) state.refusedAtMs.delete(key);
 }
 
 /** Tells the agents that offer when something else waits than before. */
 function askForOffers(
   state: EngineState,
-  waiting: Waiting,
+  { shapes }: Waiting,
   rest: readonly WaitingGroup[],
   nowMs: number,
 ): void {
-  const inOrder = rest.toSorted(compareGroups).flatMap(({ shapeKey }) => {
-    const shape = waiting.shapes.get(shapeKey ?? '');
-    return shape === undefined ? [] : [shape];
-  });
-  state.waiting = waitingShapes(inOrder);
+  learnRefusals(state, shapes, nowMs);
+  state.waiting = chooseShapes(rest, shapes, state.refusedAtMs);
+  if (shapes.size > state.waiting.shapes.length && state.waiting.shapes.length > 0)
+    state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);
   state.askedSinceMs = new Map(
     state.waiting.shapes.map(({ key }) => [key, state.askedSinceMs.get(key) ?? nowMs]),
   );
@@ -270,5 +298,8 @@ export function dispatch(state: EngineState, nowMs: number): void {
   }
   state.waitReasons.clear();
   for (const [jobId, refusal] of plan.refusals) state.waitReasons.set(jobId, refusal);
+  for (const { jobId, waitingSinceMs } of plan.rest)
+    if (plan.refusals.get(jobId) === 'cheaper_soon')
+      state.nextReadyMs = Math.min(state.nextReadyMs, waitingSinceMs + CHEAPER_PATIENCE_MS);
   askForOffers(state, waiting, plan.rest, nowMs);
 }

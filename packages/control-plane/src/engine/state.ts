@@ -78,6 +78,8 @@ export class EngineState {
   waiting: WaitingShapes = NOTHING_WAITS;
   /** Since when clusters have been asked for each of those. */
   askedSinceMs: ReadonlyMap<string, number> = new Map();
+  /** When clusters last said that they have no room, of shapes that wait still. */
+  readonly refusedAtMs = new Map<string, number>();
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
