@@ -20,9 +20,9 @@ export interface WaitingGroup {
   readonly waitingSinceMs: number;
   readonly resources: Resources;
   /** Only agents that offer room for this shape may take it; absent: only those that do not offer. */
-  readonly shapeKey?: string;
+  readonly shapeKey?: string | undefined;
   /** Only this agent. */
-  readonly agentId?: string;
+  readonly agentId?: string | undefined;
   /** How many may be leased now: what waits, less what the job's parallel limit holds back. */
   readonly count: number;
   /** Leases beyond its room that an agent may hold for each one it has room for; 0: none. */
@@ -67,6 +67,8 @@ export interface DispatchPlan {
   /** What is left of each group. */
   readonly rest: readonly WaitingGroup[];
   readonly refusals: ReadonlyMap<number, Refusal>;
+  /** When the first of those that wait for a cheaper agent will wait no longer; infinite: none does. */
+  readonly patienceEndsMs: number;
 }
 
 /**
@@ -178,11 +180,12 @@ function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare
 
 function runLength(group: WaitingGroup, agent: OpenAgent, most: number): number {
   const { resources } = group;
+  if (!isFor(agent, group)) return 0;
+  const limit = Math.min(most, agent.slots, offeredBy(agent, group), GRANT_RUN_MAX);
   // Free room may be more than all there is: that of leases ahead.
-  if (!isFor(agent, group) || !fits(resources, agent.capacity)) return 0;
+  if (limit <= 0 || !fits(resources, agent.capacity)) return 0;
   let count = 0;
   let { free } = agent;
-  const limit = Math.min(most, agent.slots, offeredBy(agent, group), GRANT_RUN_MAX);
   while (count < limit && fits(resources, free)) {
     free = subtractResources(free, resources);
     count += 1;
@@ -204,11 +207,14 @@ function reserve(group: WaitingGroup, agents: readonly OpenAgent[]): void {
 
 /** Of a group for which its queue has room. */
 function refusalOf(group: WaitingGroup, agents: readonly OpenAgent[], nowMs: number): Refusal {
-  const able = agents.filter((agent) => isFor(agent, group));
-  if (able.length === 0) return 'no_agent';
-  const mightTake = able.filter((agent) => runLength(group, agent, 1) > 0);
-  const waits = mightTake.some((agent) => keptForCheaper(group, agent, agents, nowMs) > 0);
-  return waits ? 'cheaper_soon' : 'no_room';
+  let refusal: Refusal = 'no_agent';
+  for (const agent of agents) {
+    if (!isFor(agent, group)) continue;
+    const mightTake = runLength(group, agent, 1) > 0;
+    if (mightTake && keptForCheaper(group, agent, agents, nowMs) > 0) return 'cheaper_soon';
+    refusal = 'no_room';
+  }
+  return refusal;
 }
 
 /**
@@ -227,17 +233,23 @@ export function planDispatch(
 ): DispatchPlan {
   const grants: DispatchGrant[] = [];
   const refusals = new Map<number, Refusal>();
+  let patienceEndsMs = Infinity;
   const agents = given.map(openAgent);
   const total = given.reduce((sum, agent) => addResources(sum, agent.capacity), NO_RESOURCES);
   let queues = openQueues(groups, shares);
   const rest: WaitingGroup[] = [];
   const advance = (queue: OpenQueue): void => {
-    if (queue.open > 0) rest.push({ ...queue.groups[queue.next]!, count: queue.open });
+    const group = queue.groups[queue.next]!;
+    if (queue.open > 0)
+      rest.push(queue.open === group.count ? group : { ...group, count: queue.open });
     queue.next += 1;
     queue.open = queue.groups[queue.next]?.count ?? 0;
   };
   const refuse = (queue: OpenQueue, group: WaitingGroup): void => {
-    refusals.set(group.jobId, queue.slots <= 0 ? 'queue_limit' : refusalOf(group, agents, nowMs));
+    const refusal = queue.slots <= 0 ? 'queue_limit' : refusalOf(group, agents, nowMs);
+    refusals.set(group.jobId, refusal);
+    if (refusal === 'cheaper_soon')
+      patienceEndsMs = Math.min(patienceEndsMs, group.waitingSinceMs + CHEAPER_PATIENCE_MS);
     if (queue.slots > 0) takeSoon(group, queue.open, agents);
     if (queue.slots > 0 && nowMs - group.waitingSinceMs > RESERVE_AFTER_MS) reserve(group, agents);
     advance(queue);
@@ -273,5 +285,5 @@ export function planDispatch(
     queue.open -= count;
     if (queue.open === 0) advance(queue);
   }
-  return { grants, rest, refusals };
+  return { grants, rest, refusals, patienceEndsMs };
 }

@@ -27,7 +27,8 @@ export function shapeOf(spec: JobSpec, memoryBytes: number): WaitingShape | unde
 
 /** What a task takes with a memory size that retries may have raised; of a gang, on all its nodes. */
 export function askedFor(spec: JobSpec, memoryBytes: number): Resources {
-  const asked = { ...spec.resources, memoryBytes };
+  const { resources } = spec;
+  const asked = resources.memoryBytes === memoryBytes ? resources : { ...resources, memoryBytes };
   return spec.gang === undefined ? asked : timesResources(asked, spec.gang.nodes);
 }
 

@@ -73,7 +73,7 @@ export class EngineState {
   /** Agents for which there may be something new to say. */
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
-  readonly waitReasons = new Map<number, Refusal>();
+  waitReasons: ReadonlyMap<number, Refusal> = new Map();
   /** What waits for room in clusters, as of the last round. */
   waiting: WaitingShapes = NOTHING_WAITS;
   /** Since when clusters have been asked for each of those. */
@@ -337,7 +337,6 @@ export class EngineState {
     this.windows.delete(job.jobId);
     this.heldByJob.delete(job.jobId);
     this.rowsAhead.delete(job.jobId);
-    this.waitReasons.delete(job.jobId);
     this.meanRunMs.delete(job.jobId);
     this.heldTimes.delete(job.jobId);
     this.nodeFaults.forgetJob(job.jobId);
