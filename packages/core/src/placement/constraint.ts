@@ -3,7 +3,6 @@ import { BLOCKED, OPEN } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { FailureFrontier } from './failure-frontier.ts';
 import type { Term } from './term.ts';
-import { FEW_NODES } from './term.ts';
 import type { Tolerance } from './tolerance.ts';
 
 /**
@@ -39,7 +38,6 @@ export class Constraint {
     const known = this.#narrower?.get(term);
     if (known !== undefined) return known;
     const narrower = new Constraint(this, this.#tolerance, [...this.#terms, term]);
-    // A look at a few nodes costs no more than to find what is known about them.
     return narrower.few === undefined ? this.#keep(term, narrower) : narrower;
   }
 
@@ -63,7 +61,7 @@ export class Constraint {
   /** Slots outside which nothing is allowed, when these are few. */
   get few(): ReadonlySet<number> | undefined {
     const rarest = this.#rarest;
-    return rarest !== undefined && rarest.size <= FEW_NODES ? rarest.slots : undefined;
+    return rarest?.isRare === true ? rarest.slots : undefined;
   }
 
   isSameAs(other: Constraint): boolean {
