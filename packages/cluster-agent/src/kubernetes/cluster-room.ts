@@ -74,6 +74,7 @@ export class ClusterRoom implements RoomPort {
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
   #isReplanned = false;
+  #lateCheckedMs = -Infinity;
   /** Of a lease: thousands of tasks ask for the same. */
   readonly #groupByLease = new WeakMap<Lease, PlacementGroup>();
 
@@ -201,7 +202,10 @@ export class ClusterRoom implements RoomPort {
     if (this.#waiting.size > 0) this.#replanLater();
   }
 
+  /** Each that is late costs a look at all nodes, unless its shape is asked for: not in every plan. */
   #giveBackLate(nowMs: number): void {
+    if (nowMs - this.#lateCheckedMs < REPLAN_MS) return;
+    this.#lateCheckedMs = nowMs;
     // The first have waited longest.
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
