@@ -4,7 +4,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
  * Tests that need more than Node say so in their names, `NAME.NEED.test.ts`, and have a command of
  * their own, `npm run test:NEED`, which builds it first.
  */
-const NEEDS = ['kubernetes', 'nats', 'runner', 's3', 'faults', 'mpi'] as const;
+const NEEDS = ['kubernetes', 'nats', 'runner', 's3', 'faults', 'mpi', 'gemmi'] as const;
 const testsThatNeed = (what: string): string => `**/*.${what}.test.ts`;
 
 export default defineConfig({

@@ -25,7 +25,6 @@ const AGENTS = Array.from({ length: 32 }, (_, at) => `agent-${at}`);
 const ALONE = AGENTS.slice(0, 1);
 const RUN_MS = 3000;
 const HELD = 24_000;
-const TOKEN = 'mjr_bench';
 const TASK_EVENT_BYTES = 600;
 
 interface Rate {
@@ -73,7 +72,7 @@ const perSecond = (one: Rate): string => `${Math.round(one.perSecond)} / s`;
 class Bench implements AsyncDisposable {
   readonly #parts = new AsyncDisposableStack();
   readonly #settings = new Map<string, NatsSettings>();
-  #http!: Exchange;
+  readonly #http = new Map<string, Exchange>();
 
   static async start(): Promise<Bench> {
     const bench = new Bench();
@@ -92,14 +91,15 @@ class Bench implements AsyncDisposable {
     const app = await controlPlane.server();
     await app.listen({ host: '127.0.0.1', port: 0 });
     bench.#parts.defer(async () => void (await controlPlane.stop()));
-    const access = { user: 'bench', role: 'operator', project: null } as const;
-    await controlPlane.start(
-      async () => void (await controlPlane.access.add(hashToken(TOKEN), access)),
-    );
-    const tokenFile = path.join(folder, 'token');
-    await writeFile(tokenFile, TOKEN);
+    await controlPlane.start(async () => undefined);
     const { port } = app.server.address() as AddressInfo;
-    bench.#http = httpExchange(apiFetch(`http://127.0.0.1:${port}`, tokenIn(tokenFile)));
+    for (const user of AGENTS) {
+      await controlPlane.access.add(hashToken(user), { user, role: 'agent', project: null });
+      const tokenFile = path.join(folder, `${user}.token`);
+      await writeFile(tokenFile, user);
+      const api = apiFetch(`http://127.0.0.1:${port}`, tokenIn(tokenFile));
+      bench.#http.set(user, httpExchange(api));
+    }
     return bench;
   }
 
@@ -124,7 +124,7 @@ class Bench implements AsyncDisposable {
   httpActors(agentIds: readonly string[], sync = quiet): (() => Promise<unknown>)[] {
     return agentIds.map((id) => {
       const said = sync(id);
-      return () => this.#http(said, AbortSignal.timeout(60_000));
+      return () => this.#http.get(id)!(said, AbortSignal.timeout(60_000));
     });
   }
 

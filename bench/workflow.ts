@@ -13,7 +13,6 @@ import { ControlPlane } from '../packages/control-plane/src/control-plane.ts';
 import type { Figure } from './figure.ts';
 import { seconds, timed } from './figure.ts';
 import { processorMs } from './processor.ts';
-import { wfFormatFigures } from './wfformat.ts';
 
 const SLOTS = 250;
 const CHAIN = 100;
@@ -355,6 +354,5 @@ export async function workflowFigures(): Promise<Figure[]> {
     ...(await spreadFigures()),
     ...(await stepFigures()),
     ...(await runFigures()),
-    ...(await wfFormatFigures()),
   ];
 }

@@ -1,17 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Client } from '@majorana/client';
 import { freePort } from '@majorana/embedded-postgres';
 import type { TestNats } from '@majorana/test-servers';
 import { startNats } from '@majorana/test-servers';
 import { TestPostgres, until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { natsKey } from './nats-key.ts';
 import { Relay } from './relay.ts';
 
 const TASKS = 200;
@@ -43,12 +43,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   await exit;
 }
 
-/** A key of the command's, and the user that the server is to know. */
-async function key(name: string, ...whose: string[]): Promise<object> {
-  const args = ['nats-key', path.join(data, name), ...whose];
-  const { stdout } = await promisify(execFile)(file('packages/cli/bin/majorana'), args);
-  return JSON.parse(stdout) as object;
-}
+const key = (name: string, ...whose: string[]): Promise<object> =>
+  natsKey(path.join(data, name), ...whose);
 
 interface Server {
   readonly url: string;

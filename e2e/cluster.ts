@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from '@majorana/testing';
@@ -10,13 +12,34 @@ const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.ur
 /** A cluster's agent as a process of its own, for a product that is up. */
 export class ClusterAgent implements AsyncDisposable {
   readonly #args: readonly string[];
+  readonly #product: Product;
+  #tokenFile: string | undefined;
   /** Of Node: a module that sets its clock wrong, say. */
   readonly nodeArgs: string[] = [];
   #process: ChildProcess | undefined;
   #log = '';
 
   constructor(product: Product, url: string, args: readonly string[]) {
-    this.#args = ['--url', url, '--token-file', path.join(product.data, 'token'), ...args];
+    this.#args = ['--url', url, ...args];
+    this.#product = product;
+  }
+
+  /** Of its own, unless the test has given it one. */
+  #tokenArgs(): string[] {
+    if (this.#args.some((arg) => arg.startsWith('--token-file'))) return [];
+    const line = this.#args.join(' ');
+    const name = /--name[ =](\S+)/.exec(line)![1]!;
+    if (this.#tokenFile === undefined) {
+      const env = { ...process.env, MAJORANA_DATA: this.#product.data };
+      const create = [main, 'tokens', 'create', name, '--role', 'agent'];
+      const token = execFileSync(process.execPath, create, {
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      this.#tokenFile = path.join(this.#product.data, `agent-${randomUUID()}.token`);
+      writeFileSync(this.#tokenFile, token, { mode: 0o600 });
+    }
+    return ['--token-file', this.#tokenFile];
   }
 
   async start(): Promise<void> {
@@ -27,7 +50,8 @@ export class ClusterAgent implements AsyncDisposable {
   /** Of two of one name the second stands by: it does not get ready. */
   launch(): void {
     this.#log = '';
-    const args = [...this.nodeArgs, main, 'agent', 'kubernetes', ...this.#args];
+    const own = [...this.#args, ...this.#tokenArgs()];
+    const args = [...this.nodeArgs, main, 'agent', 'kubernetes', ...own];
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -41,6 +65,11 @@ export class ClusterAgent implements AsyncDisposable {
       if (code !== null) throw new Error(`the agent ended with ${code}: ${this.#log.slice(-2000)}`);
       return this.#log.includes(text);
     });
+  }
+
+  /** What it said so far answers no later question. */
+  forgetLog(): void {
+    this.#log = '';
   }
 
   get exitCode(): number | null {

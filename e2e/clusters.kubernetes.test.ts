@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -114,13 +114,15 @@ describe('adding a cluster', () => {
   });
 
   test('with the roles of deploy/kubernetes nothing is missing, and its token is its own', async () => {
-    const added = await product.json<{ command: string }>(
+    const added = await product.json<{ command: string; cluster: ClusterView }>(
       'clusters',
       'add',
       'lab',
       `--kubeconfig=${kubeconfig}`,
       `--token-file=${tokenFile}`,
+      '--lease-ttl=2h',
     );
+    expect(added.cluster.leaseTtlMs).toBe(7_200_000);
     const token = (await readFile(tokenFile, 'utf8')).trim();
     expect(added.command).not.toContain(token);
     const { url } = await product.json<{ url: string }>('status');
@@ -150,7 +152,10 @@ test.each([
   ['GET', `${system}/secrets/majorana-agent`],
   ['GET', '/api/v1/namespaces/majorana/secrets'],
   ['GET', '/api/v1/namespaces/majorana/configmaps'],
-  ['GET', '/api/v1/namespaces/majorana/events'],
+  ['GET', '/api/v1/events'],
+  ['GET', '/api/v1/namespaces/majorana-system/events'],
+  ['DELETE', '/api/v1/namespaces/majorana/events'],
+  ['GET', '/api/v1/namespaces/majorana/events?watch=true'],
   ['GET', '/api/v1/namespaces'],
   ['GET', '/api/v1/nodes/kwok-0'],
   ['PATCH', '/api/v1/nodes/kwok-0'],
@@ -171,11 +176,74 @@ test.each([
   ['POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings'],
   ['PATCH', '/apis/rbac.authorization.k8s.io/v1/namespaces/majorana/roles/majorana-agent'],
   ['GET', '/apis/apps/v1/namespaces/majorana-system/deployments'],
+  ['PUT', '/api/v1/namespaces/majorana/pods/x'],
+  ['PATCH', '/api/v1/namespaces/majorana/pods/x/ephemeralcontainers'],
+  ['PATCH', '/api/v1/namespaces/majorana/pods/x/resize'],
+  ['POST', '/api/v1/namespaces/majorana/pods/x/attach'],
+  ['POST', '/api/v1/namespaces/majorana/pods/x/portforward'],
+  ['PUT', '/api/v1/nodes/kwok-0'],
+  ['PATCH', '/api/v1/nodes/kwok-0/status'],
+  ['DELETE', '/api/v1/nodes'],
+  ['POST', '/api/v1/nodes'],
+  ['PUT', '/api/v1/namespaces/majorana/secrets/x'],
+  ['PATCH', '/api/v1/namespaces/majorana'],
+  ['GET', '/metrics'],
 ])('the agent’s account is refused %s %s', async (method, at) => {
   using api = new KubernetesApi(await readKubeconfig(kubeconfig));
   const body = method === 'GET' || method === 'DELETE' ? undefined : POD;
   await expect(api.request(method, at, body)).rejects.toMatchObject({ status: 403 });
 });
+
+interface Rules {
+  readonly status: {
+    readonly incomplete: boolean;
+    readonly resourceRules: readonly {
+      readonly verbs: readonly string[];
+      readonly apiGroups: readonly string[];
+      readonly resources: readonly string[];
+      readonly resourceNames?: readonly string[];
+    }[];
+  };
+}
+
+/** `verb group/resource`, as the API server itself lists them for whoever asks. */
+async function allowedIn(api: KubernetesApi, namespace: string): Promise<string[]> {
+  const { status } = await api.create<Rules>(
+    '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews',
+    {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SelfSubjectRulesReview',
+      spec: { namespace },
+    },
+  );
+  expect(status.incomplete).toBe(false);
+  const all = status.resourceRules.flatMap(({ verbs, apiGroups, resources }) =>
+    verbs.flatMap((verb) =>
+      apiGroups.flatMap((group) => resources.map((resource) => `${verb} ${group}/${resource}`)),
+    ),
+  );
+  return [...new Set(all)].toSorted();
+}
+
+/** What anybody with an account may: ask what it may do. */
+const ANYBODY = [
+  'create authentication.k8s.io/selfsubjectreviews',
+  'create authorization.k8s.io/selfsubjectaccessreviews',
+  'create authorization.k8s.io/selfsubjectrulesreviews',
+];
+const EVERYWHERE = ['list /nodes', 'list /pods', 'watch /nodes', 'watch /pods', ...ANYBODY];
+test.each([
+  ['majorana', [...EVERYWHERE, 'create /pods', 'delete /pods', 'get /pods', 'list /events']],
+  ['majorana-system', EVERYWHERE],
+  ['kube-system', EVERYWHERE],
+  ['default', EVERYWHERE],
+])(
+  'in the namespace %s the agent’s account may do just what its roles list',
+  async (name, rules) => {
+    using api = new KubernetesApi(await readKubeconfig(kubeconfig));
+    expect(await allowedIn(api, name)).toEqual(rules.toSorted());
+  },
+);
 
 test('the platform engineer sees nodes, room, pods, the window and why, latencies and refusals', async () => {
   const cluster = await until('a report of the whole cluster', async () => {
@@ -202,6 +270,18 @@ test('the platform engineer sees nodes, room, pods, the window and why, latencie
   ]);
 });
 
+test('its lease time is set within its bounds, and shown', async () => {
+  for (const bad of ['59s', '8d']) {
+    const { code, stderr } = await product.run('clusters', 'set', 'lab', '--lease-ttl', bad);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`--lease-ttl ${bad}: at least 60s and at most 7d`);
+  }
+  const said = await product.ok('clusters', 'set', 'lab', '--lease-ttl', '6h');
+  expect(said).toBe('when its agent is silent for 6 h, its tasks run elsewhere');
+  expect(await show()).toMatchObject({ leaseTtlMs: 21_600_000, isConnected: true });
+  expect(await product.ok('clusters', 'show', 'lab')).toContain(said);
+});
+
 test('a cordoned cluster is given nothing, says so, and goes on when it is not', async () => {
   await product.ok('clusters', 'cordon', 'lab');
   const id = await product.ok('submit', '--image', 'science:1', '--', 'true');
@@ -220,6 +300,24 @@ test('a drain sends what runs elsewhere, uncounted, and the cluster can be remov
   expect(job.counts.queued + job.counts.succeeded).toBe(6);
   await product.ok('clusters', 'uncordon', 'lab');
   await product.ok('wait', id, '--quiet');
+});
+
+test('the agent’s token is rotated while it runs, and a revoked one ends it with what to do', async () => {
+  const old = await readFile(tokenFile, 'utf8');
+  await product.ok('clusters', 'rotate-token', 'lab', '--token-file', tokenFile);
+  expect(await readFile(tokenFile, 'utf8')).not.toBe(old);
+  expect((await stat(tokenFile)).mode & 0o777).toBe(0o600);
+  await product.ok('clusters', 'revoke-tokens', 'lab');
+  await runArray(5);
+  expect(agent.exitCode).toBe(null);
+  await product.ok('clusters', 'revoke-tokens', 'lab', '--all');
+  await until('the agent to end', () => agent.exitCode !== null);
+  expect(agent.exitCode).toBe(5);
+  expect(agent.log).toContain('this token is not known, or was taken back');
+  for (const token of [old.trim(), (await readFile(tokenFile, 'utf8')).trim()])
+    expect(agent.log).not.toContain(token);
+  await product.ok('clusters', 'rotate-token', 'lab', '--token-file', tokenFile);
+  await agent.start();
 });
 
 test('of two agents the second acts when the first ends, and when it is killed', async () => {

@@ -6,7 +6,7 @@ import type {
 } from '@majorana/test-servers';
 import { addKwokNodes, FaultProxy, seededRandom, startKubernetes } from '@majorana/test-servers';
 import { TestPostgres } from '@majorana/testing';
-import { expect } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { ClusterAgent } from './cluster.ts';
 import type { PlayedJob } from './fault-workload.ts';
 import { expectEndedOnce, submitPlayed, submitWorkload, untilEnded } from './fault-workload.ts';
@@ -34,11 +34,13 @@ export interface Cluster extends AsyncDisposable {
   /** Between the agent and the API server. */
   readonly proxy: FaultProxy;
   readonly agent: ClusterAgent;
+  /** Of the same name, not started. */
+  readonly otherAgent: ClusterAgent;
 }
 
 /** A product with clusters whose parts can be made to fail. */
 export class FaultGround implements AsyncDisposable {
-  readonly random = seededRandom(SEED);
+  #random = seededRandom(SEED);
   readonly product: Product;
   readonly postgres: TestPostgres;
   readonly url: string;
@@ -50,12 +52,37 @@ export class FaultGround implements AsyncDisposable {
     this.url = url;
   }
 
-  static async start(): Promise<FaultGround> {
+  /** `environment`: of the control plane; `clusters`: the options of each one's agent, by its name. */
+  static async start(
+    clusters: Readonly<Record<string, readonly string[]>> = {},
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<FaultGround> {
     const postgres = await TestPostgres.start();
-    const product = new Product({ MAJORANA_DATABASE_URL: postgres.url });
+    const product = new Product({ ...environment, MAJORANA_DATABASE_URL: postgres.url });
     await product.ok('up', '--detach');
     const { url } = await product.json<{ url: string }>('status');
-    return new FaultGround(product, postgres, url);
+    const ground = new FaultGround(product, postgres, url);
+    try {
+      for (const [name, args] of Object.entries(clusters)) await ground.addCluster(name, ...args);
+    } catch (error) {
+      await ground[Symbol.asyncDispose]();
+      throw error;
+    }
+    return ground;
+  }
+
+  drawAnew(): void {
+    this.#random = seededRandom(SEED);
+  }
+
+  /** Of so many, from 0. */
+  draw(count: number): number {
+    return Math.floor(this.#random() * count);
+  }
+
+  shuffled<T>(list: readonly T[]): T[] {
+    const byDraw = list.map((one) => ({ one, drawn: this.#random() }));
+    return byDraw.toSorted((a, b) => a.drawn - b.drawn).map(({ one }) => one);
   }
 
   async addCluster(name: string, ...agentArgs: string[]): Promise<Cluster> {
@@ -67,23 +94,26 @@ export class FaultGround implements AsyncDisposable {
     const kubeconfig = await proxy.kubeconfigThrough(kubernetes, account);
     const args = ['--name', name, '--kubeconfig', kubeconfig, ...agentArgs];
     const agent = new ClusterAgent(this.product, this.url, args);
-    await agent.start();
+    const otherAgent = new ClusterAgent(this.product, this.url, args);
     const cluster = {
       kubernetes,
       proxy,
       agent,
+      otherAgent,
       [Symbol.asyncDispose]: async () => {
         await agent[Symbol.asyncDispose]();
+        await otherAgent[Symbol.asyncDispose]();
         await proxy[Symbol.asyncDispose]();
         await kubernetes[Symbol.asyncDispose]();
       },
     };
     this.clusters.push(cluster);
+    await agent.start();
     return cluster;
   }
 
   workload(taskCount: number): Promise<PlayedJob[]> {
-    return submitWorkload(this.product, this.random, taskCount);
+    return submitWorkload(this.product, this.#random, taskCount);
   }
 
   played(
@@ -125,7 +155,8 @@ export class FaultGround implements AsyncDisposable {
       await this.#nothingIsLeft();
       await this.#roomIsFull();
     } catch (error) {
-      const logs = this.clusters.map(({ agent }) => agent.log.slice(-30000)).join('\n');
+      const agents = this.clusters.flatMap(({ agent, otherAgent }) => [agent, otherAgent]);
+      const logs = agents.map(({ log }) => log.slice(-30000)).join('\n');
       throw new Error(`seed ${SEED}: ${(error as Error).message}\nthe agents said:\n${logs}`, {
         cause: error,
       });
@@ -156,6 +187,27 @@ export class FaultGround implements AsyncDisposable {
     await this.product[Symbol.asyncDispose]();
     await this.postgres[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * What a failed test broke is no later test's: that one begins on a new ground. Each draws from the
+ * seed anew, so that alone it meets what it met among the others.
+ */
+export function onGoodGround(start: () => Promise<FaultGround>): void {
+  let ground: FaultGround | undefined;
+  const leave = async (): Promise<void> => {
+    const left = ground;
+    ground = undefined;
+    await left?.[Symbol.asyncDispose]();
+  };
+  beforeEach(async () => {
+    ground ??= await start();
+    ground.drawAnew();
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') await leave();
+  });
+  afterAll(leave);
 }
 
 /** By its whole name, so that one that was deleted can come again. */

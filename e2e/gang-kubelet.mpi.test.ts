@@ -1,41 +1,17 @@
-import { connect, createServer } from 'node:net';
-import type { Server } from 'node:net';
 import path from 'node:path';
-import type { KubernetesObject, TestKubernetes, TestNode } from '@majorana/test-servers';
-import {
-  kubeletObstacle,
-  openMpiImage,
-  openMpiObstacle,
-  startKubelet,
-  startKubernetes,
-} from '@majorana/test-servers';
+import type { KubernetesObject } from '@majorana/test-servers';
+import { kubeletObstacle, mpiImage, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runnerPath } from '../tools/build-runner.ts';
-import { ClusterAgent } from './cluster.ts';
-import { Product } from './product.ts';
+import { NAMESPACE, RealCluster } from './real-cluster.ts';
 
 const IMAGE = 'majorana.test/open-mpi:1';
-const RUNNER_IMAGE = 'majorana.test/runner:1';
-const NAMESPACE = 'majorana';
 const USER = 4321;
 const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`;
 const SMALL = ['--cores', '0.2', '--memory', '200M'];
 
-const obstacle = kubeletObstacle() ?? openMpiObstacle();
+const obstacle = kubeletObstacle() ?? mpiObstacle(OPEN_MPI);
 const title = 'Open MPI on a real kubelet';
-
-/** The product listens on loopback only; pods reach this machine by another address. */
-async function relay(port: number, address: string): Promise<Server> {
-  const server = createServer((near) => {
-    const far = connect(port, '127.0.0.1');
-    near.pipe(far).pipe(near);
-    near.on('error', () => far.destroy());
-    far.on('error', () => near.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(port, address, resolve));
-  return server;
-}
 
 interface Told {
   readonly attempts: readonly { readonly outcome: string; readonly reason: string }[];
@@ -44,44 +20,15 @@ interface Told {
 describe.skipIf(obstacle !== undefined)(
   obstacle === undefined ? title : `${title}: left out, ${obstacle}`,
   () => {
-    const product = new Product();
-    let kubernetes: TestKubernetes;
-    let node: TestNode;
-    let agent: ClusterAgent;
-    let way: Server;
+    const cluster = new RealCluster([`--run-as-user=${USER}`]);
+    const { product } = cluster;
 
     beforeAll(async () => {
-      kubernetes = await startKubernetes();
-      node = await startKubelet(kubernetes);
-      await node.addImage(openMpiImage(IMAGE, path.join(product.data, 'image'), USER));
-      const runner = runnerPath(process.arch === 'arm64' ? 'arm64' : 'amd64');
-      await node.addImage({
-        name: RUNNER_IMAGE,
-        files: { '/majorana-runner': runner },
-        entrypoint: ['/majorana-runner'],
-      });
-      await kubernetes.createNamespace(NAMESPACE);
-      await product.ok('up', '--detach');
-      const { url } = await product.json<{ url: string }>('status');
-      const port = Number(new URL(url).port);
-      way = await relay(port, node.hostAddress);
-      agent = new ClusterAgent(product, url, [
-        '--name=real',
-        `--kubeconfig=${kubernetes.adminKubeconfig}`,
-        `--runner-image=${RUNNER_IMAGE}`,
-        '--allow-host-network',
-        `--runner-url=http://${node.hostAddress}:${port}`,
-        `--run-as-user=${USER}`,
-      ]);
-      await agent.start();
+      await cluster.start();
+      const folder = path.join(product.data, 'image');
+      await cluster.node.addImage(mpiImage(OPEN_MPI, IMAGE, folder, USER));
     });
-    afterAll(async () => {
-      await agent?.[Symbol.asyncDispose]();
-      way?.close();
-      await product[Symbol.asyncDispose]();
-      await node?.[Symbol.asyncDispose]();
-      await kubernetes?.[Symbol.asyncDispose]();
-    });
+    afterAll(() => cluster[Symbol.asyncDispose]());
 
     const submit = (options: readonly string[], ...words: readonly string[]): Promise<string> =>
       product.ok(
@@ -103,7 +50,7 @@ describe.skipIf(obstacle !== undefined)(
     };
     const noPods = (): Promise<unknown> =>
       until('no pod to be left', async () => {
-        const { items } = await kubernetes.admin.get<{ items: KubernetesObject[] }>(PODS);
+        const { items } = await cluster.kubernetes.admin.get<{ items: KubernetesObject[] }>(PODS);
         return items.length === 0;
       });
     const isUp = (id: string): Promise<unknown> =>
@@ -149,7 +96,7 @@ describe.skipIf(obstacle !== undefined)(
     test('a worker’s pod that is deleted ends the gang, and the head’s log is kept', async () => {
       const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'hold');
       await isUp(id);
-      await kubernetes.admin.delete(`${PODS}/majorana-${id.replace('job_', '')}-0-1-1`);
+      await cluster.kubernetes.admin.delete(`${PODS}/majorana-${id.replace('job_', '')}-0-1-1`);
       const [first] = await until('the first attempt to end', async () => {
         const { attempts } = await product.json<Told>('why', `${id}.0`);
         return attempts[0]!.outcome !== null && attempts;

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { KubernetesObject } from '@majorana/test-servers';
@@ -275,8 +284,23 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   test.concurrent('a path of the node is mounted only where its administrator lets it', async () => {
     const { task } = await ended(await shell('true', '--mount', 'host:/etc:/of-node'));
     expect(task.reason).toBe(
-      'could not start: this cluster does not let tasks mount /etc of its nodes; allowed: none',
+      `could not start: this cluster does not let tasks mount /etc of its nodes; allowed: ${cluster.shared}`,
     );
+  });
+
+  test.concurrent('a link that was left below an allowed path leads no task out of it', async () => {
+    const { shared } = cluster;
+    chmodSync(shared, 0o755);
+    mkdirSync(path.join(shared, 'data'));
+    writeFileSync(path.join(shared, 'data/kept'), 'of the node\n');
+    symlinkSync('/etc', path.join(shared, 'way-out'));
+    const good = await shell('busybox cat /m/kept', '--mount', `host:${shared}/data:/m`);
+    await ended(good);
+    expect(await product.ok('logs', good)).toBe('of the node');
+    const bad = await shell('busybox ls /m', '--mount', `host:${shared}/way-out:/m`);
+    const { task } = await ended(bad);
+    expect(task.state).toBe('failed');
+    expect(task.reason).toMatch(/^could not start: .*subPath/);
   });
 
   test('no pod is left, and the logs are still there', async () => {

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { kill, Product, until } from './product.ts';
@@ -148,6 +149,21 @@ test('the first token is private, and without it nothing is told', async () => {
   expect((await fetch(`${url}/api/v1/jobs`)).status).toBe(401);
   const headers = { authorization: 'Bearer wrong' };
   expect((await fetch(`${url}/api/v1/jobs`, { headers })).status).toBe(401);
+});
+
+test('the local agent has a token of its own, which may do nothing else and is on no command line', async () => {
+  const file = path.join(product.data, 'agent-token');
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const token = readFileSync(file, 'utf8').trim();
+  const { tokens } = await product.json<{ tokens: { user: string; role: string }[] }>('tokens');
+  const agents = tokens.filter(({ role }) => role === 'agent');
+  expect(agents).toMatchObject([{ user: `local-${os.hostname()}` }]);
+  const { url } = await product.json<{ url: string }>('status');
+  const headers = { authorization: `Bearer ${token}` };
+  expect((await fetch(`${url}/api/v1/jobs`, { headers })).status).toBe(403);
+  expect(product.processes(token)).toEqual([]);
+  for (const log of ['agent.log', 'server.log'])
+    expect(readFileSync(path.join(product.data, log), 'utf8')).not.toContain(token);
 });
 
 test('an unknown job is a clear error with its own exit code', async () => {

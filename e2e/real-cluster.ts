@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { TestKubernetes, TestNode } from '@majorana/test-servers';
 import { busyboxImage, startKubelet, startKubernetes } from '@majorana/test-servers';
 import { runnerPath } from '../tools/build-runner.ts';
@@ -14,6 +17,13 @@ export class RealCluster implements AsyncDisposable {
   kubernetes!: TestKubernetes;
   node!: TestNode;
   agent!: ClusterAgent;
+  /** Of the node, which is this machine: tasks may mount what is below it. */
+  readonly shared = mkdtempSync(path.join(os.tmpdir(), 'majorana-shared-'));
+  readonly #agentArgs: readonly string[];
+
+  constructor(agentArgs: readonly string[] = []) {
+    this.#agentArgs = agentArgs;
+  }
 
   async start(): Promise<void> {
     this.kubernetes = await startKubernetes();
@@ -34,6 +44,8 @@ export class RealCluster implements AsyncDisposable {
       `--runner-image=${RUNNER_IMAGE}`,
       '--pull-patience-ms=20000',
       '--allow-host-network',
+      `--allow-host-path=${this.shared}`,
+      ...this.#agentArgs,
     ]);
     await this.agent.start();
   }
@@ -43,5 +55,6 @@ export class RealCluster implements AsyncDisposable {
     await this.product[Symbol.asyncDispose]();
     await this.node?.[Symbol.asyncDispose]();
     await this.kubernetes?.[Symbol.asyncDispose]();
+    rmSync(this.shared, { recursive: true, force: true });
   }
 }

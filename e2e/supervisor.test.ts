@@ -82,3 +82,18 @@ test('a process that got the number of a dead supervisor is not taken for it', a
   await product.ok('up', '--detach', '--cores', '2');
   expect((await product.run('jobs')).code).toBe(0);
 });
+
+test('a first token that was taken back stays so when the product starts again', async () => {
+  await product.ok('up', '--detach', '--cores', '1');
+  const first = readFileSync(path.join(product.data, 'token'), 'utf8').trim();
+  const second = await product.ok('tokens', 'create', 'ada', '--role', 'admin');
+  await product.ok('tokens', 'revoke', '1');
+  await product.ok('down');
+  await product.run('up', '--detach', '--cores', '1');
+  const { url } = JSON.parse(readFileSync(path.join(product.data, 'running.json'), 'utf8')) as {
+    url: string;
+  };
+  const ask = async (token: string): Promise<number> =>
+    (await fetch(`${url}/api/v1/jobs`, { headers: { authorization: `Bearer ${token}` } })).status;
+  expect([await ask(first), await ask(second)]).toEqual([401, 200]);
+});

@@ -1,18 +1,31 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WINDOW_LIMITS } from '@majorana/core';
+import { liftPodQuota, setPodQuota } from '@majorana/test-servers';
+import { expect, test } from 'vitest';
 import type { Cluster } from './fault-ground.ts';
-import { FaultGround, NODE_CORES, NODE_COUNT, podsOf } from './fault-ground.ts';
+import {
+  FaultGround,
+  NAMESPACE,
+  NODE_CORES,
+  NODE_COUNT,
+  onGoodGround,
+  podsOf,
+} from './fault-ground.ts';
 import { until } from './product.ts';
 
 const CORES = NODE_COUNT * NODE_CORES;
+/** So many may start at once in a cluster however slow the machine has made it. */
+const FEW = WINDOW_LIMITS.min;
 
 let ground: FaultGround;
 let cheap: Cluster;
-beforeAll(async () => {
-  ground = await FaultGround.start();
-  cheap = await ground.addCluster('cheap', '--core-price-per-hour', '0.01');
-  await ground.addCluster('dear', '--core-price-per-hour', '0.02');
+onGoodGround(async () => {
+  ground = await FaultGround.start({
+    cheap: ['--core-price-per-hour', '0.01'],
+    dear: ['--core-price-per-hour', '0.02'],
+  });
+  [cheap] = ground.clusters as [Cluster, Cluster];
+  return ground;
 });
-afterAll(() => ground?.[Symbol.asyncDispose]());
 
 async function countByAgent(jobId: number): Promise<Record<string, number>> {
   const rows = await ground.postgres.query<{ agent_id: string; count: number }>(
@@ -24,12 +37,12 @@ async function countByAgent(jobId: number): Promise<Record<string, number>> {
 }
 
 test('the dear cluster takes what the cheap one has no room for', async () => {
-  const play = { runMs: 8000, exitCode: 0 };
-  const first = await ground.played(play, 20);
-  await ground.running(first, 20);
-  expect(await countByAgent(first.jobId)).toEqual({ cheap: 20 });
-  const filling = await ground.played(play, CORES - 20, '--cluster', 'cheap');
-  await ground.running(filling, CORES - 20);
+  const play = { runMs: 20_000, exitCode: 0 };
+  const first = await ground.played(play, FEW);
+  await ground.running(first, FEW);
+  expect(await countByAgent(first.jobId)).toEqual({ cheap: FEW });
+  const filling = await ground.played(play, CORES - FEW, '--cluster', 'cheap');
+  await ground.running(filling, CORES - FEW);
   const more = await ground.played(play, 12);
   await ground.running(more, 12);
   expect(await countByAgent(more.jobId)).toEqual({ dear: 12 });
@@ -39,14 +52,16 @@ test('the dear cluster takes what the cheap one has no room for', async () => {
 test('what ran on a cluster cut off for longer than its leases runs elsewhere, and once', async () => {
   const job = await ground.played({ runMs: 3_600_000, exitCode: 0 }, 20);
   await ground.running(job, 20);
-  expect(await countByAgent(job.jobId)).toEqual({ cheap: 20 });
+  const { cheap: cutOff = 0 } = await countByAgent(job.jobId);
+  expect(cutOff).toBeGreaterThanOrEqual(FEW);
+  await ground.product.ok('clusters', 'set', 'cheap', '--lease-ttl', '60s');
   cheap.agent.pause();
   await until(
     'the tasks to run on the other cluster',
     async () => (await countByAgent(job.jobId))['dear'] === 20,
     100_000,
   );
-  expect(await podsOf(cheap.kubernetes)).toHaveLength(20);
+  expect(await podsOf(cheap.kubernetes)).toHaveLength(cutOff);
   cheap.agent.resume();
   await until(
     'its old pods to be ended',
@@ -54,5 +69,24 @@ test('what ran on a cluster cut off for longer than its leases runs elsewhere, a
   );
   expect(await countByAgent(job.jobId)).toEqual({ dear: 20 });
   await ground.product.ok('cancel', `job_${job.jobId}`);
+  await ground.allEnded([job]);
   await ground.verdict([]);
+});
+
+test('what a quota of the cheap cluster refuses runs on the dear one, and people are told', async () => {
+  await setPodQuota(cheap.kubernetes, NAMESPACE, 0);
+  const play = { runMs: 1000, exitCode: 0 };
+  const anywhere = await ground.played(play, 60);
+  const bound = await ground.played(play, 2, '--cluster', 'cheap');
+  await ground.allEnded([anywhere]);
+  const ran = `select distinct agent_id from attempt where job_id = $1 and outcome = 'succeeded'`;
+  expect(await ground.postgres.query(ran, [anywhere.jobId])).toEqual([{ agent_id: 'dear' }]);
+  await until('the task to say why', async () =>
+    /pods are refused: .*exceeded quota/.test(
+      await ground.product.ok('why', `job_${bound.jobId}.0`),
+    ),
+  );
+  expect(await ground.product.ok('clusters', 'show', 'cheap')).toMatch(/403 .*exceeded quota/);
+  await liftPodQuota(cheap.kubernetes, NAMESPACE);
+  await ground.verdict([anywhere, bound]);
 });

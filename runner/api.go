@@ -61,8 +61,10 @@ func newAPI(c config) (*api, error) {
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: uploadsAtOnce,
 		IdleConnTimeout:     10 * time.Second,
-		WriteBufferSize:     64 << 10,
-		ReadBufferSize:      64 << 10,
+		// Longer than any poll: a line that was cut in the middle of an answer may never say so.
+		ResponseHeaderTimeout: stallWait,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
 	}
 	if c.caFile != "" {
 		text, err := os.ReadFile(c.caFile)

@@ -52,7 +52,7 @@ func main() {
 	case filepath.Base(os.Args[0]) == launcherName:
 		os.Exit(launch(args))
 	case len(args) == 2 && args[0] == "install":
-		exit(install(args[1]))
+		exit(install(args[1], imageCAFile))
 	case len(args) >= 1 && args[0] == "run":
 		c, err := readConfig(args[1:])
 		if err == nil {
@@ -93,7 +93,7 @@ func readConfig(args []string) (config, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&c.folder, "folder", fromEnv("MAJORANA_RUNNER_FOLDER", "/majorana"), "where the task lives")
 	flags.StringVar(&c.message, "message", fromEnv("MAJORANA_RUNNER_MESSAGE", "/dev/termination-log"), "the termination message")
-	flags.StringVar(&c.caFile, "ca-file", fromEnv("MAJORANA_RUNNER_CA_FILE", ""), "certificates to trust")
+	flags.StringVar(&c.caFile, "ca-file", fromEnv("MAJORANA_RUNNER_CA_FILE", installedCAFile()), "certificates to trust")
 	graceMs := flags.String("grace-ms", fromEnv("MAJORANA_RUNNER_GRACE_MS", "30000"), "from TERM to KILL of the pod")
 	if err := flags.Parse(args); err != nil {
 		return c, err

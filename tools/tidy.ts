@@ -25,7 +25,8 @@ interface PackageFile {
 /** Tests, and the helpers that only tests import. */
 const isTest = (file: string): boolean =>
   /\.(test|bench|conformance)\.tsx?$|\/test-[\w-]+\.ts$/.test(file);
-const packageOf = (file: string): string | undefined => /^packages\/([^/]+)\//.exec(file)?.[1];
+const packageOf = (file: string): string | undefined =>
+  /^(?:packages|apps)\/([^/]+)\//.exec(file)?.[1];
 
 /** Package -> the packages it may import, from the table in ARCHITECTURE.md. */
 export function readImportTable(markdown: string): Map<string, ReadonlySet<string> | 'all'> {

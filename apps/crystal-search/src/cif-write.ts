@@ -57,6 +57,16 @@ export function asymmetricUnit(cell: AtomicCell, operations: readonly Operation[
   return kept;
 }
 
+/**
+ * The name that other programs know the setting by: the full one of monoclinic groups, which says the
+ * axis (P 1 21/c 1), and the short one of others. P 21/b 21/c 21/a instead of P b c a is read by few.
+ */
+function groupName(spaceGroup: number): string {
+  const type = spaceGroupType(spaceGroup);
+  const name = type.crystal_system === 'Monoclinic' ? type.hm_full : type.hm_short;
+  return name.replaceAll('_', '');
+}
+
 export interface CifOptions {
   name: string;
   spaceGroup: number;
@@ -66,7 +76,6 @@ export interface CifOptions {
 /** A conventional cell in the standard setting of its space group. */
 export function writeCif(cell: AtomicCell, options: CifOptions): string {
   const operations = spaceGroupOperations(options.spaceGroup);
-  const type = spaceGroupType(options.spaceGroup);
   const [a, b, c, alpha, beta, gamma] = parametersOf(cell.lattice).map((value) => value.toFixed(5));
   const counts = new Map<string, number>();
   const atoms = asymmetricUnit(cell, operations).map((index) => {
@@ -87,7 +96,7 @@ export function writeCif(cell: AtomicCell, options: CifOptions): string {
     `_cell_angle_gamma ${gamma}`,
     `_cell_volume ${volumeOf(cell.lattice).toFixed(4)}`,
     `_space_group_IT_number ${options.spaceGroup}`,
-    `_space_group_name_H-M_alt '${type.hm_full.replaceAll('_', '')}'`,
+    `_space_group_name_H-M_alt '${groupName(options.spaceGroup)}'`,
     'loop_',
     '_space_group_symop_id',
     '_space_group_symop_operation_xyz',

@@ -1,7 +1,8 @@
+import { readOperation } from '@majorana/molecules/reading/cif';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { latticeOf, parametersOf, volumeOf, type CellParameters } from './cell.ts';
-import { parseOperation, readCif } from './cif.ts';
+import { readCif } from './cif.ts';
 import { asymmetricUnit, operationText, writeCif } from './cif-write.ts';
 import { symmetryOf } from './cluster.ts';
 import { atomicCellOf, rigidCrystalOf } from './crystal.ts';
@@ -91,7 +92,7 @@ test('the reduced cell of a face-centred cubic lattice is the rhombohedron of 60
 test('operations are read as they are written, in any of the usual spellings', () => {
   for (const group of [14, 15, 61, 148, 167]) {
     for (const operation of spaceGroupOperations(group)) {
-      const back = parseOperation(operationText(operation));
+      const back = readOperation(operationText(operation));
       expect(back.rotation.flat()).toEqual(operation.rotation.flat().map((value) => value + 0));
       back.translation.forEach((value, k) => {
         const d = value - operation.translation[k]!;
@@ -99,7 +100,7 @@ test('operations are read as they are written, in any of the usual spellings', (
       });
     }
   }
-  expect(parseOperation('1/2 - x, y+.5, -Z').rotation).toEqual([
+  expect(readOperation('1/2 - x, y+.5, -Z').rotation).toEqual([
     [-1, 0, 0],
     [0, 1, 0],
     [0, 0, -1],
@@ -198,6 +199,28 @@ H2 0.1441 0.6441 -0.0380
   expect(structure.elements).toHaveLength(16);
   expect(moleculesInCell(structure).map((molecule) => molecule.elements.length)).toEqual([8, 8]);
   expect(findSymmetry(structure, 0.01).symbol).toBe('P -4 2_1 m');
+});
+
+test('a CIF without operations is refused by name, unless its space group is P 1', () => {
+  const text = (group: string): string => `data_x
+_symmetry_space_group_name_H-M '${group}'
+_cell_length_a 7
+_cell_length_b 8
+_cell_length_c 9
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+O 0.1 0.2 0.3
+`;
+  expect(readCif(text('P 1'), 'water').elements).toEqual(['O']);
+  expect(() => readCif(text('P b c a'), 'water')).toThrow(
+    /^water: no symmetry operations.*P b c a/,
+  );
 });
 
 test('the symmetry finder recognises a crystal made by the operations of a group', () => {

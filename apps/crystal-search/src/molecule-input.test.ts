@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { bondOrders } from './bond-orders.ts';
 import { MOLECULE_DEFAULTS, readConformers, readMolecule } from './molecule-input.ts';
 import type { Molecule } from './molecule.ts';
 import { testMolecule } from './test-molecules.ts';
@@ -94,20 +93,19 @@ test('two molecules in one input are refused by name', () => {
   expect(() => readMolecule('O.O', MOLECULE_DEFAULTS)).toThrow(/only one|no starting|conformer/);
 });
 
-test('bond orders satisfy every valence, and an impossible molecule is refused', () => {
-  const ring: [number, number][] = [
-    [0, 1],
-    [1, 2],
-    [2, 3],
-    [3, 4],
-    [4, 5],
-    [5, 0],
-  ];
-  const hydrogens = ring.map((_, k): [number, number] => [k, k + 6]);
-  const graph = { elements: 'CCCCCCHHHHHH'.split(''), bonds: [...ring, ...hydrogens] };
-  const { orders } = bondOrders(graph);
-  expect(orders.slice(0, 6).filter((order) => order === 2)).toHaveLength(3);
-  expect(() => bondOrders({ elements: ['C', 'H'], bonds: [[0, 1]] })).toThrow(/valence/);
+test.each([
+  ['a carbon with one hydrogen', ['C 0 0 0', 'H 1.09 0 0'], /cannot|no set of/],
+  [
+    'an ion',
+    ['N 0 0 0', 'H 0.6 0.6 0.6', 'H -0.6 -0.6 0.6', 'H -0.6 0.6 -0.6', 'H 0.6 -0.6 -0.6'],
+    /charge of 1; only neutral/,
+  ],
+  ['two atoms in one place', ['O 0 0 0', 'H 0.1 0 0', 'H 0 0.96 0'], /0\.10 Å apart/],
+])('an XYZ file of %s is refused by its name', (_what, atoms, reason) => {
+  const path = join(folder, 'refused.xyz');
+  writeFileSync(path, `${atoms.length}\n\n${atoms.join('\n')}\n`);
+  expect(() => readMolecule(path, MOLECULE_DEFAULTS)).toThrow(reason);
+  expect(() => readMolecule(path, MOLECULE_DEFAULTS)).toThrow(/^refused: /);
 });
 
 test('conformers of a flexible molecule are unlike each other, lowest first; a rigid one has one', () => {
@@ -118,4 +116,13 @@ test('conformers of a flexible molecule are unlike each other, lowest first; a r
   expect(urethane[0]!.conformerKjPerMol).toBe(0);
   expect(urethane[1]!.conformerKjPerMol).toBeCloseTo(1.9, 0);
   expect(readConformers('c1ccccc1', options, limits)).toHaveLength(1);
+});
+
+test.each([
+  ['', /no atoms/],
+  ['C1CC', /C1CC is no SMILES string: dangling ring closure/],
+  ['[Na+].[Cl-]', /2 molecules or ions; only one/],
+  ['C[CH2]', /C \(atom 2\) has an unpaired electron/],
+])('%j is refused with what is wrong with it', (smiles, message) => {
+  expect(() => readMolecule(smiles, MOLECULE_DEFAULTS)).toThrow(message);
 });

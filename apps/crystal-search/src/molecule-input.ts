@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { perceiveBonds, type Bonding } from '@majorana/molecules/chemistry/bond-orders';
 import { Molecule as OclMolecule, Resources } from 'openchemlib';
-import { bondOrders } from './bond-orders.ts';
 import {
   allConformers,
   conformers,
@@ -10,9 +10,9 @@ import {
   type Conformer,
 } from './conformers.ts';
 import { elementOf } from './elements.ts';
-import { InputError } from './errors.ts';
+import { asInput, InputError } from './errors.ts';
 import { forceField, mmff94Charges, positionsIn, setPosition } from './mmff94-charges.ts';
-import { bondsOf, buildMolecule, type Geometry, type Molecule } from './molecule.ts';
+import { buildMolecule, type Geometry, type Molecule } from './molecule.ts';
 import type { Vector3 } from './vector.ts';
 
 export const CHARGE_MODELS = ['mmff94', 'eeq'] as const;
@@ -56,7 +56,7 @@ function register(): void {
 function fromAtoms(
   elements: readonly string[],
   positions: readonly Vector3[],
-  bonding: { bonds: readonly (readonly [number, number])[]; orders: number[]; charges: number[] },
+  bonding: Bonding,
 ): OclMolecule {
   const molecule = new OclMolecule(elements.length, bonding.bonds.length);
   elements.forEach((element, index) => {
@@ -70,6 +70,11 @@ function fromAtoms(
   return molecule;
 }
 
+function perceived(name: string, elements: readonly string[], positions: readonly Vector3[]) {
+  const atoms = elements.map((element, index) => ({ element, position: positions[index]! }));
+  return asInput(name, () => perceiveBonds(atoms));
+}
+
 function readXyz(text: string, name: string): Source {
   const lines = text.split(/\r?\n/);
   const count = Number(lines[0]);
@@ -79,9 +84,7 @@ function readXyz(text: string, name: string): Source {
   }
   const elements = rows.map((row) => elementOf(row[0]!).symbol);
   const positions = rows.map((row): Vector3 => [Number(row[1]), Number(row[2]), Number(row[3])]);
-  const bonds = bondsOf(elements, positions);
-  const found = bondOrders({ elements, bonds });
-  const molecule = fromAtoms(elements, positions, { bonds, ...found });
+  const molecule = fromAtoms(elements, positions, perceived(name, elements, positions));
   return { molecule, name, hasGeometry: true, origin: 'as given (XYZ)' };
 }
 
@@ -119,7 +122,7 @@ function readChemicalJson(text: string, name: string): Source {
         orders: parsed.bonds.order,
         charges: parsed.atoms.formalCharges ?? numbers.map(() => 0),
       }
-    : perceived(elements, positions);
+    : perceived(name, elements, positions);
   const molecule = fromAtoms(elements, positions, bonding);
   return {
     molecule,
@@ -127,11 +130,6 @@ function readChemicalJson(text: string, name: string): Source {
     hasGeometry: true,
     origin: 'as given (Chemical JSON)',
   };
-}
-
-function perceived(elements: string[], positions: Vector3[]) {
-  const bonds = bondsOf(elements, positions);
-  return { bonds, ...bondOrders({ elements, bonds }) };
 }
 
 function readMolfile(text: string, name: string): Source {
@@ -154,10 +152,22 @@ function readSmiles(smiles: string, name: string): Source {
   try {
     molecule = OclMolecule.fromSmiles(smiles);
   } catch (error) {
-    throw new InputError(`${smiles}: ${(error as Error).message}`);
+    const message = (error as Error).message.replace(/^.*SmilesParser: /, '');
+    throw new InputError(`${smiles} is no SMILES string: ${message}`);
   }
   molecule.addImplicitHydrogens();
   return { molecule, name, hasGeometry: false, origin: '' };
+}
+
+/** The charge models and the sum over the lattice know neutral molecules only. */
+function checkNeutral({ molecule, name }: Source): void {
+  const charges = positionsIn(molecule).map((_, atom) => molecule.getAtomCharge(atom));
+  const total = charges.reduce((sum, charge) => sum + charge, 0);
+  if (total !== 0) {
+    throw new InputError(
+      `${name}: has a charge of ${total}; only neutral molecules can be searched`,
+    );
+  }
 }
 
 function readSource(input: string, name: string | undefined): Source {
@@ -171,9 +181,28 @@ function readSource(input: string, name: string | undefined): Source {
     smi: (text, title) => readSmiles(text.trim().split(/\s+/)[0] ?? '', title),
   };
   const reader = extension === undefined ? undefined : readers[extension];
-  if (!reader) return readSmiles(input, name ?? input);
+  if (!reader) return oneMolecule(readSmiles(input, name ?? input));
   const source = reader(readFileSync(input, 'utf8'), stem);
-  return name === undefined ? source : { ...source, name };
+  return oneMolecule(name === undefined ? source : { ...source, name });
+}
+
+/** What can be searched at all; models of closed shells say nothing about a radical. */
+function oneMolecule(source: Source): Source {
+  const { molecule, name } = source;
+  const atomCount = molecule.getAllAtoms();
+  if (atomCount === 0) throw new InputError(`${name || 'the input'}: no atoms`);
+  const pieceCount = molecule.getFragments().length;
+  if (pieceCount > 1) {
+    throw new InputError(`${name}: ${pieceCount} molecules or ions; only one can be searched`);
+  }
+  for (let atom = 0; atom < atomCount; atom++) {
+    if (molecule.getAtomRadical(atom) === 0) continue;
+    const label = `${molecule.getAtomLabel(atom)} (atom ${atom + 1})`;
+    throw new InputError(
+      `${name}: ${label} has an unpaired electron; no model here is for radicals`,
+    );
+  }
+  return source;
 }
 
 interface Given {
@@ -256,6 +285,7 @@ function built(name: string, { molecule, origin }: Given, options: MoleculeOptio
 export function readMolecule(input: string, options: MoleculeOptions): Molecule {
   register();
   const source = readSource(input, options.name);
+  checkNeutral(source);
   return built(source.name, geometryOf(source, options), options);
 }
 
@@ -274,6 +304,7 @@ export function readConformers(
 ): Molecule[] {
   register();
   const source = readSource(input, options.name);
+  checkNeutral(source);
   forceField(source.molecule.getCompactCopy());
   const all = allConformers(source.molecule, options.starts);
   const chosen = diverse(all, countMax, windowKjPerMol);

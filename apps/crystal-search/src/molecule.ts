@@ -1,6 +1,7 @@
+import { bondsByDistance } from '@majorana/molecules/chemistry/bond-orders';
 import { eeqCharges } from './eeq.ts';
 import { elementOf } from './elements.ts';
-import { InputError } from './errors.ts';
+import { asInput, InputError } from './errors.ts';
 import { pointGroup, symmetrise, symmetryOperations } from './point-group.ts';
 import { centroid, distance, subtract, type Vector3 } from './vector.ts';
 
@@ -43,23 +44,11 @@ export interface Geometry {
   origin: string;
 }
 
-/** Added to the sum of covalent radii when bonds are read from distances. */
-const BOND_TOLERANCE_ANGSTROM = 0.4;
-
+/** Bonds as distances tell them, in the order of their atoms. */
 export function bondsOf(elements: readonly string[], positions: readonly Vector3[]) {
-  const bonds: [number, number][] = [];
-  elements.forEach((a, i) => {
-    for (let j = i + 1; j < elements.length; j++) {
-      const limit =
-        elementOf(a).covalentRadiusAngstrom +
-        elementOf(elements[j]!).covalentRadiusAngstrom +
-        BOND_TOLERANCE_ANGSTROM;
-      const separation = distance(positions[i]!, positions[j]!);
-      const bothHydrogen = a === 'H' && elements[j] === 'H' && elements.length > 2;
-      if (separation < limit && !bothHydrogen) bonds.push([i, j]);
-    }
-  });
-  return bonds;
+  const atoms = elements.map((element, index) => ({ element, position: positions[index]! }));
+  const bonds = asInput('the molecule', () => bondsByDistance(atoms));
+  return bonds.toSorted(([a, b], [c, d]) => a - c || b - d);
 }
 
 /** The labels of connected pieces, one for each atom. */

@@ -16,9 +16,12 @@ import { testMolecule } from './test-molecules.ts';
 import {
   add,
   apply,
+  distance,
   multiply,
   quaternionOf,
   rotationOf,
+  scale,
+  subtract,
   transpose,
   type Matrix3,
   type Vector3,
@@ -158,4 +161,32 @@ test('clustering puts equal packings together whatever cell they come in, and ke
     expect(packings[0]!.symmetrySymbol).toBe('P 2_1/c');
     expect(packings[1]!.aboveMinimumKjPerMol).toBeCloseTo(0.1, 6);
   }
+});
+
+test('a crystal of a molecule in line overlays itself however that is turned about its axis', () => {
+  const carbonDioxide = testMolecule('O=C=O');
+  const body = frameOf(carbonDioxide);
+  const orientation = orientationOf(0.3, 0.6, 0.15);
+  const [oxygen, carbon] = carbonDioxide.atoms.map((atom) => atom.positionAngstrom);
+  const along = scale(subtract(carbon!, oxygen!), 1 / distance(carbon!, oxygen!));
+  fc.assert(
+    fc.property(part, fc.nat({ max: 3 }), (angle, central) => {
+      const half = Math.PI * angle;
+      const spin = rotationOf([Math.cos(half), ...scale(along, Math.sin(half))]);
+      const one = rigidCrystalOf({
+        id: 'a',
+        spaceGroup: 14,
+        cell: [6.9, 4.2, 6.8, 90, 100, 90],
+        centre: [0.28, 0.05, 0.25],
+        orientation,
+      });
+      const spun = { ...one, orientation: quaternionOf(multiply(rotationOf(orientation), spin)) };
+      const of = (other: RigidCrystal, from: number) =>
+        surroundings(packingOf(other, carbonDioxide), from);
+      const found = overlay(of(one, 0), of(spun, central), body);
+      expect(found.matched).toBe(CLUSTER_SIZE);
+      expect(found.rmsdAngstrom).toBeLessThan(1e-4);
+    }),
+    { numRuns: 30 },
+  );
 });

@@ -7,6 +7,7 @@ import {
   apply,
   centroid,
   distance,
+  dot,
   inverse,
   scale,
   subtract,
@@ -172,6 +173,49 @@ function isNew(rotation: Matrix3, known: Matrix3[]): boolean {
   return !isKnown;
 }
 
+/** Nearer to the axis of a molecule in line than this, a point does not say how it is turned about it. */
+const OFF_AXIS_MIN_ANGSTROM = 0.5;
+
+function offAxisAngstrom(point: Vector3, atoms: readonly Vector3[]): number {
+  const axis = subtract(atoms.at(-1)!, atoms[0]!);
+  const along = subtract(point, atoms[0]!);
+  const part = dot(along, axis) / dot(axis, axis);
+  return distance(along, scale(axis, part));
+}
+
+const isInLine = (atoms: readonly Vector3[]): boolean =>
+  atoms.every((atom) => offAxisAngstrom(atom, atoms) < OFF_AXIS_MIN_ANGSTROM);
+
+/** Points of the first crystal that fix how the second is to lie, and those they may be laid on by. */
+interface Anchors {
+  readonly target: readonly Vector3[];
+  readonly sources: (atoms: readonly Vector3[], other: Surroundings) => readonly Vector3[][];
+}
+
+/** The central molecule; if it is in line, with the centre of a neighbour beside it. */
+function anchorsOf(first: Surroundings, frame: ComparisonFrame): Anchors {
+  const atoms = frame.used.map((atom) => first.molecules[0]![atom]!);
+  const alone: Anchors = { target: atoms, sources: (own) => [[...own]] };
+  if (!isInLine(atoms)) return alone;
+  const home = first.centres[0]!;
+  const beside = first.centres
+    .slice(1, CLUSTER_SIZE)
+    .find((centre) => offAxisAngstrom(centre, atoms) > OFF_AXIS_MIN_ANGSTROM);
+  if (beside === undefined) return alone;
+  const away = distance(beside, home);
+  return {
+    target: [...atoms, beside],
+    sources: (own, other) =>
+      other.centres
+        .slice(1)
+        .filter((centre) => {
+          const apart = Math.abs(distance(centre, other.centres[0]!) - away);
+          return apart < DISTANCE_TOLERANCE * away;
+        })
+        .map((centre) => [...own, centre]),
+  };
+}
+
 /** The best overlay of clusters of 15 molecules, mirror images allowed. */
 export function overlay(
   first: Surroundings,
@@ -179,14 +223,17 @@ export function overlay(
   frame: ComparisonFrame,
 ): Overlay {
   let best: Overlay = { matched: 0, rmsdAngstrom: Infinity };
-  const target = frame.used.map((atom) => first.molecules[0]![atom]!);
+  const { target, sources } = anchorsOf(first, frame);
   for (const candidate of [second, inverted(second)]) {
     const known: Matrix3[] = [];
-    for (const renaming of frame.renamings) {
-      const by = superpose(
+    const ways = frame.renamings.flatMap((renaming) =>
+      sources(
         renaming.map((atom) => candidate.molecules[0]![atom]!),
-        target,
-      );
+        candidate,
+      ),
+    );
+    for (const source of ways) {
+      const by = superpose(source, target);
       if (by.rmsdAngstrom > MOLECULE_RMSD_MAX_ANGSTROM || !isNew(by.rotation, known)) continue;
       const { matched, from, to } = matchedAtoms(first, candidate, by, frame);
       if (matched < best.matched || matched === 0) continue;

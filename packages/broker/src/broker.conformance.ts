@@ -274,7 +274,7 @@ export function describeBroker(start: () => Promise<BrokerBench>): void {
   });
 
   test('an agent cannot speak as another', async ({ skip }) => {
-    if (!broker.namesAgents) return skip('its tokens name roles, not agents');
+    if (!broker.namesAgents) return skip('it has no credentials');
     const heard: string[] = [];
     await serve(async (said) => {
       heard.push(said.agentId);

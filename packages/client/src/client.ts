@@ -2,6 +2,7 @@ import type { TaskState } from '@majorana/core';
 import type {
   AgentView,
   ArtifactPage,
+  ClusterSettings,
   ClusterView,
   DatasetDetail,
   DatasetDiff,
@@ -17,6 +18,7 @@ import type {
   JobView,
   LineageGraph,
   LogStream,
+  MadeToken,
   NodesPage,
   ParameterSetView,
   QueueSettings,
@@ -406,9 +408,31 @@ export class Client {
   drainCluster(name: string, graceMs: number, options?: CallOptions): Promise<ClusterView> {
     return this.#http.sendJson('POST', `${at('clusters', name)}/drain`, { graceMs }, options);
   }
+  changeCluster(
+    name: string,
+    settings: ClusterSettings,
+    options?: CallOptions,
+  ): Promise<ClusterView> {
+    const path = `${at('clusters', name)}/settings`;
+    return this.#http.sendJson('PUT', path, settings, { ...options, isRepeatable: true });
+  }
   async removeCluster(name: string, isForced: boolean, options?: CallOptions): Promise<void> {
     const path = `${at('clusters', name)}${query({ force: isForced })}`;
     await this.#http.send(path, { method: 'DELETE', ...options });
+  }
+  /** Another token for the cluster's agent. The only answer that holds the secret. */
+  addClusterToken(name: string, options?: CallOptions): Promise<MadeToken> {
+    return this.#http.sendJson('POST', `${at('clusters', name)}/tokens`, {}, options);
+  }
+  /** Those of its agent but the newest, or all of them. */
+  async revokeClusterTokens(
+    name: string,
+    all: boolean,
+    options?: CallOptions,
+  ): Promise<{ revokedCount: number }> {
+    const path = `${at('clusters', name)}/tokens${query({ all })}`;
+    const response = await this.#http.send(path, { method: 'DELETE', ...options });
+    return (await response.json()) as { revokedCount: number };
   }
   whoami(options?: CallOptions): Promise<Me> {
     return this.#http.json('/whoami', options);
@@ -417,10 +441,7 @@ export class Client {
     return this.#http.json('/tokens', options);
   }
   /** The only answer that holds the secret. */
-  createToken(
-    request: TokenRequest,
-    options?: CallOptions,
-  ): Promise<TokenView & { token: string }> {
+  createToken(request: TokenRequest, options?: CallOptions): Promise<MadeToken> {
     return this.#http.sendJson('POST', '/tokens', request, options);
   }
   async revokeToken(id: number, options?: CallOptions): Promise<void> {

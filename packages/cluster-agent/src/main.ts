@@ -12,6 +12,7 @@ import { systemClock } from './system-clock.ts';
 
 const {
   data,
+  tokenFile,
   url,
   broker,
   name,
@@ -32,9 +33,7 @@ const agent = new Agent({
   agentId,
   capacity,
   host,
-  exchange: exchangeBy(broker, agentId, () =>
-    httpExchange(apiFetch(url!, tokenIn(path.join(data, 'token')))),
-  ),
+  exchange: exchangeBy(broker, agentId, () => httpExchange(apiFetch(url!, tokenIn(tokenFile)))),
   clock: systemClock,
   log,
 });

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { NatsSettings } from '@majorana/broker/nats';
 import { BROKER_OPTIONS, readBroker } from './broker-options.ts';
@@ -7,6 +8,8 @@ import { MEMORY_LIMITS } from './local/memory-groups.ts';
 
 export interface AgentCommand {
   readonly data: string;
+  /** Holds the agent's token; default: "token" in the data folder. */
+  readonly tokenFile: string;
   /** Of the control plane; not needed with a broker. */
   readonly url: string | undefined;
   readonly broker: NatsSettings | undefined;
@@ -47,6 +50,7 @@ export function readOptions(args: readonly string[]): AgentCommand {
     options: {
       data: { type: 'string' },
       url: { type: 'string' },
+      'token-file': { type: 'string' },
       name: { type: 'string' },
       ...BROKER_OPTIONS,
       cores: { type: 'string' },
@@ -67,6 +71,7 @@ export function readOptions(args: readonly string[]): AgentCommand {
   }
   return {
     data,
+    tokenFile: values['token-file'] ?? path.join(data, 'token'),
     url,
     broker,
     name,

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { NatsSettings } from '@majorana/broker/nats';
@@ -8,7 +8,7 @@ import type { AccessStore } from '@majorana/store';
 import { DatabaseTooNewError } from '@majorana/store';
 import { pino } from 'pino';
 import { hashToken } from './api/auth.ts';
-import { newToken } from './api/routes/operations.ts';
+import { makeToken, newToken } from './api/tokens.ts';
 import { ControlPlane } from './control-plane.ts';
 
 /** Told to a supervisor, which must not start this program again: it would end the same way. */
@@ -24,6 +24,8 @@ interface Config {
   readonly host: string;
   readonly port: number;
   readonly keepDays: number;
+  /** The agent beside this server: its token is kept in the data folder, as "agent-token". */
+  readonly localAgent: string | undefined;
   readonly nats: NatsSettings | undefined;
 }
 
@@ -42,6 +44,7 @@ function readConfig(): Config {
       data: { type: 'string' },
       host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
+      'local-agent': { type: 'string' },
       'keep-days': { type: 'string', default: String(KEEP_DAYS_DEFAULT) },
     },
   });
@@ -60,20 +63,39 @@ function readConfig(): Config {
     host,
     port: Number(port),
     keepDays,
+    localAgent: values['local-agent'],
     nats: readNats(),
   };
 }
 
-/** The first token is an administrator's, in a file that only its owner reads. */
+/**
+ * The first token is an administrator's, in a file that only its owner reads. One that was taken
+ * back stays so, unless nobody could make another.
+ */
 async function ensureToken(data: string, access: AccessStore): Promise<void> {
   const file = path.join(data, 'token');
-  const token = await readFile(file, 'utf8').catch(async () => {
-    const created = newToken();
+  const known = await readFile(file, 'utf8').catch(() => undefined);
+  if (known !== undefined && (await access.hasAdmin())) return;
+  const token = known?.trim() ?? newToken();
+  if (known === undefined) {
     await mkdir(data, { recursive: true, mode: 0o700 });
-    await writeFile(file, `${created}\n`, { mode: 0o600, flag: 'wx' });
-    return created;
-  });
-  await access.add(hashToken(token.trim()), { user: 'first', role: 'admin', project: null });
+    await writeFile(file, `${token}\n`, { mode: 0o600, flag: 'wx' });
+  }
+  await access.add(hashToken(token), { user: 'first', role: 'admin', project: null });
+}
+
+/** Made anew at each start, so that one from an old copy of the folder opens nothing. */
+async function renewAgentToken(data: string, access: AccessStore, name: string): Promise<void> {
+  const file = path.join(data, 'agent-token');
+  const { token } = await makeToken(access, { user: name, role: 'agent', project: null });
+  await writeFile(`${file}.new`, `${token}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+  await access.removeAgent(name, true);
+}
+
+async function prepareTokens({ data, localAgent }: Config, access: AccessStore): Promise<void> {
+  await ensureToken(data, access);
+  if (localAgent !== undefined) await renewAgentToken(data, access, localAgent);
 }
 
 async function run(config: Config): Promise<void> {
@@ -90,7 +112,7 @@ async function run(config: Config): Promise<void> {
     setTimeout(() => process.exit(0), STOP_PATIENCE_MS).unref();
   });
   log.info('waiting to become the one engine');
-  const isEngine = await controlPlane.start(() => ensureToken(config.data, controlPlane.access));
+  const isEngine = await controlPlane.start(() => prepareTokens(config, controlPlane.access));
   if (isEngine) log.info({ port: config.port }, 'this is the one engine');
 }
 

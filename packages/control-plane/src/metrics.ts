@@ -1,5 +1,6 @@
 import { TASK_STATES } from '@majorana/core';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { AgentState } from './engine/agent-state.ts';
 import type { Engine } from './engine/engine.ts';
 
 /** Everything at /metrics. Labels are few: states, outcomes, routes; never ids. */
@@ -26,6 +27,11 @@ export class Metrics {
   readonly reloads = new Counter({
     name: 'majorana_engine_reloads_total',
     help: 'Writes that failed and made the engine load again',
+    registers: [this.registry],
+  });
+  readonly refusedTokens = new Counter({
+    name: 'majorana_refused_tokens_total',
+    help: 'Requests without a token, or with one that is not known or not of its attempt',
     registers: [this.registry],
   });
   readonly requestSeconds = new Histogram({
@@ -70,9 +76,13 @@ export class Metrics {
     gauge('majorana_open_jobs', 'Jobs that have not ended', [], (one) =>
       one.set(engine.state.jobs.size),
     );
+    const heardAgents = (): AgentState[] =>
+      [...engine.state.agents.values()].filter(
+        ({ agentId }) => engine.silenceOf(agentId) === undefined,
+      );
     for (const part of ['capacity', 'free'] as const) {
       gauge(`majorana_agent_${part}_cores`, `Cores of agents: ${part}`, ['agent'], (one) => {
-        for (const agent of engine.state.agents.values()) {
+        for (const agent of heardAgents()) {
           one.set({ agent: agent.agentId }, agent[part].cpuMillis / 1000);
         }
       });
@@ -81,7 +91,7 @@ export class Metrics {
         `Memory of agents: ${part}`,
         ['agent'],
         (one) => {
-          for (const agent of engine.state.agents.values()) {
+          for (const agent of heardAgents()) {
             one.set({ agent: agent.agentId }, agent[part].memoryBytes);
           }
         },

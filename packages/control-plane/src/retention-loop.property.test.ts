@@ -58,7 +58,7 @@ async function pass(ms: number): Promise<void> {
   const { pool } = server.store;
   await pool.query('update job set ended_at_ms = ended_at_ms - $1::bigint', [ms]);
   await pool.query('update attempt set leased_at_ms = leased_at_ms - $1::bigint', [ms]);
-  await pool.query('update step_result set used_at_ms = used_at_ms - $1::bigint', [ms]);
+  await pool.query('update result_block set used_at_ms = used_at_ms - $1::bigint', [ms]);
   await pool.query(
     `update parameter_set set created_at = created_at - $1 * interval '1 millisecond'`,
     [ms],
@@ -154,11 +154,13 @@ class World {
   /** As a workflow does with what a step has stored. */
   async #keepResult(object: string): Promise<void> {
     await server.store.pool.query(
-      `insert into step_result (project, key, step_name, outputs, instance_id, position,
-         created_at_ms, used_at_ms)
-       values ('default', $1, 'step', json_build_array(json_build_object('object', $2::text)), 1, 0,
-         $3, $3)`,
-      [`key ${(this.#results += 1)}`, object, Date.now()],
+      `with block as (
+         insert into result_block (project, instance_id, first_position, step_name, positions, paths,
+           objects, sizes, created_at_ms, used_at_ms)
+         values ('default', $1, 0, 'step', '{0}', '{out}', array[$2::text], '{1}', $3, $3))
+       insert into step_result (key, project, instance_id, position)
+       values (sha256($4), 'default', $1, 0)`,
+      [(this.#results += 1), object, Date.now(), Buffer.from(`key ${this.#results}`)],
     );
   }
 

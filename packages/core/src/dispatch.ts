@@ -86,8 +86,13 @@ export const CHEAPER_PATIENCE_MS = 30_000;
 /** Leases given to one queue before the shares are compared again: 16 keeps a round cheap. */
 const GRANT_RUN_MAX = 16;
 
+export type PlaceInLine = Pick<
+  WaitingGroup,
+  'jobId' | 'priority' | 'submittedAtMs' | 'remainingMs'
+>;
+
 /** Higher priority first, then the earlier submission, then what a run's end waits for. */
-export const compareGroups = (a: WaitingGroup, b: WaitingGroup): number =>
+export const compareGroups = (a: PlaceInLine, b: PlaceInLine): number =>
   b.priority - a.priority ||
   a.submittedAtMs - b.submittedAtMs ||
   b.remainingMs - a.remainingMs ||

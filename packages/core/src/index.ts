@@ -4,6 +4,7 @@ export * from './dispatch-window.ts';
 export * from './dispatch.ts';
 export * from './id-digest.ts';
 export * from './ids.ts';
+export * from './kept-text.ts';
 export * from './placeholder.ts';
 export * from './placement/index.ts';
 export * from './resources.ts';

@@ -1,12 +1,13 @@
 import type { Molecule } from 'openchemlib';
 import { Molecule as OclMolecule } from 'openchemlib';
 import { atomsOf, bondsOf, prepare, registerResources } from './chemistry/openchemlib.ts';
+import { molfileOfDrawing, molfileOfGeometry } from './chemistry/molfile-text.ts';
 import { parseContent } from './chemistry/parse.ts';
 import type { Properties } from './chemistry/properties.ts';
 import { propertiesOf } from './chemistry/properties.ts';
 import type { StandardiseOptions } from './chemistry/standardise.ts';
 import { skeletonKey, standardise } from './chemistry/standardise.ts';
-import type { Reason } from './reasons.ts';
+import type { Fault, Reason } from './reasons.ts';
 import { RecordFault } from './reasons.ts';
 import type { SourceRecord } from './source-record.ts';
 
@@ -17,15 +18,15 @@ export interface CleanMolecule {
   /** The same for all its configurations. */
   readonly skeleton: string;
   readonly properties: Properties;
-  /** For drawing: no hydrogens, no positions. */
-  readonly molecule: Molecule;
-  /** The positions that the record gave. */
-  readonly geometry: Molecule | undefined;
+  /** Each once. */
+  readonly elements: readonly string[];
+  /** Lines after the title: with the positions that the record gave, or else as a drawing. */
+  readonly molfile: string;
 }
 
 export type CleanOutcome =
   | { readonly kind: 'clean'; readonly clean: CleanMolecule; readonly reasons: readonly Reason[] }
-  | { readonly kind: 'fault'; readonly fault: RecordFault; readonly reasons: readonly Reason[] };
+  | { readonly kind: 'fault'; readonly fault: Fault; readonly reasons: readonly Reason[] };
 
 interface Canonical {
   readonly smiles: string;
@@ -106,19 +107,22 @@ function cleanMolecule(
 ): CleanMolecule {
   const { molecule, hasGeometry, notes } = parseContent(record.content, record.line);
   reasons.push(...notes);
-  const drawn = explicitHydrogens(molecule);
-  if (drawn > 0) reasons.push({ code: 'hydrogens-implied', words: `${drawn} hydrogens` });
+  const hydrogens = explicitHydrogens(molecule);
+  if (hydrogens > 0) reasons.push({ code: 'hydrogens-implied', words: `${hydrogens} hydrogens` });
   const parent = standardise(molecule, reasons, options);
   prepare(parent);
   const canonical = canonicalOf(parent);
   reasons.push(...atomNotes(canonical.molecule), ...stereoNotes(canonical.molecule));
   const hasStereo =
     /[@/\\]/.test(canonical.smiles) || reasons.some(({ code }) => code.startsWith('unassigned'));
+  const { smiles, key, molecule: drawn } = canonical;
   return {
-    ...canonical,
-    skeleton: hasStereo ? skeletonKey(canonical.molecule) : canonical.key,
-    properties: propertiesOf(canonical.molecule, canonical.smiles.split('.').length),
-    geometry: hasGeometry ? parent : undefined,
+    smiles,
+    key,
+    skeleton: hasStereo ? skeletonKey(drawn) : key,
+    properties: propertiesOf(drawn, smiles.split('.').length),
+    elements: [...new Set([...atomsOf(drawn)].map((atom) => drawn.getAtomLabel(atom)))],
+    molfile: hasGeometry ? molfileOfGeometry(parent) : molfileOfDrawing(drawn),
   };
 }
 
@@ -129,13 +133,10 @@ export function cleanRecord(record: SourceRecord, options: StandardiseOptions): 
   try {
     return { kind: 'clean', clean: cleanMolecule(record, reasons, options), reasons };
   } catch (error) {
-    if (error instanceof RecordFault) return { kind: 'fault', fault: error, reasons };
+    if (error instanceof RecordFault) return { kind: 'fault', fault: error.plain, reasons };
     const words = error instanceof Error ? error.message : String(error);
     const code = record.content.kind === 'smiles' ? 'broken-smiles' : 'broken-molfile';
-    return {
-      kind: 'fault',
-      fault: new RecordFault(code, `openchemlib: ${words.slice(0, 200)}`),
-      reasons,
-    };
+    const message = `openchemlib: ${words.slice(0, 200)}`;
+    return { kind: 'fault', fault: { code, message, line: undefined }, reasons };
   }
 }

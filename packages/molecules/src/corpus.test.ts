@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CleanSummary } from './clean-files.ts';
 import { cleanFiles } from './clean-files.ts';
 import { formatByName } from './reading/records.ts';
+import { OUTPUT_FILES } from './writing/output-folder.ts';
 
 const corpus = path.join(import.meta.dirname, '..', 'corpus');
 /** Point it at a folder of your own files: none may be lost, and cleaning twice must change nothing. */
@@ -62,6 +63,29 @@ describe('a folder of files', () => {
     const smiles = (where: string): (string | undefined)[] =>
       table(path.join(where, 'cleaned.csv')).map((row) => row['smiles']);
     expect(smiles(third.folder)).toEqual(smiles(first.folder));
+  });
+});
+
+describe('many records', () => {
+  const many = Array.from({ length: 7 }, () => filesIn(corpus)).flat();
+  const resultsOf = async (threadCount: number): Promise<string[]> => {
+    const output = path.join(scratch, `threads-${threadCount}`);
+    await cleanFiles(many, { output, threadCount });
+    return OUTPUT_FILES.map((name) => readFileSync(path.join(output, name), 'utf8'));
+  };
+  test('each file is the same to the byte, however many threads clean', async () => {
+    const alone = await resultsOf(1);
+    expect(await resultsOf(2)).toEqual(alone);
+  });
+  test('an interrupted run leaves nothing, also where threads were at work', async () => {
+    const controller = new AbortController();
+    const output = path.join(scratch, 'interrupted');
+    const onProgress = (count: number): void => void (count > 200 && controller.abort());
+    const { signal } = controller;
+    await expect(cleanFiles(many, { output, threadCount: 2, signal, onProgress })).rejects.toThrow(
+      /aborted/,
+    );
+    expect(readdirSync(scratch).filter((name) => name.startsWith('interrupted'))).toEqual([]);
   });
 });
 

@@ -81,16 +81,28 @@ export interface Reason {
 
 export const kindOf = (code: ReasonCode): ReasonKind => REASONS[code][0];
 
-/** Ends a record: it cannot be cleaned, and `code` says whether it is broken or rejected. */
-export class RecordFault extends Error {
+/** Why a record cannot be cleaned: `code` says whether it is broken or rejected. */
+export interface Fault {
   readonly code: ReasonCode;
+  readonly message: string;
   /** Line of the fault in the file, where it is known. */
+  readonly line: number | undefined;
+}
+
+/** Ends a record. */
+export class RecordFault extends Error implements Fault {
+  readonly code: ReasonCode;
   readonly line: number | undefined;
 
   constructor(code: ReasonCode, words: string, line?: number) {
     super(words);
     this.code = code;
     this.line = line;
+  }
+
+  /** What goes between threads; an error loses its fields there. */
+  get plain(): Fault {
+    return { code: this.code, message: this.message, line: this.line };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Reason, RecordFault } from './reasons.ts';
+import type { Fault, Reason } from './reasons.ts';
 
 export interface Atom {
   readonly element: string;
@@ -10,7 +10,7 @@ export type Content =
   | { readonly kind: 'smiles'; readonly smiles: string }
   | { readonly kind: 'molfile'; readonly lines: readonly string[] }
   | { readonly kind: 'atoms'; readonly atoms: readonly Atom[]; readonly hydrogensExpected?: number }
-  | { readonly kind: 'fault'; readonly fault: RecordFault };
+  | { readonly kind: 'fault'; readonly fault: Fault };
 
 /** One record of an input file, well or broken. */
 export interface SourceRecord {

@@ -19,7 +19,7 @@ import {
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { checked, CHUNK_BYTES, hashBytes, hashFile, meter } from './hashing.ts';
+import { checked, chunkBytesFor, hashBytes, hashFile, meter } from './hashing.ts';
 import type { ObjectStat, ObjectStore, StoredObject } from './object-store.ts';
 import { ObjectDamagedError, ObjectMissingError } from './object-store.ts';
 
@@ -195,7 +195,7 @@ export class FolderObjects implements ObjectStore {
       this.#fail(object, error),
     );
     const { size } = await handle.stat();
-    const source = handle.createReadStream({ start, end, highWaterMark: CHUNK_BYTES });
+    const source = handle.createReadStream({ start, end, highWaterMark: chunkBytesFor(size) });
     return start > 0 || end < size - 1 ? source : checked(source, object, this.folder);
   }
 

@@ -1,5 +1,11 @@
 import type { Resources } from '@majorana/core';
-import { OUTCOME_KINDS, parseAttemptId } from '@majorana/core';
+import {
+  isKeptPath,
+  isKeptText,
+  OUTCOME_KINDS,
+  parseAttemptId,
+  PATH_BYTES_MAX,
+} from '@majorana/core';
 import { z } from 'zod';
 import type { NodesRequest } from './clusters.ts';
 import { clusterReportSchema, nodesAnswerSchema } from './clusters.ts';
@@ -97,8 +103,10 @@ export interface AgentOrders {
   readonly isStandby?: boolean;
 }
 
-const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const bytes = timeMs;
+/** The last moment of a Date: a later one could be kept, and never shown. */
+export const TIME_MS_MAX = 8_640_000_000_000_000;
+const timeMs = z.number().int().min(0).max(TIME_MS_MAX);
+const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const attemptId = z
   .string()
   .max(64)
@@ -111,12 +119,18 @@ export const artifactSchema = z.strictObject({
   sizeBytes: bytes,
 });
 export type StoredArtifact = z.output<typeof artifactSchema>;
+const keptArtifactSchema = artifactSchema.extend({
+  path: artifactSchema.shape.path.refine(
+    isKeptPath,
+    `at most ${PATH_BYTES_MAX} bytes, no NUL, no half of a surrogate pair`,
+  ),
+});
 
 export const outcomeSchema = z.strictObject({
   kind: z.enum(OUTCOME_KINDS),
   exitCode: z.number().int().min(0).max(255).optional(),
   signal: z.number().int().min(1).max(64).optional(),
-  reason: z.string().max(4096),
+  reason: z.string().max(4096).refine(isKeptText, 'no NUL and no half of a surrogate pair'),
   faultyNode: z.string().max(253).optional().describe('the node that broke under it'),
 });
 
@@ -132,7 +146,7 @@ export const attemptEventSchema = z.discriminatedUnion('kind', [
     outcome: outcomeSchema,
     peakMemoryBytes: bytes,
     cpuTimeMs: timeMs,
-    artifacts: z.array(artifactSchema).max(100_000),
+    artifacts: z.array(keptArtifactSchema).max(100_000),
   }),
 ]);
 export type AttemptEvent = z.output<typeof attemptEventSchema>;

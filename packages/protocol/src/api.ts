@@ -192,7 +192,7 @@ export const agentViewSchema = z.object({
 });
 export type AgentView = z.output<typeof agentViewSchema>;
 
-/** Each may do what the ones before it may; `agent` may only exchange as an agent of its name. */
+/** Each may do what the ones before it may; only `agent` may exchange, as the agent of its name. */
 export const ROLES = ['viewer', 'member', 'operator', 'admin', 'agent'] as const;
 export type Role = (typeof ROLES)[number];
 export const tokenRequestSchema = z.strictObject({
@@ -210,6 +210,8 @@ export const tokenViewSchema = z.object({
   createdAtMs: timeMs,
 });
 export type TokenView = z.output<typeof tokenViewSchema>;
+export const madeTokenSchema = tokenViewSchema.extend({ token: z.string() });
+export type MadeToken = z.output<typeof madeTokenSchema>;
 
 export const storedObjectSchema = z.object({ object: z.string(), sizeBytes: bytes });
 

@@ -14,6 +14,16 @@ const short = z.string().max(256);
 export const CLUSTER_STATES = ['active', 'cordoned', 'draining', 'removed'] as const;
 export type ClusterState = (typeof CLUSTER_STATES)[number];
 
+/**
+ * How long a cluster's agent may be silent before what it holds is run elsewhere. Nobody gives up a
+ * cluster within a minute: an agent that is started anew takes as long.
+ */
+export const LEASE_TTL_MS_MIN = 60_000;
+/** What waits for a dead cluster longer than a week is looked at by a person. */
+export const LEASE_TTL_MS_MAX = 7 * 86_400_000;
+/** A cut of an hour changes nothing, and there is time to come back. */
+export const LEASE_TTL_MS_DEFAULT = 90 * 60_000;
+
 /** Groups of nodes that one report tells apart; the rest of a wilder cluster is one group. */
 export const NODE_GROUPS_MAX = 20;
 export const FAULTS_MAX = 20;
@@ -88,9 +98,13 @@ export const clusterViewSchema = z.object({
   state: z.enum(CLUSTER_STATES),
   sinceMs: timeMs.describe('when it came into this state'),
   endsAtMs: timeMs.nullable().describe('of a drain: when what still runs is ended'),
-  isConnected: z.boolean(),
+  leaseTtlMs: count.describe('how long its agent may be silent before its tasks run elsewhere'),
+  isConnected: z.boolean().describe('its agent was heard within the last 20 s'),
   lastSeenMs: timeMs.nullable().describe('since this control plane started'),
   heldCount: count.describe('attempts that its agent holds'),
+  leasesEndAtMs: timeMs
+    .nullable()
+    .describe('of one that is silent and holds attempts: until when they are kept for it'),
   report: clusterReportSchema.nullable(),
   reportedAtMs: timeMs.nullable(),
 });
@@ -107,6 +121,16 @@ export const clusterNameSchema = nameSchema.refine(
   (text) => /[A-Za-z0-9]$/.test(text),
   'ends with a letter or digit: it is a label of its pods',
 );
+
+export const clusterSettingsSchema = z.strictObject({
+  leaseTtlMs: z
+    .number()
+    .int()
+    .min(LEASE_TTL_MS_MIN)
+    .max(LEASE_TTL_MS_MAX)
+    .describe('how long its agent may be silent before its tasks run elsewhere'),
+});
+export type ClusterSettings = z.output<typeof clusterSettingsSchema>;
 
 export const drainRequestSchema = z.strictObject({
   /** What runs may go on for so long. */

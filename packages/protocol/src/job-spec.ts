@@ -130,6 +130,21 @@ export const checkpointSchema = z.strictObject({
 });
 export type Checkpoint = z.output<typeof checkpointSchema>;
 
+const CONTAINER_ONLY = {
+  checkpoint: 'only tasks in containers have one',
+  gang: 'only tasks in containers have several nodes',
+} as const;
+
+/** What only the runner in a container does, and is asked for without one. */
+export function withoutContainer(
+  asked: Readonly<Record<string, unknown>>,
+): { readonly where: string; readonly what: string }[] {
+  if (asked['container'] !== undefined) return [];
+  return Object.entries(CONTAINER_ONLY)
+    .filter(([where]) => asked[where] !== undefined)
+    .map(([where, why]) => ({ where, what: `${why}; name an image in "container"` }));
+}
+
 const spec = z.strictObject({
   name: text(200).min(1).default('job'),
   project: nameSchema.default('default'),

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { artifactSchema, LOG_STREAMS } from './agent-messages.ts';
+import { artifactSchema, LOG_STREAMS, TIME_MS_MAX } from './agent-messages.ts';
 import { gangSchema, objectIdSchema } from './job-spec.ts';
 
 /**
  * What a runner and the control plane say to each other: `runner/` (Go) has the other half. Every
  * request may be repeated, and nothing but `uploads` and `objects` is needed once the program runs.
  */
-const timeMs = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const bytes = timeMs;
+const timeMs = z.number().int().min(0).max(TIME_MS_MAX);
+const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 export const runnerTaskSchema = z.object({
   attemptId: z.string(),
@@ -137,5 +137,7 @@ export const runnerEndSchema = z.discriminatedUnion('kind', [
 ]);
 export type RunnerEnd = z.output<typeof runnerEndSchema>;
 
+/** A program can write one too, and who reads it holds it: 100,000 files of 100 bytes each fit. */
+export const MANIFEST_BYTES_MAX = 24 * 1024 * 1024;
 /** The object that a message names when its artifacts do not fit. */
 export const runnerManifestSchema = z.object({ artifacts: z.array(artifactSchema).max(100_000) });

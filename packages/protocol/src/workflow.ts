@@ -7,6 +7,7 @@ import {
   jobSpecSchema,
   nameSchema,
   objectIdSchema,
+  withoutContainer,
 } from './job-spec.ts';
 
 /** Records that stand in a definition; more of them come as lines of a file. */
@@ -74,9 +75,14 @@ const taskOnly = {
   retry: job.retry,
   timeLimitMs: job.timeLimitMs,
   graceMs: job.graceMs,
+  checkpoint: job.checkpoint,
   parallelMax: job.parallelMax,
   container: job.container,
+  gang: job.gang,
   cluster: job.cluster,
+  labels: job.labels,
+  queue: nameSchema.optional().describe("absent: the workflow's"),
+  priority: job.priority.unwrap().optional().describe("absent: the workflow's"),
 };
 const repeatSchema = z.strictObject({
   until: conditionSchema,
@@ -100,23 +106,31 @@ const writtenInput = sentInput.extend({
   file: z.string().min(1).optional(),
 });
 
-interface StepLike {
-  readonly each?: unknown;
-  readonly repeat?: unknown;
-  readonly argv?: unknown;
-  readonly workflow?: unknown;
-}
+/** How tasks are run is said where they are: silently ignored it would be missed too late. */
+const NOT_NESTED = [
+  'checkpoint',
+  'parallelMax',
+  'container',
+  'gang',
+  'cluster',
+  'queue',
+  'priority',
+  'predictedMs',
+];
 
 /** Which of the two kinds of step it is, and nothing of the other. */
-function checkKind(step: StepLike, context: z.RefinementCtx): void {
+function checkKind(step: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   const add = (message: string, path: string[] = []): void =>
     context.addIssue({ code: 'custom', message, path, continue: false });
-  if ((step.argv === undefined) === (step.workflow === undefined))
-    add('a step has either "argv" or "workflow"');
-  else if (step.workflow === undefined && step.repeat !== undefined)
+  const isNested = step['workflow'] !== undefined;
+  if ((step['argv'] === undefined) !== isNested) add('a step has either "argv" or "workflow"');
+  else if (!isNested && step['repeat'] !== undefined)
     add('only a nested workflow is repeated; one with a single step will do', ['repeat']);
-  else if (step.each !== undefined && step.repeat !== undefined)
+  else if (step['each'] !== undefined && step['repeat'] !== undefined)
     add('a fan-out is not repeated as a whole; repeat a step of the workflow inside', ['repeat']);
+  for (const name of NOT_NESTED.filter((one) => isNested && step[one] !== undefined))
+    add('is of tasks; say it at the steps of the workflow inside', [name]);
+  for (const { where, what } of isNested ? [] : withoutContainer(step)) add(what, [where]);
 }
 
 function checkInput(
@@ -186,6 +200,7 @@ const head = {
   name: nameSchema,
   project: nameSchema.optional(),
   queue: nameSchema.default('default'),
+  priority: job.priority,
 };
 
 /** A workflow as the API takes it. What each part means stands in docs/workflows.md. */
@@ -203,6 +218,7 @@ export interface WorkflowInput extends BodyWritten {
   readonly name: string;
   readonly project?: string | undefined;
   readonly queue?: string | undefined;
+  readonly priority?: number | undefined;
 }
 export type SentWorkflow = z.output<typeof workflowSchema>;
 

@@ -4,7 +4,7 @@ import type { SimulationOptions } from './simulation.ts';
 import { simulate } from './simulation.ts';
 import type { TraceLine } from './trace.ts';
 import { formatLine } from './trace.ts';
-import { wrongWithRuns } from './workflows/simulate-workflow.ts';
+import { wrongWithResumed, wrongWithRuns } from './workflows/simulate-workflow.ts';
 
 const PROGRESS_EVERY_MS = 2000;
 
@@ -73,7 +73,7 @@ async function simulateRuns(): Promise<boolean> {
   let failedCount = 0;
   let seed = from;
   for (; seed < from + count && failedCount < failuresMax; seed += 1) {
-    const why = await wrongWithRuns(seed, traced);
+    const why = (await wrongWithRuns(seed, traced)) ?? (await wrongWithResumed(seed, traced));
     if (why !== undefined) {
       failedCount += 1;
       process.stdout.write(`${why}\n`);

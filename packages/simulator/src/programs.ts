@@ -1,5 +1,6 @@
 import type { Lease } from '@majorana/protocol';
 import type { Random } from './random.ts';
+import { breaks } from './workflows/programs.ts';
 
 const MEBIBYTE = 2 ** 20;
 
@@ -23,7 +24,7 @@ export interface ProgramShape {
   /** How many tasks of a hundred fail often, and how many always. */
   readonly flakyPercent: number;
   readonly brokenPercent: number;
-  /** All succeed, if they are let. */
+  /** All succeed, if they are let, but those that say themselves that they do not. */
   readonly isSound?: boolean;
 }
 
@@ -46,7 +47,7 @@ export function planProgram(
   if (shape.isSound === true) {
     return {
       durationMs: attempt.spread(shape.durationMsMin, shape.durationMsMax),
-      end: { kind: 'exit', exitCode: 0 },
+      end: { kind: 'exit', exitCode: breaks(lease.argv) ? 3 : 0 },
       memoryBytes: MEBIBYTE,
       ignoresTerm: false,
       isRefused: false,

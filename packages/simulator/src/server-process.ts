@@ -7,7 +7,7 @@ import { ENGINE_LIMITS } from '@majorana/control-plane/engine/limits';
 import type { EngineLimits } from '@majorana/control-plane/engine/limits';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
-import type { TaskState } from '@majorana/core';
+import type { TaskState, WorkflowDefinition } from '@majorana/core';
 import { checkEngineState } from './engine-state.ts';
 import { FaultyStore, StoreOutage } from './faulty-store.ts';
 import { Life } from './life.ts';
@@ -17,6 +17,11 @@ import { faultyWorkflows } from './workflows/faulty-workflows.ts';
 import type { World } from './world.ts';
 
 const RESTART_MS_MEAN = 1000;
+
+interface Workflows {
+  readonly loop: WorkflowLoop;
+  readonly runs: ReturnType<typeof faultyWorkflows>;
+}
 
 /** The control plane's process: the production engine, started again after each crash. */
 export class ServerProcess {
@@ -28,6 +33,7 @@ export class ServerProcess {
   #engine: Engine | undefined;
   #bootCount = 0;
   #gateway: AgentGateway | undefined;
+  #workflows: Workflows | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -67,7 +73,8 @@ export class ServerProcess {
     const engine = new Engine(store, clock, listener, this.#limits);
     const gateway = new AgentGateway(engine, clock);
     wake = (agentIds) => gateway.wake(agentIds);
-    const loop = this.#makeLoop(engine, clock, caller);
+    const workflows = this.#makeWorkflows(engine, clock, caller);
+    const loop = workflows?.loop;
     const start = async (): Promise<void> => {
       await engine.start();
       await loop?.start();
@@ -77,6 +84,7 @@ export class ServerProcess {
         if (!life.isAlive) return;
         this.#engine = engine;
         this.#gateway = gateway;
+        this.#workflows = workflows;
         trace.add('ready', 0, name);
       },
       (error: Error) => {
@@ -86,11 +94,11 @@ export class ServerProcess {
   }
 
   /** As `makeWorkflows` has it. */
-  #makeLoop(engine: Engine, clock: EngineClock, caller: Caller): WorkflowLoop | undefined {
+  #makeWorkflows(engine: Engine, clock: EngineClock, caller: Caller): Workflows | undefined {
     const { workflows, database, trace } = this.#world;
     if (workflows === undefined) return undefined;
     const store = faultyWorkflows(workflows.store, this.#world, caller);
-    return new WorkflowLoop({
+    const loop = new WorkflowLoop({
       engine,
       reads: { job: async (jobId) => database.jobs.get(jobId) },
       results: store,
@@ -101,6 +109,7 @@ export class ServerProcess {
       onEnd: (runId, status) => trace.add('run_ended', 0, `run_${runId} ${status}`),
       onTrouble: (error, what) => trace.add('run_trouble', 0, `${what}: ${error.message}`),
     });
+    return { loop, runs: store };
   }
 
   crash(why: string): void {
@@ -108,6 +117,7 @@ export class ServerProcess {
     this.#world.trace.add('fault.server_crash', 0, why);
     this.#engine = undefined;
     this.#gateway = undefined;
+    this.#workflows = undefined;
     this.life.end();
     this.#world.time.schedule(this.#random.exponential(RESTART_MS_MEAN), () => this.boot());
   }
@@ -151,6 +161,20 @@ export class ServerProcess {
     const engine = this.#ready();
     await engine.setQueue(name, settings);
     if (this.#engine === engine) this.#world.oracle.onQueueSet(mark, settings);
+  }
+
+  async cancelRun(runId: number): Promise<void> {
+    await this.#workflows!.loop.cancel(runId);
+  }
+
+  /** As the API's route has it. */
+  async resumeRun(runId: number, definition: WorkflowDefinition): Promise<void> {
+    const { loop, runs } = this.#workflows!;
+    const { inputs } = (await runs.latestRound(runId))!;
+    const change = { definition, inputs };
+    const isNew = await runs.resume(runId, change, this.#world.time.nowMs);
+    if (!isNew) throw new Error(`run_${runId} has not ended`);
+    loop.wake(runId);
   }
 
   /** As the API's route has it: checked by the schema, then handed to the gateway. */

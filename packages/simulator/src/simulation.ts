@@ -1,9 +1,12 @@
+import { newCluster } from '@majorana/control-plane/engine/clusters';
 import type { Resources } from '@majorana/core';
+import { LEASE_TTL_MS_MIN } from '@majorana/protocol';
 import { MemoryDatabase } from '@majorana/store/memory-store';
 import { AgentProcess } from './agent-process.ts';
 import { Disasters } from './disasters.ts';
 import { drawFaults, Faults } from './faults.ts';
 import type { FaultRates } from './faults.ts';
+import { EPOCH_MS } from './life.ts';
 import { Machine } from './machine.ts';
 import { Network } from './network.ts';
 import { Oracle } from './oracle.ts';
@@ -101,6 +104,28 @@ function drawCapacity(random: Random, isLargest: boolean): Resources {
   };
 }
 
+/** Less than `STUCK_MS`: the leases of one that is lost for good have ended by then. */
+const LEASE_TTL_MS_MAX = 7 * MINUTE;
+
+/** Some agents are those of clusters, for whose return is waited longer than for a machine's. */
+function makeClusters(random: Random, database: MemoryDatabase, names: readonly string[]): void {
+  const clusters = names
+    .filter(() => random.chance(1 / 3))
+    .map((name) => ({
+      ...newCluster(name, EPOCH_MS),
+      leaseTtlMs: random.int(LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX),
+    }));
+  const nothing = {
+    jobs: [],
+    tasks: [],
+    attempts: [],
+    transitions: [],
+    artifacts: [],
+    queues: [],
+  };
+  database.apply({ ...nothing, clusters });
+}
+
 interface Scene {
   readonly world: World;
   readonly server: ServerProcess;
@@ -128,6 +153,8 @@ function build(options: SimulationOptions): Scene {
     oracle.addAgent(machine.name, capacity);
     return new AgentProcess(world, machine, network);
   });
+  const names = agents.map(({ machine }) => machine.name);
+  makeClusters(random.stream('clusters'), database, names);
   const users = new Users(world, network);
   const shape = { ...scale, largest: agents[0]!.machine.capacity };
   const jobs = planWorkload(random.stream('workload'), shape, database);

@@ -55,9 +55,23 @@ export class AccessStore {
     return rowCount === 1;
   }
 
-  /** Takes back the tokens of the agent of this name. */
-  async removeAgent(name: string): Promise<void> {
-    await this.#pool.query(`delete from api_token where user_name = $1 and role = 'agent'`, [name]);
+  /** Takes back the tokens of the agent of this name, the newest too unless it is spared. */
+  async removeAgent(name: string, isNewestSpared = false): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `with of_agent as (select token_id from api_token where user_name = $1 and role = 'agent')
+       delete from api_token where token_id in (select token_id from of_agent)
+         and not ($2 and token_id = (select max(token_id) from of_agent))`,
+      [name, isNewestSpared],
+    );
+    return rowCount ?? 0;
+  }
+
+  /** Whether somebody could make tokens. */
+  async hasAdmin(): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `select from api_token where role = 'admin' and project is null limit 1`,
+    );
+    return rowCount === 1;
   }
 
   async #select(tail: string, values: unknown[]): Promise<TokenView[]> {

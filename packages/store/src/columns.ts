@@ -91,6 +91,7 @@ export const clusterColumns = {
   sinceMs: ['since_ms', 'bigint'],
   endsAtMs: ['ends_at_ms', 'bigint'],
   sessionId: ['session_id', 'text'],
+  leaseTtlMs: ['lease_ttl_ms', 'bigint'],
 } satisfies Columns<ClusterRecord>;
 
 type AnyColumns = Readonly<Record<string, readonly [string, string]>>;

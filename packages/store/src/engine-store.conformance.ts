@@ -252,6 +252,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           sinceMs: NOW_MS,
           endsAtMs: NOW_MS + 1,
           sessionId: 's1',
+          leaseTtlMs: 60_000,
         } as const;
         await store.commit(
           change({
@@ -336,7 +337,14 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           artifacts: [makeArtifact(jobId, 0)],
           queues: [{ name: 'q', weight: 1, isPaused: false }],
           clusters: [
-            { name: 'lab', state: 'active', sinceMs: NOW_MS, endsAtMs: null, sessionId: null },
+            {
+              name: 'lab',
+              state: 'active',
+              sinceMs: NOW_MS,
+              endsAtMs: null,
+              sessionId: null,
+              leaseTtlMs: 5_400_000,
+            },
           ],
         });
         await store.commit(same);

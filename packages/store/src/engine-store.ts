@@ -89,6 +89,8 @@ export interface ClusterRecord {
   readonly endsAtMs: number | null;
   /** Of the agent that acts; null: of the next that asks. */
   readonly sessionId: string | null;
+  /** How long it may be silent before what it holds is run elsewhere. */
+  readonly leaseTtlMs: number;
 }
 
 /** Everything one turn of the engine decided; written in one transaction or not at all. */

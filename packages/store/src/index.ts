@@ -1,5 +1,6 @@
 export * from './access.ts';
 export * from './datasets.ts';
+export type { ElementRecord, InstanceRecord, NewElement, NewInstance } from './elements.ts';
 export * from './engine-store.ts';
 export * from './executions.ts';
 export * from './lineage.ts';

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { blockStart, elementsOfBlock } from './elements.ts';
 
 /** Jobs whose readings are drawn in one statement. */
 const JOBS = 200;
@@ -40,6 +41,12 @@ export interface ReaderRecord {
   readonly jobId: number;
   /** First position of the block of parameters that names it; null: every task reads it. */
   readonly block: number | null;
+}
+
+export interface StepMaker {
+  readonly object: string;
+  readonly jobId: number;
+  readonly position: number;
 }
 
 export interface JobStep {
@@ -173,24 +180,37 @@ export class Lineage {
     return rows[0];
   }
 
-  /** The task whose result a run's step has, be it of this run or of an earlier one. */
-  async stepMaker(
+  /**
+   * The tasks whose results a run's step has, be they of this run or of an earlier one: for each of
+   * these objects that is among them, the first. Every element is looked at, once for all objects.
+   */
+  stepMakers(
     at: { readonly runId: number; readonly round: number; readonly path: string },
     project: string,
-    object: string,
-  ): Promise<{ jobId: number; position: number } | undefined> {
-    const rows = await this.#rows<{ jobId: number; position: number }>(
-      `select made.job_id as "jobId", origin.job_position as position
-       from workflow_instance i join workflow_element e using (instance_id)
-         join step_result r on r.project = $4 and r.key = e.key
-         join workflow_instance made on made.instance_id = r.instance_id
-         join workflow_element origin
-           on origin.instance_id = r.instance_id and origin.position = r.position
-       where i.run_id = $1 and i.round = $2 and i.path = $3 and made.job_id is not null
-         and origin.job_position is not null and position($5 in r.outputs::text) > 0
-       order by e.position limit 1`,
-      [at.runId, at.round, at.path, project, object],
+    objects: readonly string[],
+  ): Promise<StepMaker[]> {
+    return this.#rows(
+      `with result as materialized (
+         select e.position as at, r.* from workflow_instance i join element_block b using (instance_id)
+           cross join ${elementsOfBlock}
+           join step_result r on r.project = $4 and r.key = e.key
+         where i.run_id = $1 and i.round = $2 and i.path = $3),
+       holder as materialized (
+         select instance_id, one.position, one.object
+         from result_block, unnest(positions, objects) as one(position, object)
+         where project = $4 and (instance_id, first_position) in (
+             select instance_id, ${blockStart('position')} from result)
+           and one.object = any($5))
+       select distinct on (holder.object) holder.object, made.job_id as "jobId",
+         b.job_positions[result.position - b.first_position + 1] as position
+       from result join holder using (instance_id, position)
+         join workflow_instance made using (instance_id)
+         join element_block b on b.instance_id = made.instance_id
+           and b.first_position = ${blockStart('result.position')}
+       where made.job_id is not null
+         and b.job_positions[result.position - b.first_position + 1] is not null
+       order by holder.object, result.at`,
+      [at.runId, at.round, at.path, project, objects],
     );
-    return rows[0];
   }
 }

@@ -2,22 +2,26 @@ import type { FailedElement, RunState, StepState, WorkflowDefinition } from '@ma
 import { elementLabel, formatTaskId, isFinalRun, NAMED_MAX } from '@majorana/core';
 import type { MemoryDatabase } from './memory-store.ts';
 import type { ParameterSetRecord } from './parameter-sets.ts';
-import type {
-  DrivingResults,
-  InstanceRecord,
-  NewElement,
-  OutputFile,
-  Reader,
-  RoundNumber,
-  RunWrite,
-} from './step-results.ts';
+import type { InstanceRecord, NewElement } from './elements.ts';
+import type { Reader } from './reuse.ts';
+import type { DrivingResults, OutputFile, RoundNumber, RunWrite } from './step-results.ts';
 import type { NewRun, OpenRuns, RoundAddress, RoundRecord } from './workflow-runs.ts';
-import type { RunChange, RunRecord } from './workflow-runs.ts';
+import type { RoundChange, RunChange, RunRecord } from './workflow-runs.ts';
 import { RoundChangedError } from './workflow-runs.ts';
 
 interface Result {
   readonly outputs: readonly Omit<OutputFile, 'position'>[];
 }
+
+const newRound = (at: RoundNumber, change: RoundChange, nowMs: number): RoundRecord => ({
+  ...at,
+  definition: structuredClone(change.definition) as WorkflowDefinition,
+  inputs: change.inputs,
+  state: { status: 'running', steps: {} },
+  version: 0,
+  startedAtMs: nowMs,
+  endedAtMs: null,
+});
 
 /**
  * Runs and results in memory, beside a database in memory, with the rules of those in PostgreSQL:
@@ -26,7 +30,8 @@ interface Result {
 export class MemoryWorkflows implements OpenRuns, DrivingResults {
   readonly #database: MemoryDatabase;
   readonly #runs = new Map<number, RunRecord>();
-  readonly #rounds = new Map<number, RoundRecord>();
+  /** Of each run, the latest last. */
+  readonly #rounds = new Map<number, RoundRecord[]>();
   readonly #instances: InstanceRecord[] = [];
   readonly #elements = new Map<number, readonly NewElement[]>();
   /** By project and key. */
@@ -41,17 +46,22 @@ export class MemoryWorkflows implements OpenRuns, DrivingResults {
     const times = { createdAtMs: nowMs, endedAtMs: null };
     const { name } = definition;
     this.#runs.set(runId, { runId, project, name, user, round: 1, status: 'running', ...times });
-    this.#rounds.set(runId, {
-      runId,
-      round: 1,
-      definition: structuredClone(definition) as WorkflowDefinition,
-      inputs,
-      state: { status: 'running', steps: {} },
-      version: 0,
-      startedAtMs: nowMs,
-      endedAtMs: null,
-    });
+    this.#rounds.set(runId, [newRound({ runId, round: 1 }, { definition, inputs }, nowMs)]);
     return runId;
+  }
+
+  async resume(runId: number, change: RoundChange, nowMs: number): Promise<boolean> {
+    const run = this.#runs.get(runId);
+    if (run === undefined || run.endedAtMs === null) return false;
+    const round = run.round + 1;
+    const { name } = change.definition;
+    this.#runs.set(runId, { ...run, round, name, status: 'running', endedAtMs: null });
+    this.#rounds.get(runId)!.push(newRound({ runId, round }, change, nowMs));
+    return true;
+  }
+
+  async rounds(runId: number): Promise<RoundRecord[]> {
+    return structuredClone(this.#rounds.get(runId) ?? []);
   }
 
   get openCount(): number {
@@ -67,14 +77,14 @@ export class MemoryWorkflows implements OpenRuns, DrivingResults {
   }
 
   async latestRound(runId: number): Promise<RoundRecord | undefined> {
-    const round = this.#rounds.get(runId);
+    const round = this.#rounds.get(runId)?.at(-1);
     return round && { ...round, state: structuredClone(round.state) };
   }
 
   async write(address: RoundAddress, change: RunChange, nowMs: number): Promise<void> {
     const { runId, version } = address;
     const run = this.#runs.get(runId);
-    const round = this.#rounds.get(runId);
+    const round = this.#rounds.get(runId)?.at(-1);
     if (run === undefined || round?.version !== version || round.round !== address.round) {
       throw new RoundChangedError(`run_${runId} was changed meanwhile`);
     }
@@ -87,7 +97,8 @@ export class MemoryWorkflows implements OpenRuns, DrivingResults {
       ...structuredClone(Object.fromEntries(change.steps)),
     };
     const state: RunState = { status, steps };
-    this.#rounds.set(runId, { ...round, state, version: version + 1, endedAtMs });
+    const written = { ...round, state, version: version + 1, endedAtMs };
+    this.#rounds.get(runId)!.splice(-1, 1, written);
     this.#runs.set(runId, { ...run, status, endedAtMs });
     for (const write of change.writes) this.#apply(write, nowMs);
   }
@@ -139,6 +150,10 @@ export class MemoryWorkflows implements OpenRuns, DrivingResults {
 
   async instance(runId: number, round: number, path: string): Promise<InstanceRecord | undefined> {
     return this.#find(runId, round, path);
+  }
+
+  async instances(runId: number, round: number): Promise<InstanceRecord[]> {
+    return this.#instances.filter((one) => one.runId === runId && one.round === round);
   }
 
   async reuse({ project }: Reader, keys: readonly string[]): Promise<Set<string>> {

@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { inTransaction } from './transaction.ts';
 
 /** Records in one row: 256 short ones are about 20 kB, one page of TOAST or two. */
 export const BLOCK_RECORDS_MAX = 256;
@@ -18,7 +19,7 @@ interface Block {
 }
 
 /** Cuts a stream of JSON texts into blocks. */
-async function* blocksOf(records: AsyncIterable<string>): AsyncGenerator<Block> {
+async function* blocksOf(records: AsyncIterable<string> | Iterable<string>): AsyncGenerator<Block> {
   let lines: string[] = [];
   let characters = 0;
   let firstPosition = 0;
@@ -34,51 +35,53 @@ async function* blocksOf(records: AsyncIterable<string>): AsyncGenerator<Block> 
   if (lines.length > 0) yield { firstPosition, records: `[${lines.join(',')}]` };
 }
 
+/** A parameter for each text: in an array every quote of theirs is escaped, sent and read twice. */
 async function writeBlocks(client: PoolClient, setId: number, blocks: Block[]): Promise<void> {
+  const rows = blocks.map((_, at) => `($1::int, $${2 * at + 2}::int, $${2 * at + 3}::text)`);
   await client.query(
-    'insert into parameter_block select $1, * from unnest($2::int[], $3::text[])',
-    [setId, blocks.map((block) => block.firstPosition), blocks.map((block) => block.records)],
+    `insert into parameter_block (parameter_set_id, first_position, records)
+     values ${rows.join(', ')}`,
+    [setId, ...blocks.flatMap(({ firstPosition, records }) => [firstPosition, records])],
   );
 }
 
 /**
- * Keeps a set whole or not at all. `records` are JSON objects as text, checked by the caller, who
- * knows the names of their fields and their number when the stream has ended.
+ * Writes a set in the transaction that is open. `records` are JSON objects as text, checked by the
+ * caller, who knows the names of their fields and their number when all were read.
  */
-export async function writeParameterSet(
+export async function writeRecords(
+  client: PoolClient,
+  records: AsyncIterable<string> | Iterable<string>,
+  describe: () => { readonly recordCount: number; readonly fieldNames: readonly string[] },
+): Promise<ParameterSetRecord> {
+  const { rows } = await client.query<{ id: number }>(
+    `insert into parameter_set (record_count, field_names) values (0, '{}')
+     returning parameter_set_id as id`,
+  );
+  const parameterSetId = rows[0]!.id;
+  let batch: Block[] = [];
+  for await (const block of blocksOf(records)) {
+    batch.push(block);
+    if (batch.length < BATCH_BLOCKS) continue;
+    await writeBlocks(client, parameterSetId, batch);
+    batch = [];
+  }
+  if (batch.length > 0) await writeBlocks(client, parameterSetId, batch);
+  const { recordCount, fieldNames } = describe();
+  await client.query(
+    'update parameter_set set record_count = $2, field_names = $3 where parameter_set_id = $1',
+    [parameterSetId, recordCount, fieldNames],
+  );
+  return { parameterSetId, recordCount, fieldNames };
+}
+
+/** Keeps a set whole or not at all, see `writeRecords`. */
+export function writeParameterSet(
   pool: Pool,
   records: AsyncIterable<string>,
   describe: () => { readonly recordCount: number; readonly fieldNames: readonly string[] },
 ): Promise<ParameterSetRecord> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
-    const { rows } = await client.query<{ id: number }>(
-      `insert into parameter_set (record_count, field_names) values (0, '{}')
-       returning parameter_set_id as id`,
-    );
-    const parameterSetId = rows[0]!.id;
-    let batch: Block[] = [];
-    for await (const block of blocksOf(records)) {
-      batch.push(block);
-      if (batch.length < BATCH_BLOCKS) continue;
-      await writeBlocks(client, parameterSetId, batch);
-      batch = [];
-    }
-    if (batch.length > 0) await writeBlocks(client, parameterSetId, batch);
-    const { recordCount, fieldNames } = describe();
-    await client.query(
-      'update parameter_set set record_count = $2, field_names = $3 where parameter_set_id = $1',
-      [parameterSetId, recordCount, fieldNames],
-    );
-    await client.query('commit');
-    client.release();
-    return { parameterSetId, recordCount, fieldNames };
-  } catch (error) {
-    // Closing the session rolls back, also when the connection is what failed.
-    client.release(true);
-    throw error;
-  }
+  return inTransaction(pool, (client) => writeRecords(client, records, describe));
 }
 
 export async function readParameterSet(

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { blockStart } from './elements.ts';
 
 /** Rows deleted in one statement: long ones would hold locks and swell the log. */
 const DELETE_ROWS = 10_000;
@@ -47,11 +48,15 @@ export class Retention {
     await this.#pool.query('delete from job where job_id = $1', [jobId]);
   }
 
-  /** Uploaded for a job that was never submitted, or whose job is gone. */
+  /** Uploaded for a job that was never submitted, or whose job and run are gone. */
   async removeUnusedParameterSets(createdBeforeMs: number): Promise<void> {
     await this.#pool.query(
       `delete from parameter_set s where created_at < to_timestamp($1 / 1000.0)
-       and not exists (select from job where job.parameter_set_id = s.parameter_set_id)`,
+       and not exists (select from job where job.parameter_set_id = s.parameter_set_id)
+       and not exists (
+         select from workflow_instance i where i.parameter_set_id = s.parameter_set_id)
+       and not exists (
+         select from workflow_instance i where i.job_parameter_set_id = s.parameter_set_id)`,
       [createdBeforeMs],
     );
   }
@@ -61,11 +66,15 @@ export class Retention {
     await this.#pool.query('delete from workflow_run where ended_at_ms < $1', [endedBeforeMs]);
   }
 
-  /** Results that no run has found or made for so long, nor any that is still open. */
+  /** Blocks of results of which no run has found or made one for so long, nor any that is still open. */
   async removeUnusedResults(usedBeforeMs: number): Promise<void> {
     await this.#pool.query(
-      `delete from step_result where used_at_ms < least($1::bigint, (
-         select min(started_at_ms) from workflow_round where ended_at_ms is null))`,
+      `with block as (
+         delete from result_block where used_at_ms < least($1::bigint, (
+           select min(started_at_ms) from workflow_round where ended_at_ms is null))
+         returning project, instance_id, first_position)
+       delete from step_result r using block b where r.project = b.project
+         and r.instance_id = b.instance_id and ${blockStart('r.position')} = b.first_position`,
       [usedBeforeMs],
     );
   }
@@ -93,7 +102,7 @@ export class Retention {
          union all select one->>'object' from job, jsonb_array_elements(job.spec->'inputs') one
          union all select found[1] from parameter_block,
            regexp_matches(records, '[0-9a-f]{64}', 'g') found
-         union all select one->>'object' from step_result, json_array_elements(outputs) one
+         union all select unnest(objects) from result_block
          union all select found[1] from workflow_round,
            regexp_matches(definition::text || inputs::text, '[0-9a-f]{64}', 'g') found`,
       );

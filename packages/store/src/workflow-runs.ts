@@ -36,6 +36,9 @@ export interface NewRun {
   readonly idempotencyKey: string | undefined;
 }
 
+/** What a new round is to run. */
+export type RoundChange = Pick<RoundRecord, 'definition' | 'inputs'>;
+
 /** What a run has learned: its steps as they are now, and what else is true from then on. */
 export interface RunChange {
   readonly status: RunStatus;
@@ -102,11 +105,7 @@ export class WorkflowRuns implements OpenRuns {
   }
 
   /** A round more, of an ended run; false when it has not ended. */
-  async resume(
-    runId: number,
-    change: { readonly definition: WorkflowDefinition; readonly inputs: RunInputs },
-    nowMs: number,
-  ): Promise<boolean> {
+  async resume(runId: number, change: RoundChange, nowMs: number): Promise<boolean> {
     const { rowCount } = await this.#pool.query(
       `with run as (
          update workflow_run set round = round + 1, status = 'running', ended_at_ms = null, name = $4

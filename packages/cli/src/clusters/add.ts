@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { open, rename, writeFile } from 'node:fs/promises';
 import type { Finding } from '@majorana/cluster-agent/kubernetes/cluster-check';
-import type { ClusterView } from '@majorana/protocol';
+import type { ClusterSettings, ClusterView } from '@majorana/protocol';
 import { stringify } from 'yaml';
 import { connect } from '../connect.ts';
 import { CliError, EXIT } from '../output.ts';
@@ -16,6 +17,7 @@ export interface AddOptions {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly printManifest?: boolean;
+  readonly leaseTtl?: string;
 }
 
 const MARKS = { good: '✓', notice: '!', missing: '✗' } as const;
@@ -48,24 +50,48 @@ export async function check(options: AddOptions): Promise<readonly Finding[]> {
   );
 }
 
-/** Makes the cluster known and a token that only its agent can use. */
+/** Pods ask the control plane by this address, each from its own network. */
+export function urlFindings(options: AddOptions): readonly Finding[] {
+  const url = options.url ?? connect().url;
+  const isLoopback = /^(localhost|127\..*|\[::1\])$/.test(URL.parse(url)?.hostname ?? '');
+  if (!isLoopback) return [];
+  const todo =
+    'give --url its address as pods see it; "majorana up --host ADDRESS" lets it listen there';
+  return [{ verdict: 'notice', what: `${url} is the pod itself to each pod`, todo }];
+}
+
+/** Makes the cluster known, as it was set before unless told, and a token that only its agent can use. */
 export async function register(
   name: string,
+  settings?: ClusterSettings,
 ): Promise<{ readonly cluster: ClusterView; readonly token: string; readonly url: string }> {
   const client = connect();
-  const cluster = await client.addCluster(name);
-  const { token } = await client.createToken({ user: name, role: 'agent' });
+  const added = await client.addCluster(name);
+  const cluster = settings === undefined ? added : await client.changeCluster(name, settings);
+  const { token } = await client.addClusterToken(name);
   return { cluster, token, url: client.url };
 }
 
-/** For its owner only; one that is there already may be in use, so it is not written over. */
-export async function writeToken(file: string, token: string): Promise<void> {
-  await writeFile(file, `${token}\n`, { mode: 0o600, flag: 'wx' }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-      throw new CliError(`${file} is there already; name another with --token-file`);
-    },
-  );
+const cannotWrite =
+  (file: string) =>
+  (error: NodeJS.ErrnoException): never => {
+    const what = `${file} cannot be written: ${error.message}`;
+    const isThere = error.code === 'EEXIST';
+    throw new CliError(isThere ? `${file} is there already; name another with --token-file` : what);
+  };
+
+/**
+ * For its owner only, and opened before there is a token to lose. One that is there already may be
+ * in use, so it is not written over.
+ */
+export const openTokenFile = (file: string): Promise<FileHandle> =>
+  open(file, 'wx', 0o600).catch(cannotWrite(file));
+
+/** An agent reads its file for each exchange: it finds the old token or the new one, whole. */
+export async function replaceToken(file: string, token: string): Promise<void> {
+  const part = `${file}.new`;
+  await writeFile(part, `${token}\n`, { mode: 0o600 }).catch(cannotWrite(part));
+  await rename(part, file).catch(cannotWrite(file));
 }
 
 export function agentCommand(name: string, url: string, options: AddOptions, file: string): string {
@@ -99,6 +125,13 @@ export function manifestOf(name: string, url: string, options: AddOptions, token
       MAJORANA_RUNNER_IMAGE: options.runnerImage,
     },
   };
-  const secret = { apiVersion: 'v1', kind: 'Secret', metadata, stringData: { token } };
-  return `${stringify(settings)}---\n${stringify(secret)}`.trimEnd();
+  return `${stringify(settings)}---\n${secretOf(options.agentNamespace, token)}`;
 }
+
+export const secretOf = (namespace: string, token: string): string =>
+  stringify({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'majorana-agent', namespace },
+    stringData: { token },
+  }).trimEnd();

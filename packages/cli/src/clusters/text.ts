@@ -26,9 +26,16 @@ const barOf = (of: Amount, part: Resources, whole: Resources, width: number): st
 const agoOf = (ms: number | null, nowMs: number): string =>
   ms === null ? 'never' : `${formatDuration(nowMs - ms)} ago`;
 
+function unheardWords({ lastSeenMs, leasesEndAtMs }: ClusterView, nowMs: number): string {
+  const words = lastSeenMs === null ? 'no agent' : 'silent';
+  if (leasesEndAtMs === null) return words;
+  return `${words}, leases kept for ${formatDuration(leasesEndAtMs - nowMs)}`;
+}
+
 function clusterRow(cluster: ClusterView, nowMs: number): string[] {
   const { name, state, isConnected, lastSeenMs, heldCount, report } = cluster;
-  const shown = isConnected || state !== 'active' ? state : 'no agent';
+  const ordered = state === 'active' ? [] : [state];
+  const shown = isConnected ? state : [...ordered, unheardWords(cluster, nowMs)].join(', ');
   const rest = [String(heldCount), agoOf(lastSeenMs, nowMs)];
   if (report === null) return [name, shown, '-', '-', '-', '-', '-', ...rest];
   const { nodes, allocatable, allocatedByOurs: ours, allocatedByOthers: others } = report;
@@ -59,7 +66,7 @@ export function stateSentence(cluster: ClusterView, nowMs: number): string {
   const holds = `it holds ${plural(heldCount, 'task')}`;
   switch (state) {
     case 'active':
-      return isConnected ? `${name} takes tasks; ${holds}` : `${name} has no agent; ${holds}`;
+      return isConnected ? `${name} takes tasks; ${holds}` : `${name} is not heard; ${holds}`;
     case 'cordoned':
       return `${name} is cordoned: no new tasks; ${holds}`;
     case 'draining': {
@@ -71,6 +78,24 @@ export function stateSentence(cluster: ClusterView, nowMs: number): string {
     case 'removed':
       return `${name} was removed`;
   }
+}
+
+const spanOf = (ms: number): string =>
+  ms % 3_600_000 === 0 && ms < 172_800_000 ? `${ms / 3_600_000} h` : formatDuration(ms);
+
+/** What its lease time means now. */
+export function leaseSentence(cluster: ClusterView, nowMs: number): string {
+  const { leaseTtlMs, isConnected, lastSeenMs, leasesEndAtMs } = cluster;
+  const rule = `when its agent is silent for ${spanOf(leaseTtlMs)}, its tasks run elsewhere`;
+  if (isConnected) return rule;
+  const silent =
+    lastSeenMs === null
+      ? 'its agent has not spoken to this control plane yet'
+      : `its agent has been silent for ${formatDuration(nowMs - lastSeenMs)}`;
+  if (leasesEndAtMs === null) return `${silent}; ${rule}`;
+  const leftMs = Math.max(0, leasesEndAtMs - nowMs);
+  const until = new Date(leasesEndAtMs).toISOString();
+  return `${silent}; its leases are kept until ${until}, ${formatDuration(leftMs)} more`;
 }
 
 function groupLines({ groups }: ClusterReport): string {
@@ -141,7 +166,7 @@ function faultLines({ faults }: ClusterReport, nowMs: number): string[] {
 /** One cluster on one page. */
 export function clusterPage(cluster: ClusterView, nowMs: number): string {
   const { report, reportedAtMs } = cluster;
-  const head = stateSentence(cluster, nowMs);
+  const head = `${stateSentence(cluster, nowMs)}\n${leaseSentence(cluster, nowMs)}`;
   if (report === null) return `${head}\nits agent has reported nothing to this control plane yet`;
   const { nodes, window } = report;
   const starting = `${window.starting} of at most ${window.limit} pods are starting`;

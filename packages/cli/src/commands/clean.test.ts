@@ -17,7 +17,13 @@ interface Ended {
 
 const run = (...args: string[]): Promise<Ended> =>
   new Promise((resolve) => {
-    execFile(bin, ['data', 'clean', ...args], { cwd: folder }, (error, stdout, stderr) => {
+    // Where nothing runs, whatever runs on this machine.
+    const env = {
+      ...process.env,
+      MAJORANA_DATA: path.join(folder, 'data'),
+      MAJORANA_URL: undefined,
+    };
+    execFile(bin, ['data', 'clean', ...args], { cwd: folder, env }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });
@@ -56,4 +62,11 @@ test('a file that is not there is an error before anything is written', async ()
   expect(code).toBe(2);
   expect(stderr).toContain('absent.smi: cannot be read (ENOENT)');
   expect(existsSync(path.join(folder, 'absent'))).toBe(false);
+});
+
+test('a dataset that nobody could store is an error before anything is cleaned', async () => {
+  const { code, stderr } = await run('some.smi', '-o', 'unstored', '--put', 'molecules');
+  expect(code).toBe(4);
+  expect(stderr).toContain('majorana does not run here');
+  expect(existsSync(path.join(folder, 'unstored'))).toBe(false);
 });

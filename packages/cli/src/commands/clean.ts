@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { Client } from '@majorana/client';
 import type { Command } from 'commander';
 import type { JsonOption } from '../command.ts';
 import { addCommand } from '../command.ts';
@@ -13,13 +14,28 @@ interface CleanOptions extends JsonOption {
   readonly put?: string;
 }
 
+interface Store {
+  readonly client: Client;
+  readonly name: string;
+}
+
 /** The cleaned folder as a version more of a dataset. */
-async function putCleaned(name: string, folder: string, message: string): Promise<string> {
-  const { connectPatiently } = await import('../connect.ts');
+async function putCleaned(
+  { client, name }: Store,
+  folder: string,
+  message: string,
+): Promise<string> {
   const { putFiles } = await import('../data/put.ts');
   const what = { words: [folder], about: { message } };
-  const made = await putFiles(connectPatiently(), name, what, () => undefined);
+  const made = await putFiles(client, name, what, () => undefined);
   return `${name}@${made.version}`;
+}
+
+/** Where `--put` goes: known before records are cleaned for minutes. */
+async function storeOf({ put }: CleanOptions): Promise<Store | undefined> {
+  if (put === undefined) return undefined;
+  const { connectPatiently } = await import('../connect.ts');
+  return { client: connectPatiently(), name: put };
 }
 
 /** Files as they are; of a folder those whose names say a format. */
@@ -77,6 +93,7 @@ async function clean(words: readonly string[], options: CleanOptions): Promise<v
   const { cleanFiles } = await import('@majorana/molecules/clean-files');
   const { formatByName } = await import('@majorana/molecules/reading/records');
   const files = await findFiles(words, (file) => formatByName(file) !== undefined);
+  const store = await storeOf(options);
   const begin = Date.now();
   const signal = interruptSignal();
   const { output, smilesColumn, keepSalts = false } = options;
@@ -97,10 +114,11 @@ async function clean(words: readonly string[], options: CleanOptions): Promise<v
     for (const line of broken) note(`  ${line}`);
     if (statuses.broken > broken.length) note(`  and ${statuses.broken - broken.length} more`);
   }
+  const message = `cleaned: ${files.join(' ')}`.slice(0, 200);
   const dataset =
-    options.put === undefined || moleculeCount === 0
+    store === undefined || moleculeCount === 0
       ? undefined
-      : await putCleaned(options.put, summary.folder, `cleaned: ${files.join(' ')}`.slice(0, 200));
+      : await putCleaned(store, summary.folder, message);
   answer(options, { ...summary, ...(dataset === undefined ? {} : { dataset }) }, () =>
     [
       `${plural(recordCount, 'record')} in ${formatDuration(Date.now() - begin)}: ${statuses.kept} kept, ${statuses.changed} changed, ${plural(statuses.duplicate, 'duplicate')}, ${statuses.rejected} rejected, ${statuses.broken} broken`,

@@ -9,7 +9,11 @@ const logLine = (message: string, details: object): void =>
 
 /** What a person has to mend: the command line, the kubeconfig, a token that is not taken. */
 function asCliError(error: Error & { readonly status?: number }): Error {
-  if (error.name === 'ControlPlaneError') return new CliError(error.message, EXIT.refused);
+  if (error.name === 'ControlPlaneError') {
+    const todo =
+      error.status === 401 ? '; "majorana clusters rotate-token NAME" makes another' : '';
+    return new CliError(`${error.message}${todo}`, EXIT.refused);
+  }
   const isTheirs = error.name === 'SettingsError' || error.name === 'KubeconfigError';
   return isTheirs ? new CliError(error.message) : error;
 }

@@ -1,38 +1,73 @@
+import { rm } from 'node:fs/promises';
 import type { ClusterNode } from '@majorana/protocol';
 import type { Command } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
 import type { JsonOption } from '../command.ts';
 import { addCommand, numberIn } from '../command.ts';
-import { clusterPage, clustersTable, nodesTable, stateSentence } from '../clusters/text.ts';
+import {
+  clusterPage,
+  clustersTable,
+  leaseSentence,
+  nodesTable,
+  stateSentence,
+} from '../clusters/text.ts';
 import { connect } from '../connect.ts';
-import { answer, CliError, EXIT, note, print } from '../output.ts';
+import { answer, CliError, EXIT, note, plural, print } from '../output.ts';
 import { parseDuration } from '../submit/quantities.ts';
 
 const NODES_PER_PAGE = 500;
 const GRACE_MS = 5 * 60_000;
 
+const tokenFileOf = (name: string): string => `majorana-${name}.token`;
+
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
-  const { agentCommand, check, findingsText, manifestOf, register, writeToken } =
+  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register, urlFindings } =
     await import('../clusters/add.ts');
-  const findings = await check(options);
+  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
+  const { leaseTtl } = options;
+  const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
+  const findings = [...(await check(options)), ...urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
   // Inside the cluster the agent has an account of its own; here its roles are another's matter.
   if (!isManifest && findings.some(({ verdict }) => verdict === 'missing'))
     throw new CliError(`${name} is not added: mend what has ✗, then repeat this`, EXIT.refused);
-  const { cluster, token, url } = await register(name);
   if (isManifest) {
+    const { token, url } = await register(name, settings);
     print(manifestOf(name, url, options, token));
     return;
   }
-  const file = options.tokenFile ?? `majorana-${name}.token`;
-  await writeToken(file, token);
+  const file = options.tokenFile ?? tokenFileOf(name);
+  await using opened = await openTokenFile(file);
+  const { cluster, token, url } = await register(name, settings).catch(async (error: unknown) => {
+    await rm(file);
+    throw error;
+  });
+  await opened.writeFile(`${token}\n`);
   const command = agentCommand(name, url, options, file);
   answer(
     options,
     { cluster, findings, tokenFile: file, command },
     () => `${name} is added; its agent's token is in ${file}. Run the agent:\n  ${command}`,
   );
+}
+
+const LEASE_TTL_HELP =
+  'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
+
+function addSet(clusters: Command): void {
+  addCommand(clusters, {
+    usage: 'set <cluster>',
+    description: 'change how long a cluster that is silent keeps its tasks',
+    examples: ['majorana clusters set lab --lease-ttl 6h'],
+  })
+    .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
+      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
+      const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
+      const cluster = await connect().changeCluster(name, { leaseTtlMs });
+      answer(options, cluster, () => leaseSentence(cluster, Date.now()));
+    });
 }
 
 function addAdd(clusters: Command): void {
@@ -55,7 +90,58 @@ function addAdd(clusters: Command): void {
     .option('--token-file <file>', 'where to write the token; default: majorana-NAME.token')
     .option('--print-manifest', 'print what deploy/kubernetes lacks, token included, as YAML')
     .option('--agent-namespace <namespace>', 'of that manifest', 'majorana-system')
+    .option('--lease-ttl <duration>', LEASE_TTL_HELP)
     .action(addCluster);
+}
+
+interface RotateOptions extends JsonOption {
+  readonly tokenFile?: string;
+  readonly printManifest?: boolean;
+  readonly agentNamespace: string;
+}
+
+async function rotateToken(name: string, options: RotateOptions): Promise<void> {
+  const { replaceToken, secretOf } = await import('../clusters/add.ts');
+  const { id, token } = await connect().addClusterToken(name);
+  const then = `Those before it go on until you take them back, once its agent has the new one:
+  majorana clusters revoke-tokens ${name}`;
+  if (options.printManifest === true) {
+    note(`token ${id} of ${name}. ${then}`);
+    print(secretOf(options.agentNamespace, token));
+    return;
+  }
+  const tokenFile = options.tokenFile ?? tokenFileOf(name);
+  await replaceToken(tokenFile, token);
+  answer(options, { id, tokenFile }, () => `token ${id} of ${name} is in ${tokenFile}. ${then}`);
+}
+
+function addTokens(clusters: Command): void {
+  addCommand(clusters, {
+    usage: 'rotate-token <cluster>',
+    description: 'make another token for a cluster’s agent; those before it go on until revoked',
+    examples: [
+      'majorana clusters rotate-token lab --token-file /etc/majorana/lab.token',
+      'majorana clusters rotate-token lab --print-manifest | kubectl apply -f -',
+    ],
+  })
+    .option('--token-file <file>', 'where to write it, over the old; default: majorana-NAME.token')
+    .option('--print-manifest', 'print the Secret of deploy/kubernetes, token included, as YAML')
+    .option('--agent-namespace <namespace>', 'of that Secret', 'majorana-system')
+    .action(rotateToken);
+  addCommand(clusters, {
+    usage: 'revoke-tokens <cluster>',
+    description: 'take the tokens of a cluster’s agent back, but the newest',
+    examples: ['majorana clusters revoke-tokens lab', 'majorana clusters revoke-tokens lab --all'],
+  })
+    .option('--all', 'the newest too: its agent ends, and what it runs is lost a minute later')
+    .action(async (name: string, options: JsonOption & { readonly all?: boolean }) => {
+      const { revokedCount } = await connect().revokeClusterTokens(name, options.all === true);
+      answer(
+        options,
+        { revokedCount },
+        () => `${plural(revokedCount, 'token')} of ${name} taken back`,
+      );
+    });
 }
 
 function addReads(program: Command, clusters: Command): void {
@@ -153,8 +239,10 @@ function addOrders(clusters: Command): void {
 export function addClusterCommands(program: Command): void {
   const clusters = program
     .command('clusters')
-    .description('Kubernetes clusters: add, look at, cordon, drain and remove them');
+    .description('Kubernetes clusters: add, look at, set, cordon, drain and remove them');
   addReads(program, clusters);
   addAdd(clusters);
+  addTokens(clusters);
+  addSet(clusters);
   addOrders(clusters);
 }

@@ -348,11 +348,10 @@ export class CrateBuilder {
     };
   }
 
-  /** The whole document. */
-  finish(): object {
+  #head(): Entity[] {
     const { license, version } = this.#options;
     const name = license ?? 'No license is stated';
-    const graph: Entity[] = [
+    return [
       {
         '@id': 'ro-crate-metadata.json',
         '@type': 'CreativeWork',
@@ -375,8 +374,17 @@ export class CrateBuilder {
         name: 'Majorana',
         softwareVersion: version,
       },
-      ...this.#entities,
     ];
-    return { '@context': CONTEXT, '@graph': graph };
+  }
+
+  /** The whole document, a piece for each entity: for 200,000 executions no string can hold it. */
+  *document(): Generator<string, void, undefined> {
+    yield `{"@context": ${JSON.stringify(CONTEXT, null, 2)},\n"@graph": [\n`;
+    let before = '';
+    for (const entity of [...this.#head(), ...this.#entities]) {
+      yield `${before}${JSON.stringify(entity, null, 2)}`;
+      before = ',\n';
+    }
+    yield '\n]}\n';
   }
 }

@@ -1,5 +1,8 @@
+import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Client } from '@majorana/client';
 import type { Execution } from '@majorana/protocol';
 import { CliError } from '../output.ts';
@@ -16,6 +19,20 @@ async function* executions(client: Client, id: string): AsyncGenerator<Execution
     if (page.next === null) return;
     cursor = page.next;
   }
+}
+
+const PIECE_LENGTH = 256 * 1024;
+
+/** A stream takes as long for ten letters as for thousands. */
+function* inPieces(texts: Iterable<string>): Generator<string> {
+  let piece = '';
+  for (const text of texts) {
+    piece += text;
+    if (piece.length < PIECE_LENGTH) continue;
+    yield piece;
+    piece = '';
+  }
+  yield piece;
 }
 
 /** Of a run that failed there may be none. */
@@ -67,10 +84,8 @@ export async function exportRun(
   await measure(client, crate);
   const { stringify } = await import('yaml');
   await writeFile(path.join(folder, WORKFLOW_FILE), stringify(round.definition));
-  await writeFile(
-    path.join(folder, 'ro-crate-metadata.json'),
-    `${JSON.stringify(crate.finish(), null, 2)}\n`,
-  );
+  const metadata = createWriteStream(path.join(folder, 'ro-crate-metadata.json'));
+  await pipeline(Readable.from(inPieces(crate.document())), metadata);
   if (options.hasData) await fetchFiles(client, crate.files, folder);
   return { executionCount, fileCount: crate.files.length };
 }
@@ -78,8 +93,6 @@ export async function exportRun(
 /** Everything below a folder as one archive; it is read file by file. */
 export async function zipFolder(folder: string, file: string): Promise<void> {
   const { ZipFile } = await import('yazl');
-  const { createWriteStream } = await import('node:fs');
-  const { pipeline } = await import('node:stream/promises');
   const zip = new ZipFile();
   for (const name of (await readdir(folder, { recursive: true })).toSorted()) {
     const at = path.join(folder, name);

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, preparePostgres } from '@majorana/embedded-postgres';
@@ -97,11 +98,15 @@ export class Supervisor {
     const environment = { ...process.env, MAJORANA_DATABASE_URL: external ?? postgres!.url };
     if (postgres !== undefined)
       this.#add({ name: 'postgres', start: postgres.start, stopSignal: 'SIGINT', startCount: 0 });
+    const name = `local-${os.hostname()}`;
     const server = ['--data', this.data, '--host', host, '--port', String(port)];
+    server.push('--local-agent', name);
     if (options.keepDays !== undefined) server.push('--keep-days', String(options.keepDays));
     this.#addNode('server', '@majorana/control-plane/main', server, environment);
     await this.#untilReady();
-    const agent = ['--data', this.data, '--url', this.url, ...capacityArguments(options.capacity)];
+    const agent = ['--data', this.data, '--url', this.url, '--name', name];
+    agent.push('--token-file', path.join(this.data, 'agent-token'));
+    agent.push(...capacityArguments(options.capacity));
     if (options.memoryLimits !== undefined) agent.push('--memory-limits', options.memoryLimits);
     this.#addNode('agent', '@majorana/cluster-agent/main', agent, environment);
     await this.#untilAgent();
@@ -185,6 +190,8 @@ export class Supervisor {
     const deadlineMs = Date.now() + AGENT_DEADLINE_MS;
     while (Date.now() < deadlineMs) {
       const response = await fetch(`${this.url}/api/v1/agents`, { headers }).catch(() => undefined);
+      // It was taken back: nobody can ask here, and the start is none the worse.
+      if (response?.status === 401) return;
       const page = (await response?.json().catch(() => undefined)) as
         | { agents?: unknown[] }
         | undefined;

@@ -96,6 +96,61 @@ test('mistakes are told with line and column, each in the file where it stands',
   expect(await complaint(module)).toContain('bad.ts: steps.x.argv: Invalid input');
 });
 
+test('what a step asks of its tasks is checked where it stands', async () => {
+  const asked = [
+    'name: a',
+    'steps:',
+    '  x: { argv: [a], gang: { nodes: 4, ranksPerNode: 8 } }',
+    '  y:',
+    '    argv: [b]',
+    '    container: { image: i }',
+    '    gang: { nodes: 0, ranks: 8 }',
+    '  z: { workflow: { steps: { s: { argv: [s] } } }, gang: { nodes: 2 } }',
+    '  v: { argv: [a], checkpoint: { argv: [save] } }',
+  ];
+  expect(await complaint(write('asked.yaml', asked.join('\n')))).toBe(
+    [
+      'asked.yaml:3:25: steps.x.gang: only tasks in containers have several nodes; name an image in "container"',
+      'asked.yaml:7:20: steps.y.gang.nodes: Too small: expected number to be >=1',
+      'asked.yaml:7:23: steps.y.gang.ranks: "ranks" is not known here',
+      'asked.yaml:8:57: steps.z.gang: is of tasks; say it at the steps of the workflow inside',
+      'asked.yaml:9:31: steps.v.checkpoint: only tasks in containers have one; name an image in "container"',
+    ].join('\n'),
+  );
+  const filled = [
+    'name: a',
+    'steps:',
+    '  x: { argv: [a], container: { image: i }, checkpoint: { argv: [save, "{nobody}"] } }',
+  ];
+  expect(await complaint(write('filled.yaml', filled.join('\n')))).toMatch(
+    /^filled.yaml:3:71: steps.x.checkpoint.argv.1: \{nobody\}/,
+  );
+  const good = [
+    'name: a',
+    'priority: 5',
+    'steps:',
+    '  x:',
+    '    argv: [mpirun, solve, "{index}"]',
+    '    container: { image: i }',
+    '    gang: { nodes: 4 }',
+    '    checkpoint: { argv: [save, "{index}"] }',
+    '    queue: wide',
+    '    priority: 7',
+    '    labels: { lab: blue }',
+  ];
+  expect(await readWorkflow(write('good.yaml', good.join('\n')))).toMatchObject({
+    priority: 5,
+    steps: {
+      x: {
+        gang: { nodes: 4, ranksPerNode: 1 },
+        checkpoint: { argv: ['save', '{index}'], timeMs: 30_000 },
+        queue: 'wide',
+        priority: 7,
+      },
+    },
+  });
+});
+
 /** In the manner of WfFormat 1.5, made up. */
 const recorded = {
   name: 'a diamond',

@@ -11,7 +11,8 @@ import { agentSyncSchema } from '@majorana/protocol';
 import { expect, test } from 'vitest';
 import { Agent } from './agent.ts';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
-import { LeaseRefusedError } from './ports.ts';
+import { HeldBackError, LeaseRefusedError } from './ports.ts';
+import { AgentSession } from './session.ts';
 import { Reports } from './test-reports.ts';
 
 const SECOND = 1000;
@@ -79,6 +80,7 @@ class TestHost implements AttemptHost {
   /** Awaited before and after the effect of each call. */
   gate: (method: Method, when: 'before' | 'after') => Promise<void> = async () => undefined;
   isInstant = false;
+  collectPatienceMs = 10 * MINUTE;
   collectsOpen = 0;
   collectsOpenMax = 0;
   #notify: (attemptId: string) => void = () => undefined;
@@ -313,6 +315,21 @@ async function startWorld(): Promise<World> {
 
 const ID = 'job_1.0.1';
 
+/** Of a cluster, whose agent stops acting when it has been cut off for 18 s. */
+async function startInSession(): Promise<World> {
+  const world = makeWorld();
+  const { clock, host, server } = world;
+  const common = { agentId: 'agent', exchange: server.exchange, clock, log: () => undefined };
+  const session = new AgentSession({ ...common, id: 'the-session' });
+  const claimed = session.claim();
+  await clock.advance(10);
+  server.wake();
+  await claimed;
+  const sweepMs = 60 * MINUTE;
+  await new Agent({ ...common, capacity: DEFAULT_RESOURCES, host, session, sweepMs }).start();
+  return world;
+}
+
 test('an attempt is accepted, run, collected, told and forgotten', async () => {
   const { clock, host, server } = await startWorld();
   server.lease(ID);
@@ -503,6 +520,27 @@ test('a disk that stays full ends the attempt as one that could not start', asyn
   });
 });
 
+test('what is held back is tried for half a minute, and then its lease goes back, uncounted', async () => {
+  const { clock, host, server } = await startWorld();
+  const isHeldBack = (method: Method): Error | undefined =>
+    method === 'start' ? new HeldBackError('exceeded quota: two') : undefined;
+  host.refuse = isHeldBack;
+  server.lease(ID);
+  await clock.advance(30 * SECOND);
+  expect(server.ended.has(ID)).toBe(false);
+  await clock.advance(2 * SECOND);
+  expect(server.ended.get(ID)?.outcome).toEqual({
+    kind: 'lost',
+    reason: 'could not start here: exceeded quota: two',
+  });
+  const later = 'job_1.0.2';
+  server.lease(later);
+  await clock.advance(10 * SECOND);
+  host.refuse = () => undefined;
+  await clock.advance(10 * SECOND);
+  expect(host.standing(later).kind).toBe('running');
+});
+
 test('results that a store refuses are tried for ten minutes and never told as a success', async () => {
   const { clock, host, server } = await startWorld();
   host.refuse = (method) => (method === 'collect' ? new Error('store is full') : undefined);
@@ -520,6 +558,57 @@ test('results that a store refuses are tried for ten minutes and never told as a
       reason: 'exit code 0; its results could not be stored: store is full',
     },
   });
+});
+
+test('a host whose results are safe is waited for as long as it says', async () => {
+  const { clock, host, server } = await startWorld();
+  host.collectPatienceMs = 120 * MINUTE;
+  host.refuse = (method) => (method === 'collect' ? new Error('nobody answers') : undefined);
+  server.lease(ID);
+  await clock.advance(10);
+  host.exit(ID);
+  await clock.advance(60 * MINUTE);
+  expect(server.ended.has(ID)).toBe(false);
+  host.refuse = () => undefined;
+  await clock.advance(MINUTE);
+  expect(server.ended.get(ID)?.outcome.kind).toBe('succeeded');
+});
+
+test('while its agent might not act, nobody lost patience with a store', async () => {
+  const { clock, host, server } = await startInSession();
+  server.lease(ID);
+  await clock.advance(10);
+  let refusalCount = 0;
+  host.refuse = (method) =>
+    method === 'collect' && server.isDown ? new Error('nobody answers') : undefined;
+  server.isDown = true;
+  server.wake();
+  host.exit(ID);
+  await clock.advance(60 * MINUTE - 10);
+  host.refuse = (method) => {
+    if (method !== 'collect' || refusalCount === 2) return undefined;
+    refusalCount += 1;
+    return new Error('nobody answers yet');
+  };
+  server.isDown = false;
+  await clock.advance(10 * SECOND);
+  expect(refusalCount).toBe(2);
+  expect(server.ended.get(ID)?.outcome.kind).toBe('succeeded');
+});
+
+test('what ended during a cut is told as soon as the agent may act again', async () => {
+  const { clock, host, server } = await startInSession();
+  server.lease(ID);
+  await clock.advance(10);
+  server.isDown = true;
+  server.wake();
+  await clock.advance(30 * SECOND);
+  host.exit(ID);
+  await clock.advance(29 * MINUTE);
+  expect(host.standing(ID).kind).toBe('exited');
+  server.isDown = false;
+  await clock.advance(3 * SECOND);
+  expect(server.ended.get(ID)?.outcome.kind).toBe('succeeded');
 });
 
 test('results are stored once the store takes them', async () => {

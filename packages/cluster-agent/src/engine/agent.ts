@@ -12,6 +12,7 @@ import type {
 } from '@majorana/protocol';
 import type { AttemptContext } from './held-attempt.ts';
 import { HeldAttempt } from './held-attempt.ts';
+import { eventBytes } from './kept-event.ts';
 import { LogAnswers } from './log-answers.ts';
 import type { AgentClock, AttemptHost, Exchange } from './ports.ts';
 import type { RoomPort } from './room.ts';
@@ -41,6 +42,8 @@ const SPIN_MS = 100;
 const HANDOVER_MS = 1 * SECOND;
 /** As the protocol has it. */
 const EVENTS_PER_SYNC_MAX = 100_000;
+/** Half of what the API takes; 10,000 tasks that end at once with ten outputs each are 30 MB. */
+const EVENTS_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Of an agent that places tasks on nodes. */
 export interface Placer {
@@ -94,6 +97,8 @@ export class Agent {
   readonly #added = new Set<string>();
   /** The server does not know what is held: it is new here, or asked. */
   #mustNameAll = true;
+  /** It might not act for a while: what has happened meanwhile nobody has looked at. */
+  #isBehind = false;
   /** No longer told to the server; the host may not have done it yet. */
   readonly #forgetting = new Map<string, HeldAttempt>();
   readonly #logs: LogAnswers;
@@ -219,13 +224,23 @@ export class Agent {
       }
       retryMs = RETRY_MS;
       if (answer.isStandby === true) return this.#fence();
+      this.#isBehind ||= this.#options.session?.mayAct() === false;
       this.#options.session?.renew(sentAtMs);
       this.#delivered(sync);
       const isChanged = this.#obey(answer);
+      this.#catchUp();
       // An order repeated at once (an end within its grace) must not spin the loop.
       const isSpinning = !isChanged && sync.waitMs > 0 && clock.nowMs() - askedAtMs < SPIN_MS;
       if (isSpinning && this.#compose().waitMs > 0) await this.#pause(RETRY_MS, true);
     }
+  }
+
+  /** Once the server has said what of it is not this agent's any more. */
+  #catchUp(): void {
+    if (!this.#isBehind || this.#mustNameAll) return;
+    this.#isBehind = false;
+    this.#cancelSweep();
+    this.#sweep();
   }
 
   /** Whatever is under way finishes its one call; nothing follows it. */
@@ -239,20 +254,35 @@ export class Agent {
 
   #compose(): AgentSync {
     const { agentId, capacity } = this.#options;
-    const events: AttemptEvent[] = [];
-    for (const attempt of this.#newsworthy) {
-      const event = this.#held.has(attempt.attemptId) ? attempt.news() : undefined;
-      if (event === undefined) this.#newsworthy.delete(attempt);
-      else if (events.length < EVENTS_PER_SYNC_MAX) events.push(event);
-    }
+    const events = this.#events();
     const logChunks = this.#logs.chunks();
     const { session } = this.#options;
-    const isQuiet = events.length + logChunks.length + this.#nodesRequests.size === 0;
+    const newsCount = events.length + logChunks.length + this.#nodesRequests.size;
+    // One that may not act for want of an answer waits for nothing else.
+    const isQuiet = newsCount === 0 && session?.mayAct() !== false;
     const longPollMs = session === undefined ? LONG_POLL_MS : LONG_POLL_IN_SESSION_MS;
     const waitMs = isQuiet ? longPollMs : 0;
     const held = this.#sayHeld(events);
     const settings = this.#settings();
     return { agentId, capacity, ...settings, ...held, events, logChunks, waitMs };
+  }
+
+  /** What there is to tell, as much as one exchange takes; the rest goes with the next. */
+  #events(): AttemptEvent[] {
+    const events: AttemptEvent[] = [];
+    let bytes = 0;
+    for (const attempt of this.#newsworthy) {
+      const event = this.#held.has(attempt.attemptId) ? attempt.news() : undefined;
+      if (event === undefined) {
+        this.#newsworthy.delete(attempt);
+        continue;
+      }
+      bytes += eventBytes(event);
+      if (events.length === EVENTS_PER_SYNC_MAX) break;
+      if (events.length > 0 && bytes > EVENTS_BYTES_MAX) break;
+      events.push(event);
+    }
+    return events;
   }
 
   #settings(): Partial<AgentSync> {

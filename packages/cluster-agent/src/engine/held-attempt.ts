@@ -1,7 +1,8 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
-import { LeaseRefusedError } from './ports.ts';
+import { keptEvent } from './kept-event.ts';
+import { HeldBackError, LeaseRefusedError } from './ports.ts';
 import type { Occupant, RoomPort } from './room.ts';
 import type { Slots } from './slots.ts';
 
@@ -12,10 +13,10 @@ const RETRY_MS = 1 * SECOND;
 const RETRY_MS_MAX = 30 * SECOND;
 /** How long a full disk or an unreachable store may keep an attempt from starting. */
 const START_PATIENCE_MS = 10 * MINUTE;
+/** How long one is held back before its lease goes back, as one that finds no room. */
+const HELD_BACK_PATIENCE_MS = 30 * SECOND;
 /** How long results wait for a store that refuses them; they are tried throughout. */
 const STORE_PATIENCE_MS = 10 * MINUTE;
-/** As the protocol has it. */
-const REASON_LENGTH_MAX = 4096;
 
 type Running = Extract<AttemptStanding, { kind: 'running' }>;
 
@@ -127,7 +128,10 @@ export class HeldAttempt implements Occupant {
       this.#isAwakened = true;
       return;
     }
-    if (this.#context.clock.nowMs() < this.#retryAtMs) return;
+    const lateMs = this.#context.clock.nowMs() - this.#retryAtMs;
+    if (lateMs < 0) return;
+    // Its agent might not act for a while: nobody has tried, so patience is not lost.
+    if (lateMs > RETRY_MS_MAX) this.#refusedCount = 0;
     this.#isBusy = true;
     this.round = this.#run();
   }
@@ -217,7 +221,13 @@ export class HeldAttempt implements Occupant {
     if (this.#isEnding) return this.#concludeCancelled();
     if (this.#noRoom !== '') return this.#conclude({ kind: 'lost', reason: this.#noRoom });
     if (!this.#context.room.enter(this)) return undefined;
-    await host.start(this.attemptId);
+    try {
+      await host.start(this.attemptId);
+    } catch (error) {
+      if (!(error instanceof HeldBackError) || !this.#hasLostPatience(HELD_BACK_PATIENCE_MS))
+        throw error;
+      return this.#conclude({ kind: 'lost', reason: `could not start here: ${error.message}` });
+    }
     this.#isStarted = true;
     const standing = await host.inspect(this.attemptId);
     // Handed over and not begun yet: the host's notice or the next sweep finds it.
@@ -235,11 +245,12 @@ export class HeldAttempt implements Occupant {
 
   async #collect(end: EndedEvent | undefined): Promise<AttemptStanding> {
     const { host, collecting } = this.#context;
+    const { collectPatienceMs = STORE_PATIENCE_MS } = host;
     try {
       const event = await collecting.run(() => host.collect(this.attemptId));
       return { kind: 'collected', event };
     } catch (error) {
-      if (!this.#hasLostPatience(STORE_PATIENCE_MS)) throw error;
+      if (!this.#hasLostPatience(collectPatienceMs)) throw error;
       return this.#concludeUnstored(end, error as Error);
     }
   }
@@ -266,15 +277,14 @@ export class HeldAttempt implements Occupant {
       cpuTimeMs: 0,
       artifacts: [],
     };
-    const reason = outcome.reason.slice(0, REASON_LENGTH_MAX);
-    const event: EndedEvent = { ...base, outcome: { ...outcome, reason } };
+    const event: EndedEvent = { ...base, outcome };
     await this.#context.host.conclude(event);
     this.#isFresh = false;
     return { kind: 'collected', event };
   }
 
   async #finish(event: EndedEvent): Promise<undefined> {
-    if (this.#latest?.kind !== 'ended') this.#report(event);
+    if (this.#latest?.kind !== 'ended') this.#report(keptEvent(event));
     if (!this.#isForgetting) return;
     await this.#context.host.forget(this.attemptId);
     this.#context.onForgotten(this.attemptId);

@@ -28,6 +28,11 @@ export class LeaseRefusedError extends Error {
   override name = 'LeaseRefusedError';
 }
 
+/** Whoever runs the place does not let it start for now: after a while another place may. */
+export class HeldBackError extends Error {
+  override name = 'HeldBackError';
+}
+
 /** Everything the agent does to the place where tasks run. Each call may be repeated after a crash. */
 export interface AttemptHost {
   /** The attempts this host remembers, each with its lease. */
@@ -38,10 +43,15 @@ export interface AttemptHost {
    * ends the attempt; any other rejection (a full disk) is tried again.
    */
   accept(lease: Lease): Promise<void>;
-  /** Starts it; a second call for the same attempt starts nothing. */
+  /**
+   * Starts it; a second call for the same attempt starts nothing. A `HeldBackError` that lasts gives
+   * the lease back; any other rejection is tried again.
+   */
   start(attemptId: string): Promise<void>;
   /** TERM to the whole tree, KILL after the grace; nothing when it does not run. */
   end(attemptId: string): Promise<void>;
+  /** How long a collect that is refused is tried again; ten minutes unless said. */
+  readonly collectPatienceMs?: number | undefined;
   /** Stores logs and outputs, then the outcome. A repeated call gives the same event. */
   collect(attemptId: string): Promise<EndedEvent>;
   /**

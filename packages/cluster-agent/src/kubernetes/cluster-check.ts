@@ -14,6 +14,7 @@ export const AGENT_PERMISSIONS = [
   { verb: 'create', resource: 'pods', isNamespaced: true },
   { verb: 'delete', resource: 'pods', isNamespaced: true },
   { verb: 'get', resource: 'pods', isNamespaced: true },
+  { verb: 'list', resource: 'events', isNamespaced: true },
 ] as const;
 
 /** With these an account is more than an agent: whoever has its token reads or runs what he likes. */

@@ -152,6 +152,64 @@ test('a lease that only waits for its turn is not given back: it would come agai
   expect(bench.givenBack.size).toBe(waiting.length);
 });
 
+test('a rule of the cluster that refuses pods holds back their shape alone, and one finds out when it ends', () => {
+  const bench = new Bench(100);
+  const larger = { ...SHAPE, key: 'larger', resources: { ...DEFAULT_RESOURCES, cpuMillis: 2000 } };
+  const offered = (): readonly number[] =>
+    bench.room.offer({ digest: 'd', shapes: [SHAPE, larger] }).shapes.map(({ count }) => count);
+  const tasks = bench.enter(40);
+  const placed = (): Occupant[] => tasks.filter(bench.isPlaced);
+  for (const one of placed()) bench.room.refused(one.attemptId, 'exceeded quota: two');
+  bench.clock.pass(PLAN_MS);
+  expect(placed()).toHaveLength(WINDOW_LIMITS.first);
+  expect(bench.offered.reason).toBe('its pods are refused: exceeded quota: two');
+  expect(bench.room.why).toContain('exceeded quota: two');
+  expect(offered()).toEqual([0, WINDOW_LIMITS.first - 8]);
+  wait(bench, tasks, 1);
+  const probe = placed().at(-1)!;
+  expect(placed()).toHaveLength(WINDOW_LIMITS.first + 1);
+  bench.room.refused(probe.attemptId, 'exceeded quota: two');
+  wait(bench, tasks, 1);
+  expect(placed()).toHaveLength(WINDOW_LIMITS.first + 1);
+  bench.room.created(probe.attemptId, 10);
+  bench.room.occupy(probe);
+  wait(bench, tasks, 1);
+  expect(placed()).toHaveLength(40);
+  expect(bench.room.why).not.toContain('quota');
+});
+
+test('where a quota is used up, a pod that ends lets another be tried at once', () => {
+  const bench = new Bench(100);
+  const [first] = bench.enter(1, 'first');
+  bench.room.created(first!.attemptId, 10);
+  bench.room.occupy(first!);
+  const [second] = bench.enter(1, 'second');
+  bench.room.refused(second!.attemptId, 'exceeded quota: one');
+  bench.room.leave(second!);
+  expect(bench.offered.count).toBe(0);
+  bench.room.leave(first!);
+  expect(bench.offered.count).toBe(1);
+});
+
+test('a lease that waits behind refused ones goes back with the reason, and the reason is forgotten', () => {
+  const bench = new Bench(100);
+  const tasks = bench.enter(40);
+  const refuse = (): void => {
+    for (const one of tasks)
+      if (bench.isPlaced(one)) bench.room.refused(one.attemptId, 'exceeded quota: two');
+  };
+  for (let second = 0; second < 32; second += 1) {
+    refuse();
+    wait(bench, tasks, 1);
+  }
+  expect([...bench.givenBack.values()][0]).toMatch(/waited 30 s here: exceeded quota: two/);
+  for (const one of tasks) bench.room.leave(one);
+  expect(bench.offered.count).toBeLessThanOrEqual(1);
+  bench.clock.pass(10 * 60 * SECOND);
+  expect(bench.room.why).not.toContain('quota');
+  expect(bench.offered.count).toBeGreaterThan(1);
+});
+
 type Act = { readonly kind: 'enter' | 'run' | 'end' | 'refuse' | 'wait'; readonly which: number };
 
 function act(bench: Bench, here: Occupant[], { kind, which }: Act): void {

@@ -14,6 +14,7 @@ import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
+import { RefusedShapes } from './refused-shapes.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -23,6 +24,8 @@ const REPLAN_MS = 1000;
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
 const GIVE_BACK_MS_MAX = 5 * 60_000;
+/** A message says no more. */
+const SOON_MAX = 1_000_000;
 /** Looks at every node, so it is asked for no more often. */
 const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
@@ -53,6 +56,8 @@ interface Placed {
   readonly image: string;
   /** Of these nodes, those without the image. */
   readonly pulling: readonly string[];
+  /** The cluster does not let its pod be: none is on its way. */
+  isRefused: boolean;
 }
 
 /** One, or of a gang as many as it has nodes. */
@@ -71,6 +76,7 @@ export class ClusterRoom implements RoomPort {
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
   readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
   #isReplanned = false;
@@ -87,8 +93,15 @@ export class ClusterRoom implements RoomPort {
   }
   get startingCount(): number {
     let count = 0;
-    for (const { nodeNames } of this.#starting.values()) count += nodeNames.length;
+    for (const { nodeNames, isRefused } of this.#starting.values())
+      if (!isRefused) count += nodeNames.length;
     return count;
+  }
+
+  /** Why no more pods are on their way, for a person. */
+  get why(): string {
+    const refused = this.#refused.latest(this.#options.clock.nowMs());
+    return refused === undefined ? this.#window.why : `pods are refused: ${refused}`;
   }
 
   get waitingCount(): number {
@@ -135,6 +148,8 @@ export class ClusterRoom implements RoomPort {
   }
 
   leave(one: Occupant): void {
+    const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
+    if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
     this.#starting.delete(one.attemptId);
@@ -147,6 +162,29 @@ export class ClusterRoom implements RoomPort {
 
   learn(news: WindowNews): void {
     this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
+  }
+
+  created(id: string, latencyMs: number): void {
+    this.learn({ kind: 'created', latencyMs });
+    const placed = this.#starting.get(attemptOfMember(id));
+    if (placed !== undefined) placed.isRefused = false;
+    if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
+  }
+
+  /** By a rule of the cluster's; `why` in its own words. */
+  refused(id: string, why: string): void {
+    const placed = this.#starting.get(attemptOfMember(id));
+    if (placed !== undefined) placed.isRefused = true;
+    this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
+    this.plan();
+  }
+
+  #isRefused({ attemptId }: Occupant): boolean {
+    return this.#starting.get(attemptId)?.isRefused === true;
+  }
+
+  #keyOf(id: string): string {
+    return keyOf(shapeOf(this.#options.leaseOf(id)));
   }
 
   /** Soon, for all that has changed until then. */
@@ -210,10 +248,11 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = groupOf({ ...shapeOf(lease), key: '' }, sinceMs);
+      const group = this.#groupOf(lease, sinceMs);
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
-      if (isFull || nowMs - sinceMs > GIVE_BACK_MS_MAX)
-        this.#giveBack(one, isFull ? 'no node had room for it' : this.#window.why, nowMs - sinceMs);
+      const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
+      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, why ?? this.#window.why, nowMs - sinceMs);
     }
   }
 
@@ -233,12 +272,14 @@ export class ClusterRoom implements RoomPort {
   #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
+    const nowMs = this.#options.clock.nowMs();
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      left -= podCountOf(lease);
       const group = this.#groupOf(lease, waiter.sinceMs);
       const known = byShape.get(group.key);
+      if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
+      left -= podCountOf(lease);
       if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
       else known.waiters.push(waiter);
     }
@@ -249,7 +290,7 @@ export class ClusterRoom implements RoomPort {
     const known = this.#groupByLease.get(lease);
     if (known !== undefined) return known;
     const shape = shapeOf(lease);
-    const group = groupOf({ ...shape, key: hashText(JSON.stringify(shape)) }, sinceMs);
+    const group = groupOf({ ...shape, key: keyOf(shape) }, sinceMs);
     this.#groupByLease.set(lease, group);
     return group;
   }
@@ -270,12 +311,12 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, { nodeNames, image, pulling });
+    this.#starting.set(one.attemptId, { nodeNames, image, pulling, isRefused: false });
   }
 
   #giveBack(one: Occupant, why: string, waitedMs: number): void {
     this.#waiting.delete(one.attemptId);
-    one.giveBack(`it waited ${Math.round(waitedMs / 1000)} s for a node: ${why}`);
+    one.giveBack(`it waited ${Math.round(waitedMs / 1000)} s here: ${why}`);
   }
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
@@ -291,8 +332,13 @@ export class ClusterRoom implements RoomPort {
       const pods = shape.nodes ?? 1;
       const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
       const fitting = Math.floor(podsFitting / pods);
-      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods)));
-      const soonCount = Math.max(0, fitting - count);
+      const key = this.#refused.isEmpty ? '' : keyOf(shape);
+      const allowed = this.#refused.roomFor(key, nowMs);
+      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
+      const refused = this.#refused.why(key);
+      if (refused !== undefined)
+        return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
+      const soonCount = Math.min(SOON_MAX, Math.max(0, fitting - count));
       const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
       if (count > 0 && soonCount === 0) return offered;
       return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
@@ -324,6 +370,12 @@ const shapeOf = ({ resources, container, gang }: Lease): Omit<WaitingShape, 'key
   container: container!,
   ...(gang && { nodes: gang.nodes }),
 });
+
+/** Of all that placement and the cluster's rules go by. */
+const keyOf = ({ resources, container, nodes }: Omit<WaitingShape, 'key'>): string => {
+  const { image, nodeSelector, tolerations } = container;
+  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, nodes]));
+};
 
 const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup => ({
   key: shape.key,

@@ -1,33 +1,30 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { EndedEvent, Lease, LogRequest } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
-import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
+import { attemptOfMember, memberId, memberIds } from './gang-member.ts';
+import type { Fallen, GangState, HeadEnd } from './gang-standing.ts';
+import {
+  CAUSE_WAIT_MS,
+  findFallen,
+  outcomeOfGang,
+  standingOfGang,
+  waitsForCause,
+} from './gang-standing.ts';
 
-/**
- * How long a head's failure waits for that of a rank: what killed the rank made the head fail, and
- * the kubelet may tell of the head first. It tells of an end within 2 s.
- */
-const CAUSE_WAIT_MS = 4000;
-
-interface Gang {
+interface Gang extends GangState {
   readonly lease: Lease;
-  /** Found in the cluster: what is missing of it was not made, or is gone. */
-  readonly isFound: boolean;
-  /** A user has ended it: whatever falls from then on is no reason. */
   isOrdered: boolean;
-  /** The first node that ended before the head, and how. */
-  fallen?: Fallen | undefined;
-  headFailedAtMs?: number;
+  fallen?: Fallen;
+  head?: HeadEnd;
   outcome?: EndedEvent;
 }
 
-interface Fallen {
-  readonly id: string;
-  readonly event: EndedEvent;
-}
-
-const hasEnded = ({ kind }: AttemptStanding): boolean =>
-  kind === 'exited' || kind === 'collected' || kind === 'gone';
+const newGang = (lease: Lease, isFound: boolean): Gang => ({
+  lease,
+  nodes: lease.gang!.nodes,
+  isFound,
+  isOrdered: false,
+});
 
 /**
  * Runs the tasks of several pods over a host that runs each pod by itself; a task of one pod goes
@@ -45,6 +42,10 @@ export class GangHost implements AttemptHost {
     this.#clock = clock;
   }
 
+  get collectPatienceMs(): number | undefined {
+    return this.#pods.collectPatienceMs;
+  }
+
   async list(): Promise<{ readonly attemptId: string; readonly lease: Lease }[]> {
     const byAttempt = new Map<string, Lease>();
     for (const { attemptId: id, lease } of await this.#pods.list()) {
@@ -52,8 +53,7 @@ export class GangHost implements AttemptHost {
       if (!byAttempt.has(attemptId)) byAttempt.set(attemptId, { ...lease, attemptId });
     }
     for (const [attemptId, lease] of byAttempt)
-      if (lease.gang !== undefined)
-        this.#gangs.set(attemptId, { lease, isFound: true, isOrdered: false });
+      if (lease.gang !== undefined) this.#gangs.set(attemptId, newGang(lease, true));
     return [...byAttempt].map(([attemptId, lease]) => ({ attemptId, lease }));
   }
 
@@ -62,33 +62,29 @@ export class GangHost implements AttemptHost {
     if (gang === undefined) return this.#pods.inspect(attemptId);
     if (gang.outcome !== undefined) return { kind: 'collected', event: gang.outcome };
     const ids = memberIds(gang.lease);
-    const [head, ...workers] = await Promise.all(ids.map((id) => this.#pods.inspect(id)));
-    gang.fallen ??= await this.#findFallen(gang, workers);
-    if (head!.kind === 'exited') return this.#headEnded(gang);
-    if (hasEnded(head!)) return head!;
-    if (gang.fallen !== undefined)
-      return head!.kind === 'running' ? { ...head!, isBroken: true } : { kind: 'exited' };
-    const all = [head!, ...workers];
-    const missing = all.findIndex(({ kind }) => kind === 'absent');
-    if (missing >= 0) return gang.isFound ? incomplete(missing, ids.length) : { kind: 'absent' };
-    return all.every(({ kind }) => kind === 'running') ? head! : { kind: 'accepted' };
+    const standings = await Promise.all(ids.map((id) => this.#pods.inspect(id)));
+    await this.#readFallen(gang, standings.slice(1));
+    await this.#readHead(gang, standings[0]!);
+    return standingOfGang(gang, standings, this.#clock.nowMs());
   }
 
-  async #findFallen(gang: Gang, workers: readonly AttemptStanding[]): Promise<Fallen | undefined> {
-    const at = workers.findIndex(hasEnded);
-    const standing = workers[at];
-    if (gang.isOrdered || standing === undefined) return undefined;
-    const id = memberId(gang.lease.attemptId, at + 1);
-    if (standing.kind !== 'gone') return { id, event: await this.#pods.collect(id) };
-    const outcome: AttemptOutcome = { ...standing, kind: 'lost' };
-    await this.#pods.conclude(this.#eventOf(gang, outcome, id));
-    return { id, event: this.#eventOf(gang, outcome, id) };
+  async #readFallen(gang: Gang, workers: readonly AttemptStanding[]): Promise<void> {
+    const { nodeRank, standing } = findFallen(gang, workers) ?? {};
+    if (nodeRank === undefined || standing === undefined) return;
+    const id = memberId(gang.lease.attemptId, nodeRank);
+    if (standing.kind !== 'gone') {
+      gang.fallen = { nodeRank, event: await this.#pods.collect(id) };
+      return;
+    }
+    const event = this.#eventOf({ ...standing, kind: 'lost' }, id);
+    await this.#pods.conclude(event);
+    gang.fallen = { nodeRank, event };
   }
 
-  #eventOf({ lease }: Gang, outcome: AttemptOutcome, id = lease.attemptId): EndedEvent {
+  #eventOf(outcome: AttemptOutcome, attemptId: string): EndedEvent {
     return {
       kind: 'ended',
-      attemptId: id,
+      attemptId,
       atMs: this.#clock.nowMs(),
       outcome,
       peakMemoryBytes: 0,
@@ -97,25 +93,22 @@ export class GangHost implements AttemptHost {
     };
   }
 
-  async #headEnded(gang: Gang): Promise<AttemptStanding> {
+  /** Results that cannot be read now are the business of `collect`, which is tried again. */
+  async #readHead(gang: Gang, { kind }: AttemptStanding): Promise<void> {
+    if (gang.head !== undefined || (kind !== 'exited' && kind !== 'collected')) return;
     const { attemptId } = gang.lease;
-    const event = await this.#pods.collect(attemptId);
-    const isClear = event.outcome.kind === 'succeeded' || gang.isOrdered;
-    if (isClear || gang.fallen !== undefined) return { kind: 'exited' };
-    const nowMs = this.#clock.nowMs();
-    if (gang.headFailedAtMs === undefined) {
-      gang.headFailedAtMs = nowMs;
+    const event = await this.#pods.collect(attemptId).catch(() => undefined);
+    if (event === undefined) return;
+    gang.head = { event, seenAtMs: this.#clock.nowMs() };
+    if (waitsForCause(gang, gang.head.seenAtMs))
       this.#clock.after(CAUSE_WAIT_MS, () => this.#onChange(attemptId));
-    }
-    if (nowMs - gang.headFailedAtMs >= CAUSE_WAIT_MS) return { kind: 'exited' };
-    return { kind: 'running', startedAtMs: event.startedAtMs ?? event.atMs };
   }
 
   async accept(lease: Lease): Promise<void> {
     const { attemptId, gang } = lease;
     if (gang === undefined) return this.#pods.accept(lease);
     for (const id of memberIds(lease)) await this.#pods.accept({ ...lease, attemptId: id });
-    this.#gangs.set(attemptId, { lease, isFound: false, isOrdered: false });
+    this.#gangs.set(attemptId, newGang(lease, false));
   }
 
   async start(attemptId: string): Promise<void> {
@@ -137,20 +130,18 @@ export class GangHost implements AttemptHost {
   async collect(attemptId: string): Promise<EndedEvent> {
     const gang = this.#gangs.get(attemptId);
     if (gang === undefined) return this.#pods.collect(attemptId);
-    const head = await this.#pods.inspect(attemptId);
-    const event = hasEnded(head) && head.kind !== 'gone' && (await this.#pods.collect(attemptId));
-    gang.outcome ??= this.#endOf(gang, event === false ? undefined : event);
+    gang.outcome ??= await this.#endOf(gang);
     return gang.outcome;
   }
 
-  /** A node that fell before is the reason of whatever the head then did, but of its success. */
-  #endOf(gang: Gang, head: EndedEvent | undefined): EndedEvent {
-    const { fallen, lease } = gang;
-    if (fallen === undefined || head?.outcome.kind === 'succeeded') return head!;
-    const { id, event } = fallen;
-    const where = `node ${nodeRankOf(id)} of its ${lease.gang!.nodes}`;
-    const outcome = { ...event.outcome, reason: `${where}: ${event.outcome.reason}` };
-    return { ...(head ?? this.#eventOf(gang, outcome)), outcome };
+  async #endOf(gang: Gang): Promise<EndedEvent> {
+    const { attemptId } = gang.lease;
+    const { kind } = await this.#pods.inspect(attemptId);
+    const isOver = kind === 'exited' || kind === 'collected';
+    const head = isOver ? await this.#pods.collect(attemptId) : undefined;
+    const outcome = outcomeOfGang(gang, head?.outcome);
+    if (outcome === undefined) throw new Error(`${attemptId} has not ended`);
+    return { ...(head ?? this.#eventOf(outcome, attemptId)), outcome };
   }
 
   async conclude(event: EndedEvent): Promise<void> {
@@ -193,8 +184,3 @@ export class GangHost implements AttemptHost {
     this.#pods.onChange((id) => callback(attemptOfMember(id)));
   }
 }
-
-const incomplete = (nodeRank: number, nodes: number): AttemptStanding => ({
-  kind: 'gone',
-  reason: `node ${nodeRank} of its ${nodes} has no pod: it was not made, or deleted`,
-});

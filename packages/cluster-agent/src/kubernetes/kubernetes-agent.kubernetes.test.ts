@@ -1,9 +1,22 @@
 import { setTimeout } from 'node:timers/promises';
 import { DEFAULT_RESOURCES } from '@majorana/core';
-import type { AgentOrders, EndedEvent, Lease } from '@majorana/protocol';
+import type {
+  AgentOrders,
+  AgentSync,
+  EndedEvent,
+  Lease,
+  WaitingShape,
+  WaitingShapes,
+} from '@majorana/protocol';
 import { containerSchema } from '@majorana/protocol';
 import type { KubernetesObject, TestKubernetes } from '@majorana/test-servers';
-import { addKwokNodes, FaultProxy, startKubernetes } from '@majorana/test-servers';
+import {
+  addKwokNodes,
+  FaultProxy,
+  liftPodQuota,
+  setPodQuota,
+  startKubernetes,
+} from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../system-clock.ts';
@@ -44,36 +57,56 @@ afterAll(async () => {
   await kubernetes?.[Symbol.asyncDispose]();
 });
 
+const container = containerSchema.parse({ image: 'play:run-3600000' });
+const SHAPE: WaitingShape = { key: 'shape', resources: DEFAULT_RESOURCES, container };
+
 /** What the control plane would say, line by line. */
 class Orders implements AsyncDisposable {
   leases: Lease[] = [];
   endAttemptIds: string[] = [];
+  readonly waiting: WaitingShapes = { digest: 'd', shapes: [SHAPE] };
   readonly ended = new Map<string, EndedEvent>();
-  readonly #agent = new KubernetesAgent({
-    api,
-    sessionId: 'of-this-test',
-    onFenced: () => undefined,
-    pods: options,
-    objects: { read: () => Promise.reject(new Error('no object is asked for')) },
-    clock: systemClock,
-    log: () => undefined,
-    exchange: async (sync) => {
-      for (const event of sync.events)
-        if (event.kind === 'ended') this.ended.set(event.attemptId, event);
-      await setTimeout(20);
-      return this.#answer();
-    },
-  });
+  /** What the agent said last. */
+  offer: AgentSync['offer'];
+  report: AgentSync['report'];
+  readonly running = new Set<string>();
+  readonly #agent: KubernetesAgent;
+
+  constructor(pods: PodOptions) {
+    this.#agent = new KubernetesAgent({
+      api,
+      sessionId: 'of-this-test',
+      onFenced: () => undefined,
+      pods,
+      objects: { read: () => Promise.reject(new Error('no object is asked for')) },
+      clock: systemClock,
+      log: () => undefined,
+      exchange: async (sync) => {
+        this.#hear(sync);
+        await setTimeout(20);
+        return this.#answer();
+      },
+    });
+  }
+
+  #hear({ events, offer, report }: AgentSync): void {
+    for (const event of events) {
+      if (event.kind === 'ended') this.ended.set(event.attemptId, event);
+      if (event.kind === 'running') this.running.add(event.attemptId);
+    }
+    this.offer = offer;
+    this.report = report ?? this.report;
+  }
 
   #answer(): AgentOrders {
     const { leases, endAttemptIds } = this;
     const forgetAttemptIds = [...this.ended.keys()];
     const nothing = { logRequests: [], wantsHeldAttemptIds: false };
-    return { leases, endAttemptIds, forgetAttemptIds, ...nothing };
+    return { leases, endAttemptIds, forgetAttemptIds, waiting: this.waiting, ...nothing };
   }
 
-  static async start(): Promise<Orders> {
-    const orders = new Orders();
+  static async start(pods: PodOptions = options): Promise<Orders> {
+    const orders = new Orders(pods);
     await orders.#agent.start();
     return orders;
   }
@@ -100,7 +133,7 @@ const leaseOf = (attemptId: string): Lease => ({
   timeLimitMs: 0,
   graceMs: 0,
   taskCount: 1,
-  container: containerSchema.parse({ image: 'play:run-3600000' }),
+  container,
 });
 
 const create = (pod: object): Promise<unknown> => kubernetes.admin.create(PATH, pod);
@@ -158,4 +191,55 @@ test('an attempt cancelled before the answer to its creation was heard leaves no
   proxy.mend();
   expect((await orders.end('job_2.0.1')).outcome.kind).toBe('cancelled');
   await until('the pod to be gone', async () => (await podNames()).length === 0);
+});
+
+test('a quota that is used up holds a task back, is told as the reason, and after a while its lease goes back', async () => {
+  await setPodQuota(kubernetes, 'majorana', 1);
+  await using orders = await Orders.start();
+  orders.leases = [leaseOf('job_3.0.1'), leaseOf('job_3.1.1')];
+  await until('the one that may', () => orders.running.size === 1);
+  const [running] = [...orders.running];
+  const late = running === 'job_3.0.1' ? 'job_3.1.1' : 'job_3.0.1';
+  const reason = /its pods are refused: .*403.*exceeded quota: pods/;
+  await until('the reason', () => reason.test(orders.offer?.shapes[0]?.reason ?? ''));
+  const { outcome } = await orders.end(late);
+  expect(outcome).toMatchObject({
+    kind: 'lost',
+    reason: expect.stringMatching(/could not start here: .*403.*exceeded quota: pods/),
+  });
+  expect(outcome).not.toHaveProperty('faultyNode');
+  expect(orders.report?.window.why).toMatch(/pods are refused: .*exceeded quota: pods/);
+  await setPodQuota(kubernetes, 'majorana', 10);
+  orders.leases = [...orders.leases, leaseOf('job_3.1.2')];
+  await until('it to run where it may', () => orders.running.has('job_3.1.2'));
+  expect(orders.offer?.shapes[0]?.count).toBeGreaterThan(0);
+  orders.endAttemptIds = [...orders.running];
+  for (const attemptId of orders.endAttemptIds) await orders.end(attemptId);
+  await liftPodQuota(kubernetes, 'majorana');
+});
+
+test('a gang of which a quota lets only some pods be goes back, and leaves none of them', async () => {
+  await setPodQuota(kubernetes, 'majorana', 1);
+  await using orders = await Orders.start();
+  const gang = { nodes: 2, ranksPerNode: 1 };
+  orders.leases = [{ ...leaseOf('job_5.0.1'), gang }];
+  await until('one of its pods', async () => (await podNames()).length === 1);
+  const { outcome } = await orders.end('job_5.0.1');
+  expect(outcome).toMatchObject({
+    kind: 'lost',
+    reason: expect.stringContaining('exceeded quota: pods'),
+  });
+  await until('the pod to be gone', async () => (await podNames()).length === 0);
+  await liftPodQuota(kubernetes, 'majorana');
+});
+
+test('a namespace that is gone holds a task back until it is there again', async () => {
+  await using orders = await Orders.start({ ...options, namespace: 'elsewhere' });
+  orders.leases = [leaseOf('job_4.0.1')];
+  const reason = /its pods are refused: .*404.*"elsewhere" not found/;
+  await until('the reason', () => reason.test(orders.offer?.shapes[0]?.reason ?? ''));
+  await kubernetes.createNamespace('elsewhere');
+  await until('it to run', () => orders.running.has('job_4.0.1'));
+  orders.endAttemptIds = ['job_4.0.1'];
+  await orders.end('job_4.0.1');
 });

@@ -112,8 +112,8 @@ export class KubernetesAgent {
   ): Pick<Placer, 'report' | 'reportDelivered' | 'nodes'> {
     const pace = new ReportPace();
     const make = (): ClusterReport => {
-      const { limit, why } = this.room.window;
-      const { startingCount: starting, waitingCount: waiting } = this.room;
+      const { limit } = this.room.window;
+      const { startingCount: starting, waitingCount: waiting, why } = this.room;
       const parts = {
         kubernetesVersion: this.#kubernetesVersion,
         podsByPhase: host.phases(),
@@ -156,24 +156,30 @@ export class KubernetesAgent {
   }
 }
 
-const nodesInto = (view: ClusterView, host: PodHost, room: ClusterRoom) => ({
-  set: (node: KubernetesNode): void => {
+function nodesInto(view: ClusterView, host: PodHost, room: ClusterRoom) {
+  const take = (node: KubernetesNode): void => {
     const { name } = node.metadata;
     view.setNode(node);
     if (!view.isReady(name)) host.lookAtNode(name);
-    room.plan();
-  },
-  remove: (node: KubernetesNode): void => {
-    view.removeNode(node.metadata.name);
-    host.lookAtNode(node.metadata.name);
-  },
-  replace: (nodes: readonly KubernetesNode[]): void => {
-    const names = new Set(nodes.map(({ metadata }) => metadata.name));
-    for (const name of view.nodeNames) if (!names.has(name)) view.removeNode(name);
-    for (const node of nodes) view.setNode(node);
-    room.plan();
-  },
-});
+  };
+  const drop = (name: string): void => {
+    view.removeNode(name);
+    host.lookAtNode(name);
+  };
+  return {
+    set: (node: KubernetesNode): void => {
+      take(node);
+      room.plan();
+    },
+    remove: ({ metadata }: KubernetesNode): void => drop(metadata.name),
+    replace: (nodes: readonly KubernetesNode[]): void => {
+      const names = new Set(nodes.map(({ metadata }) => metadata.name));
+      for (const name of view.nodeNames) if (!names.has(name)) drop(name);
+      for (const node of nodes) take(node);
+      room.plan();
+    },
+  };
+}
 
 const podsInto = (view: ClusterView, host: PodHost, room: ClusterRoom) => ({
   set: (pod: Pod): void => {

@@ -2,7 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
-import { LeaseRefusedError } from '../engine/ports.ts';
+import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
 import { parseRunnerEnd, runnerEndedEvent } from '../runner/runner-end.ts';
 import type { ApiServer } from './api-server.ts';
@@ -11,6 +11,7 @@ import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
+import { Orphans } from './orphans.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
@@ -36,6 +37,8 @@ export const START_LIMITS: StartLimits = {
 const LOOK_MS = 10_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
 export const NODE_PATIENCE_MS = 5 * MINUTE;
+
+const NOT_ITS_RUNNERS = 'its last word is not its runner’s: its program wrote over it';
 
 export interface PodHostOptions {
   readonly api: ApiServer;
@@ -63,6 +66,8 @@ interface Known {
   word?: { readonly word: StartWord | undefined; readonly atMs: number };
   /** The API server will never take its pod. */
   refusal?: string;
+  /** It does not take its pod now, by a rule of the cluster's. */
+  heldBack?: string;
   outcome?: EndedEvent;
 }
 
@@ -73,27 +78,28 @@ const newlyKnown = (lease: Lease): Known => ({
   isOrdered: false,
 });
 
-/** What is left of pods that nobody holds is tried again after this, doubled up to the second. */
-const ORPHAN_RETRY_MS = 1000;
-const ORPHAN_RETRY_MS_MAX = 30_000;
-
 const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof ApiServerError && statuses.includes(error.status);
 
-/** The namespace's pod security level does not let such pods be; a quota's 403 passes by itself. */
-const isHeldBack = (error: unknown): boolean =>
-  isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity');
+/** Of the pod itself, or of the namespace's pod security level, which lets no such pod be. */
+const isForGood = (error: unknown): boolean =>
+  isStatus(error, 400, 422) ||
+  (isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity'));
+
+/** A quota, a limit, a policy, a role or a token that was taken away, a namespace that is gone. */
+const isHeldBack = (error: unknown): boolean => isStatus(error, 401, 403, 404);
 
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
  * anew finds its pods by their label, and makes none a second time, since names are unique.
  */
 export class PodHost implements AttemptHost {
+  /** What a pod left is stored; only the way to the list of it may be broken, as in a cut. */
+  readonly collectPatienceMs = 120 * MINUTE;
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
   readonly #known = new Map<string, Known>();
-  /** Pods that nobody holds, and that are not yet gone. */
-  readonly #orphans = new Set<string>();
+  readonly #orphans: Orphans;
   #room!: ClusterRoom;
   /** The agent knows what there is: any other pod of ours is one that nobody holds. */
   #isListed = false;
@@ -102,6 +108,13 @@ export class PodHost implements AttemptHost {
   constructor(options: PodHostOptions, view: ClusterView) {
     this.#options = options;
     this.#view = view;
+    const { clock, log, mayAct } = options;
+    this.#orphans = new Orphans({
+      clock,
+      log,
+      isLeftAlone: (attemptId) => this.#known.has(attemptId) || mayAct?.() === false,
+      remove: (attemptId) => this.#delete(attemptId, 0),
+    });
   }
 
   set room(room: ClusterRoom) {
@@ -159,28 +172,8 @@ export class PodHost implements AttemptHost {
   #meet(pod: Pod, attemptId: string): void {
     if (!this.#isListed)
       this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
-    else if (pod.metadata.deletionTimestamp === undefined && !this.#orphans.has(attemptId)) {
-      // Its creation was given up, and came through all the same.
-      this.#options.log('a pod that nobody holds is ended', { attemptId });
-      this.#orphans.add(attemptId);
-      this.#endOrphan(attemptId, ORPHAN_RETRY_MS);
-    }
-  }
-
-  /** No later event need tell of it again, so it is tried until it is done. */
-  #endOrphan(attemptId: string, retryMs: number): void {
-    const { clock, log } = this.#options;
-    // By now it may be held, or be another agent's to end.
-    const isLeft = this.#known.has(attemptId) || this.#options.mayAct?.() === false;
-    const ended = isLeft ? Promise.resolve() : this.#delete(attemptId, 0);
-    ended.then(
-      () => this.#orphans.delete(attemptId),
-      (error: unknown) => {
-        log('a pod that nobody holds could not be ended', { attemptId, error: String(error) });
-        const nextMs = Math.min(ORPHAN_RETRY_MS_MAX, retryMs * 2);
-        clock.after(retryMs, () => this.#endOrphan(attemptId, nextMs));
-      },
-    );
+    // Its creation was given up, and came through all the same.
+    else if (pod.metadata.deletionTimestamp === undefined) this.#orphans.end(attemptId);
   }
 
   /** A node is gone or silent: what runs there is looked at, also when it has been silent too long. */
@@ -263,7 +256,8 @@ export class PodHost implements AttemptHost {
 
   async describeStart(attemptId: string): Promise<string> {
     const known = this.#known.get(attemptId);
-    if (known?.pod === undefined) return 'its pod has not been created yet';
+    if (known?.pod === undefined)
+      return `its pod has not been created yet${known?.heldBack === undefined ? '' : `: ${known.heldBack}`}`;
     const { spec, metadata } = known.pod;
     await this.#look(known).catch(() => undefined);
     const standing = this.#standing(known, known.pod);
@@ -291,7 +285,8 @@ export class PodHost implements AttemptHost {
       const body = makePod(known.lease, nodeName, pods);
       const pod = await api.request<Pod>('POST', `/api/v1/namespaces/${pods.namespace}/pods`, body);
       known.pod ??= pod;
-      this.#room.learn({ kind: 'created', latencyMs: clock.nowMs() - begunMs });
+      delete known.heldBack;
+      this.#room.created(attemptId, clock.nowMs() - begunMs);
     } catch (error) {
       await this.#refused(known, attemptId, error);
     }
@@ -299,9 +294,14 @@ export class PodHost implements AttemptHost {
 
   async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
     if (isStatus(error, 409)) return this.#adopt(known, attemptId);
-    if (isStatus(error, 400, 422) || isHeldBack(error)) {
+    if (isForGood(error)) {
       known.refusal = (error as Error).message;
       return;
+    }
+    if (isHeldBack(error)) {
+      known.heldBack = (error as Error).message;
+      this.#room.refused(attemptId, known.heldBack);
+      throw new HeldBackError(known.heldBack);
     }
     const { status, retryAfterMs } =
       error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
@@ -370,7 +370,7 @@ export class PodHost implements AttemptHost {
       this.#view.praise(pod!.spec.nodeName ?? '');
       const end = parseRunnerEnd(standing.message);
       const { cause, isOverScratch } = standing;
-      if (end.attemptId === attemptOfMember(attemptId))
+      if (end?.attemptId === attemptOfMember(attemptId))
         return runnerEndedEvent(end, {
           lease,
           objects,
@@ -382,6 +382,8 @@ export class PodHost implements AttemptHost {
     }
     if (isOrdered)
       return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
+    if (standing.kind === 'told')
+      return silentEvent(known, { kind: 'exit_code', reason: NOT_ITS_RUNNERS }, nowMs);
     if (standing.kind !== 'silent') throw new Error(`${attemptId} has not ended`);
     return this.#silent(known, standing.end, nowMs);
   }

@@ -74,13 +74,61 @@ test('nothing that a user writes is in a pod but its image, mounts and toleratio
   );
 });
 
+const mountingHost = (path: string): Container =>
+  containerOf({ mounts: [{ kind: 'hostPath', path, mountPath: '/data', isReadOnly: false }] });
+
 test('host paths are refused unless the administrator allows what they are below', () => {
-  const container = containerOf({
-    mounts: [{ kind: 'hostPath', path: '/scratch/a', mountPath: '/data' }],
-  });
+  const container = mountingHost('/scratch/a');
   expect(refusalOf(container, options)).toContain('allowed: none');
   expect(refusalOf(container, { ...options, hostPaths: ['/scratch'] })).toBeUndefined();
+  expect(refusalOf(container, { ...options, hostPaths: ['/scratch/'] })).toBeUndefined();
   expect(refusalOf(container, { ...options, hostPaths: ['/scr'] })).toContain('allowed: /scr');
+});
+
+test('of a host path the administrator’s own is the volume: no link in it leads out of it', () => {
+  const allowing = { ...options, hostPaths: ['/scratch', '/data/sets/'] };
+  const mountOf = (path: string): object[] => {
+    const container = mountingHost(path);
+    expect(refusalOf(container, allowing)).toBeUndefined();
+    const { spec } = makePod(leaseOf({ container }), 'n1', allowing) as {
+      spec: { volumes: object[]; containers: { volumeMounts: object[] }[] };
+    };
+    return [spec.volumes.at(-1)!, spec.containers[0]!.volumeMounts.at(-1)!];
+  };
+  const mount = { name: 'mount-0', mountPath: '/data', readOnly: false };
+  expect(mountOf('/scratch/user//a/./b')).toEqual([
+    { name: 'mount-0', hostPath: { path: '/scratch' } },
+    { ...mount, subPath: 'user/a/b' },
+  ]);
+  expect(mountOf('/data/sets')).toEqual([
+    { name: 'mount-0', hostPath: { path: '/data/sets/' } },
+    mount,
+  ]);
+});
+
+test.each([
+  '/',
+  '//',
+  '/majorana',
+  '/majorana/attempt',
+  '/./majorana',
+  '/proc',
+  '/sys/fs',
+  '/dev/shm',
+])(
+  'a mount at %s, which hides what the runner or the kernel has there, is refused',
+  (mountPath) => {
+    const container = containerOf({ mounts: [{ kind: 'pvc', claim: 'a', mountPath }] });
+    expect(refusalOf(container, options)).toContain('cannot mount');
+  },
+);
+
+test('what is no container of a job is refused, whoever says it', () => {
+  const outside = { kind: 'hostPath', path: '/scratch/../etc', mountPath: '/d', isReadOnly: true };
+  for (const edit of [{ mounts: [outside] }, { privileged: true }, { image: '$(evil)' }]) {
+    const container = { ...containerOf(), ...edit } as unknown as Container;
+    expect(refusalOf(container, { ...options, hostPaths: ['/scratch'] })).toContain('not as a job');
+  }
 });
 
 test('the node’s network is refused unless the administrator allows it', () => {

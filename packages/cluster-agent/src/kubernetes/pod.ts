@@ -1,5 +1,6 @@
 import { parseAttemptId, withRequestFloor } from '@majorana/core';
 import type { Container, Lease } from '@majorana/protocol';
+import { containerSchema } from '@majorana/protocol';
 import { attemptOfMember, memberId, nodeRankOf } from './gang-member.ts';
 import type { Pod } from './objects.ts';
 import { podRequests, readResources, writeResources } from './quantities.ts';
@@ -53,40 +54,74 @@ const gangOf = (pod: Pod): { readonly nodeRank: number; readonly nodes: number }
 export const attemptOf = (pod: Pod): string =>
   memberId(pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '', gangOf(pod).nodeRank);
 
-/** Why the policy of this cluster does not let a container be as its job asks; undefined: it does. */
-export function refusalOf(container: Container, options: PodOptions): string | undefined {
-  const denied = container.mounts.find(
-    (mount) =>
-      mount.kind === 'hostPath' &&
-      !options.hostPaths.some(
-        (prefix) => mount.path === prefix || mount.path.startsWith(`${prefix.replace(/\/$/, '')}/`),
-      ),
-  );
-  if (denied?.kind === 'hostPath') {
-    const allowed = options.hostPaths.join(', ') || 'none';
-    return `this cluster does not let tasks mount ${denied.path} of its nodes; allowed: ${allowed}`;
-  }
-  if (container.hasHostNetwork && options.allowsHostNetwork !== true)
-    return 'this cluster does not let tasks use the network of its nodes';
-  const secret = container.mounts.find(
-    (mount) => mount.kind === 'secret' && options.imagePullSecrets.includes(mount.name),
-  );
-  return secret && 'a secret that images are pulled with is not for tasks to read';
+/** "//a/./b/" is a, b. */
+const steps = (path: string): string[] =>
+  path.split('/').filter((step) => step !== '' && step !== '.');
+
+/** The administrator's path that a path of a node is below, and the way from there. */
+function allowedRoot(
+  path: string,
+  { hostPaths }: PodOptions,
+): { readonly root: string; readonly below: string } | undefined {
+  const wanted = steps(path);
+  const root = hostPaths.find((one) => steps(one).every((step, at) => step === wanted[at]));
+  if (root === undefined || wanted.includes('..')) return undefined;
+  return { root, below: wanted.slice(steps(root).length).join('/') };
 }
 
-function volumeOf(mount: Container['mounts'][number], name: string): object {
+/** Of the runner and of the kernel: what is mounted there hides them, or ends the start. */
+const TAKEN = /^((majorana|proc|sys|dev\/(shm|termination-log))(\/.*)?)?$/s;
+
+function mountRefusal(mount: Container['mounts'][number], options: PodOptions): string | undefined {
+  if (TAKEN.test(steps(mount.mountPath).join('/')))
+    return `a task cannot mount anything at ${mount.mountPath}`;
+  if (mount.kind === 'hostPath' && allowedRoot(mount.path, options) === undefined) {
+    const allowed = options.hostPaths.join(', ') || 'none';
+    return `this cluster does not let tasks mount ${mount.path} of its nodes; allowed: ${allowed}`;
+  }
+  if (mount.kind === 'secret' && options.imagePullSecrets.includes(mount.name))
+    return 'a secret that images are pulled with is not for tasks to read';
+  return undefined;
+}
+
+/** Why the policy of this cluster does not let a container be as its job asks; undefined: it does. */
+export function refusalOf(container: Container, options: PodOptions): string | undefined {
+  if (!containerSchema.safeParse(container).success)
+    return 'its container is not as a job may describe it';
+  if (container.hasHostNetwork && options.allowsHostNetwork !== true)
+    return 'this cluster does not let tasks use the network of its nodes';
+  return container.mounts
+    .map((mount) => mountRefusal(mount, options))
+    .find((refusal) => refusal !== undefined);
+}
+
+/**
+ * Of a path of the node the administrator's own is the volume, and the rest is followed by the
+ * kubelet inside it: a link that another task left there leads nowhere else.
+ */
+function volumeOf(mount: Container['mounts'][number], name: string, options: PodOptions): object {
   switch (mount.kind) {
     case 'pvc':
       return { name, persistentVolumeClaim: { claimName: mount.claim } };
     case 'nfs':
       return { name, nfs: { server: mount.server, path: mount.path } };
     case 'hostPath':
-      return { name, hostPath: { path: mount.path } };
+      return { name, hostPath: { path: allowedRoot(mount.path, options)!.root } };
     case 'configMap':
       return { name, configMap: { name: mount.name } };
     case 'secret':
       return { name, secret: { secretName: mount.name } };
   }
+}
+
+function volumeMountOf(
+  mount: Container['mounts'][number],
+  name: string,
+  options: PodOptions,
+): object {
+  const { mountPath, isReadOnly, kind } = mount;
+  const subPath = kind === 'hostPath' ? allowedRoot(mount.path, options)!.below : '';
+  return { name, mountPath, readOnly: isReadOnly, ...(subPath !== '' && { subPath }) };
 }
 
 const LOCKED = {
@@ -144,11 +179,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
     volumeMounts: [
       { name: 'majorana', mountPath: '/majorana' },
       { name: 'shm', mountPath: '/dev/shm' },
-      ...container.mounts.map(({ mountPath, isReadOnly }, at) => ({
-        name: `mount-${at}`,
-        mountPath,
-        readOnly: isReadOnly,
-      })),
+      ...container.mounts.map((mount, at) => volumeMountOf(mount, `mount-${at}`, options)),
     ],
   };
 }
@@ -196,7 +227,7 @@ export function makePod(lease: Lease, nodeName: string, options: PodOptions): ob
       volumes: [
         { name: 'majorana', emptyDir: {} },
         { name: 'shm', emptyDir: { medium: 'Memory', sizeLimit: String(resources.shmBytes) } },
-        ...container.mounts.map((mount, at) => volumeOf(mount, `mount-${at}`)),
+        ...container.mounts.map((mount, at) => volumeOf(mount, `mount-${at}`, options)),
       ],
       initContainers: [installer(options)],
       containers: [taskContainer(lease, container, options)],

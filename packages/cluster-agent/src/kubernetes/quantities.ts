@@ -36,6 +36,10 @@ const upToWhole = (amount: number): number => Math.max(0, Math.ceil(amount - 1e-
 /** Names of the resources that Kubernetes itself knows; any other is an extended one. */
 const COMMON = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
 
+/** What a countable of a job may be: none that is counted by another field, or by nobody. */
+const isExtended = (name: string, { gpu }: ResourceNames): boolean =>
+  !COMMON.has(name) && name !== gpu && !name.startsWith('hugepages-');
+
 export interface ResourceNames {
   /** The extended resource that `gpuCount` stands for, such as nvidia.com/gpu. */
   readonly gpu: string;
@@ -44,8 +48,7 @@ export interface ResourceNames {
 export function readResources(quantities: Quantities, names: ResourceNames): Resources {
   const countable: Record<string, number> = {};
   for (const [name, amount] of Object.entries(quantities)) {
-    if (COMMON.has(name) || name === names.gpu || name.startsWith('hugepages-')) continue;
-    countable[name] = parseQuantity(amount);
+    if (isExtended(name, names)) countable[name] = parseQuantity(amount);
   }
   return {
     cpuMillis: upToWhole(parseQuantity(quantities['cpu']) * 1000),
@@ -65,7 +68,11 @@ export function writeResources(resources: Resources, names: ResourceNames): Reco
     memory: String(memoryBytes),
     ...(scratchBytes > 0 && { 'ephemeral-storage': String(scratchBytes) }),
     ...(gpuCount > 0 && { [names.gpu]: String(gpuCount) }),
-    ...Object.fromEntries(Object.entries(countable).map(([name, count]) => [name, String(count)])),
+    ...Object.fromEntries(
+      Object.entries(countable)
+        .filter(([name]) => isExtended(name, names))
+        .map(([name, count]) => [name, String(count)]),
+    ),
   };
 }
 

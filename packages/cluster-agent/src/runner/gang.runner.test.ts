@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import type { Lease } from '@majorana/protocol';
-import { buildMpiSum, openMpiObstacle } from '@majorana/test-servers';
+import { buildMpiSum, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runnerPath } from '../../../../tools/build-runner.ts';
@@ -24,7 +24,7 @@ const MPI_HERE = {
   OMPI_ALLOW_RUN_AS_ROOT: '1',
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
 };
-const obstacle = openMpiObstacle();
+const obstacle = mpiObstacle(OPEN_MPI);
 
 let bench: RunnerBench;
 let folder: string;
@@ -231,7 +231,7 @@ describe.skipIf(obstacle !== undefined)(title, () => {
   let program: string;
   beforeAll(() => {
     program = path.join(folder, 'sum');
-    buildMpiSum(program);
+    buildMpiSum(OPEN_MPI, program);
   });
 
   test('a plain mpirun starts all ranks on all nodes, and they reduce', async () => {

@@ -1,11 +1,17 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { Readable } from 'node:stream';
 import type { EndedEvent, Lease, RunnerEnd, StoredArtifact } from '@majorana/protocol';
-import { runnerEndSchema, runnerManifestSchema } from '@majorana/protocol';
-import { json } from 'node:stream/consumers';
+import { MANIFEST_BYTES_MAX, runnerEndSchema, runnerManifestSchema } from '@majorana/protocol';
 import { endedEvent } from '../local/outcome.ts';
 
-export const parseRunnerEnd = (text: string): RunnerEnd => runnerEndSchema.parse(JSON.parse(text));
+/** Undefined when it is not of a runner: its program can write over it. */
+export function parseRunnerEnd(text: string): RunnerEnd | undefined {
+  try {
+    return runnerEndSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Where manifests are read: the store itself, or the API in front of it. */
 export interface RunnerObjects {
@@ -32,8 +38,20 @@ async function artifactsOf(
   objects: RunnerObjects,
 ): Promise<readonly StoredArtifact[]> {
   if (end.manifest === undefined) return end.artifacts ?? [];
-  const manifest = await json(await objects.read(end.manifest.object));
-  return runnerManifestSchema.parse(manifest).artifacts;
+  return runnerManifestSchema.parse(await readManifest(await objects.read(end.manifest.object)))
+    .artifacts;
+}
+
+/** A program can name any object of its own as its list: one of 50 GB must not end the agent. */
+async function readManifest(content: Readable): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of content) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MANIFEST_BYTES_MAX) throw new Error('the list of its outputs is too long');
+    chunks.push(chunk as Buffer);
+  }
+  return JSON.parse(Buffer.concat(chunks).toString());
 }
 
 /** What a runner's last word means for its attempt. */

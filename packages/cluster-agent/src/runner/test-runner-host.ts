@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, openSync, closeSync, readFileSync } from 'node:f
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { ObjectStore } from '@majorana/objects';
-import type { EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+import type { EndedEvent, Lease, LogRequest, RunnerEnd } from '@majorana/protocol';
 import { runnerPath } from '../../../../tools/build-runner.ts';
 import type { AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { parseRunnerEnd, runnerEndedEvent } from './runner-end.ts';
@@ -107,8 +107,8 @@ export class TestRunnerHost implements AttemptHost, AsyncDisposable {
     pod.process?.kill('SIGTERM');
   }
 
-  message(attemptId: string): ReturnType<typeof parseRunnerEnd> {
-    return parseRunnerEnd(readFileSync(this.file(attemptId, 'message'), 'utf8'));
+  message(attemptId: string): RunnerEnd {
+    return parseRunnerEnd(readFileSync(this.file(attemptId, 'message'), 'utf8'))!;
   }
 
   collect(attemptId: string): Promise<EndedEvent> {

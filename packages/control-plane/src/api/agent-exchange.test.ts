@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { apiFetch, httpExchange, tokenIn } from '@majorana/broker';
-import { describeBroker } from '@majorana/broker/broker.conformance';
+import type { Exchange } from '@majorana/broker';
+import { AGENTS, describeBroker } from '@majorana/broker/broker.conformance';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
+import { hashToken } from './auth.ts';
 import { Metrics } from '../metrics.ts';
 import { buildServer } from './server.ts';
 import { TestServer } from './test-server.ts';
@@ -21,7 +23,13 @@ describeBroker(async () => {
       apiFetch(`http://127.0.0.1:${port}`, tokenIn(file))(...asked),
     );
   };
-  const exchange = await exchangeWith(server.token);
+  const exchanges = new Map<string, Exchange>();
+  for (const agentId of AGENTS) {
+    const token = `mjr_${agentId}`;
+    const access = { user: agentId, role: 'agent', project: null } as const;
+    await server.parts.access.add(hashToken(token), access);
+    exchanges.set(agentId, await exchangeWith(token));
+  }
   return {
     serve: async (answer) => {
       const gateway = {
@@ -35,9 +43,9 @@ describeBroker(async () => {
       ({ port } = app.server.address() as AddressInfo);
       return { [Symbol.asyncDispose]: async () => app.close() };
     },
-    exchangeOf: () => exchange,
+    exchangeOf: (agentId) => exchanges.get(agentId)!,
     stranger: await exchangeWith('mjr_unknown'),
-    namesAgents: false,
+    namesAgents: true,
     [Symbol.asyncDispose]: async () => {
       await server[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });

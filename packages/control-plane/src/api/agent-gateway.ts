@@ -38,6 +38,8 @@ export class AgentGateway {
   /** Agents whose tasks have runners, which speak for their logs themselves. */
   readonly #withRunners = new Set<string>();
   readonly #reports = new Map<string, KeptReport>();
+  /** Agents whose open exchange is to be answered with nothing. */
+  readonly #hungUp = new Set<string>();
 
   constructor(engine: Engine, clock: EngineClock, tokens?: Pick<RunnerTokens, 'make'>) {
     this.#engine = engine;
@@ -57,6 +59,7 @@ export class AgentGateway {
     let orders = await this.#ordersFor(sync, news);
     if (isQuiet(orders) && sync.waitMs > 0) {
       await this.#held.wait(agentId, sync.waitMs);
+      if (this.#hungUp.delete(agentId)) return NO_ORDERS;
       orders = await this.#ordersFor(sync, NO_NEWS);
     }
     return orders;
@@ -104,6 +107,12 @@ export class AgentGateway {
 
   wake(agentIds: readonly string[]): void {
     for (const agentId of agentIds) this.#held.wake(agentId);
+  }
+
+  /** The exchange that is open may be by a token that is no longer taken: it hears nothing more. */
+  hangUp(agentId: string): void {
+    this.#hungUp.add(agentId);
+    this.wake([agentId]);
   }
 
   stop(): void {

@@ -5,6 +5,7 @@ import type { Access } from '@majorana/store';
 import type { FastifyRequest } from 'fastify';
 import type { Api, ApiContext } from './context.ts';
 import { ProblemError } from './problem.ts';
+import type { RefuseToken } from './token-refusal.ts';
 
 export const hashToken = (token: string): string =>
   createHash('sha256').update(token).digest('hex');
@@ -21,22 +22,32 @@ export function bearerToken(request: FastifyRequest): string | undefined {
   return scheme === 'Bearer' ? token : undefined;
 }
 
-/** All that an agent's own token is for: its news, and what a runner stored for it to read. */
-const AGENT_ROUTES = new Set(['POST /api/v1/agents/sync', 'GET /api/v1/objects/:object']);
+const SYNC = 'POST /api/v1/agents/sync';
+/** All that an agent's own token is for: its news, and the list of results a runner stored for it. */
+const AGENT_ROUTES = new Set([SYNC, 'GET /api/v1/objects/:object']);
 
 /** A role may do what the ones before it may. */
 function neededRole(method: string, path: string): Role {
   if (path.startsWith('/api/v1/tokens')) return 'admin';
-  if (path.startsWith('/api/v1/agents/')) return 'operator';
+  if (method === 'POST' && path === '/api/v1/clusters/:name/tokens') return 'admin';
   if (method === 'GET' || method === 'HEAD') return 'viewer';
   return /^\/api\/v1\/(queues|clusters)/.test(path) ? 'operator' : 'member';
 }
 
-function refuse({ role, project }: Access, method: string, path: string): void {
+/** Nobody else speaks for an agent: what it says ends attempts, and what it hears runs programs. */
+function refuseSync({ user, role }: Access): never {
+  const what = `an agent needs a token of its own, and this one is ${user}’s, of role ${role}: "majorana clusters add NAME" makes one, for an agent of no cluster "majorana tokens create NAME --role agent"`;
+  throw new ProblemError(403, 'agent_token_needed', what);
+}
+
+function refuse(access: Access, method: string, path: string): void {
+  const { role, project } = access;
+  const route = `${method} ${path}`;
   if (role === 'agent') {
-    if (AGENT_ROUTES.has(`${method} ${path}`)) return;
+    if (AGENT_ROUTES.has(route)) return;
     throw new ProblemError(403, 'forbidden', 'the token is an agent’s, which only exchanges');
   }
+  if (route === SYNC) refuseSync(access);
   const needed = neededRole(method, path);
   if (ROLES.indexOf(role) < ROLES.indexOf(needed)) {
     const what = `this needs the role ${needed}, the token has ${role}`;
@@ -49,7 +60,7 @@ function refuse({ role, project }: Access, method: string, path: string): void {
 }
 
 /** Every request but the health checks needs a token that may do what it asks. */
-export function guard(app: Api, context: ApiContext): void {
+export function guard(app: Api, context: ApiContext, refuseToken: RefuseToken): void {
   app.decorateRequest('access', null as unknown as Access);
   app.addHook('onRequest', async (request) => {
     const path = request.routeOptions.url ?? request.url;
@@ -58,12 +69,11 @@ export function guard(app: Api, context: ApiContext): void {
     if (token === undefined) {
       const what =
         'send "Authorization: Bearer TOKEN"; the first token is in the data folder, file "token"';
-      throw new ProblemError(401, 'unauthenticated', what);
+      return refuseToken(request, what);
     }
     const access = await context.access.find(hashToken(token));
-    if (access === undefined) {
-      throw new ProblemError(401, 'unauthenticated', 'this token is not known');
-    }
+    if (access === undefined)
+      return refuseToken(request, 'this token is not known, or was taken back');
     refuse(access, request.method, path);
     request.access = access;
   });

@@ -1,6 +1,7 @@
 import type { Resources, Shortage } from '@majorana/core';
 import { findShortages, findUnknownPlaceholders, formatQuantity } from '@majorana/core';
 import type { JobSpec, SubmittedJobSpec } from '@majorana/protocol';
+import { withoutContainer } from '@majorana/protocol';
 import { readParameterSet, writeParameterSet } from '@majorana/store';
 import { taskCountOf } from '../engine/indexes.ts';
 import { COMMON_FIELDS } from '../engine/lease.ts';
@@ -52,15 +53,11 @@ export function checkFits(
   );
 }
 
-/** What only the runner in a container does. */
-function checkContainerOnly({ checkpoint, gang, container }: SubmittedJobSpec): void {
-  if (container !== undefined) return;
-  const refuse = (where: string, why: string): never => {
-    const what = `${where}: ${why}; name an image in "container"`;
-    throw new ProblemError(422, 'invalid_input', what, [{ where, what }]);
-  };
-  if (checkpoint !== undefined) refuse('checkpoint', 'only tasks in containers have one');
-  if (gang !== undefined) refuse('gang', 'only tasks in containers have several nodes');
+function checkContainerOnly(spec: SubmittedJobSpec): void {
+  const issues = withoutContainer(spec);
+  if (issues.length === 0) return;
+  const detail = issues.map(({ where, what }) => `${where}: ${what}`).join('; ');
+  throw new ProblemError(422, 'invalid_input', detail, issues);
 }
 
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */

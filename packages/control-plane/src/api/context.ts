@@ -31,7 +31,7 @@ export interface ApiContext {
   readonly isReady: () => boolean;
   readonly engine: Engine;
   readonly gateway: Pick<AgentGateway, 'exchange' | 'readLog' | 'describeStart'>;
-  readonly clusters: Pick<AgentGateway, 'reportOf' | 'readNodes' | 'forget'>;
+  readonly clusters: Pick<AgentGateway, 'reportOf' | 'readNodes' | 'forget' | 'hangUp'>;
   readonly links: RunnerLinks;
   readonly gangs: GangRoll;
   readonly runnerTokens: RunnerTokens;

@@ -6,6 +6,10 @@ import { ProblemError } from './problem.ts';
 /** A line of a parameter file. */
 const RECORD_CHARACTERS_MAX = 262_144;
 
+/** The escape of one; whole pairs have it too. */
+const HALF_PAIR = /\\ud[89a-f]/i;
+const isWellFormed = (value: unknown): boolean => typeof value !== 'string' || value.isWellFormed();
+
 const refuse = (number: number, why: string): never => {
   const what = `record ${number}: ${why}`;
   throw new ProblemError(422, 'bad_record', what, [{ where: `record ${number}`, what: why }]);
@@ -26,6 +30,8 @@ export class RecordReader {
     // PostgreSQL's text holds no NUL, nor does an argument.
     if (text.includes('\\u0000')) refuse(number, 'a NUL character cannot be in an argument');
     const record = parseRecord(text, number);
+    if (HALF_PAIR.test(text) && !Object.values(record).every(isWellFormed))
+      refuse(number, 'half of a surrogate pair is no text');
     if (number === 1) this.#learn(record);
     else this.#compare(record, number);
     this.recordCount = number;

@@ -9,7 +9,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Metrics } from '../metrics.ts';
 import { guard } from './auth.ts';
-import { passStreams } from './body.ts';
+import { checkJsonText, passStreams } from './body.ts';
 import type { Api, ApiContext } from './context.ts';
 import { openapi } from './openapi.ts';
 import { ProblemError, sendProblem, sendRawProblem } from './problem.ts';
@@ -24,6 +24,7 @@ import { addRunnerRoutes } from './routes/runners.ts';
 import { addStreamRoutes } from './routes/streams.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addWorkflowRoutes } from './routes/workflows.ts';
+import { tokenRefusal } from './token-refusal.ts';
 
 /** A spec with 10,000 inline records of a kilobyte, or an agent's news of 10,000 ends. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
@@ -90,7 +91,9 @@ export async function buildServer(
     transform: jsonSchemaTransform,
   });
   passStreams(app);
-  guard(app, context);
+  checkJsonText(app);
+  const refuseToken = tokenRefusal(app, metrics);
+  guard(app, context, refuseToken);
   observe(app, metrics);
   addHealth(app, context, metrics);
   addJobRoutes(app, context);
@@ -99,7 +102,7 @@ export async function buildServer(
   addObjectRoutes(app, context);
   addOperationRoutes(app, context);
   addClusterRoutes(app, context);
-  addRunnerRoutes(app, context);
+  addRunnerRoutes(app, context, refuseToken);
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);
   addLineageRoutes(app, context);

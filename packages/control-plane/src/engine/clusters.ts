@@ -1,7 +1,7 @@
 import type { AttemptOutcome } from '@majorana/core';
 import { isHeld } from '@majorana/core';
 import type { AgentSync, ClusterState } from '@majorana/protocol';
-import { SESSION_TTL_MS } from '@majorana/protocol';
+import { LEASE_TTL_MS_DEFAULT, SESSION_TTL_MS } from '@majorana/protocol';
 import type { ClusterRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import type { EngineState } from './state.ts';
@@ -16,24 +16,24 @@ export const newCluster = (name: string, nowMs: number): ClusterRecord => ({
   sinceMs: nowMs,
   endsAtMs: null,
   sessionId: null,
+  leaseTtlMs: LEASE_TTL_MS_DEFAULT,
 });
 
 /**
  * Whether an agent acts for its cluster; one of another session may once the one that does has been
- * silent for as long as it takes to know of itself that it no longer does. `loadedAtMs` is when
- * this engine began to listen: it cannot know who spoke before.
+ * silent for as long as it takes to know of itself that it no longer does. This engine cannot know
+ * who spoke before it was loaded.
  */
 export function claimSession(
   state: EngineState,
   name: string,
   session: Session,
-  time: { readonly nowMs: number; readonly loadedAtMs: number },
+  nowMs: number,
 ): 'acts' | 'standby' {
-  const { nowMs, loadedAtMs } = time;
   const cluster = state.clusters.get(name) ?? newCluster(name, nowMs);
   if (cluster.state === 'removed') return 'standby';
   const holder = cluster.sessionId;
-  const seenMs = state.sessionSeenMs.get(name) ?? loadedAtMs;
+  const seenMs = state.sessionSeenMs.get(name) ?? state.loadedAtMs;
   const isOver = nowMs - seenMs > SESSION_TTL_MS;
   if (holder !== null && holder !== session.id && !isOver) return 'standby';
   if (session.phase === 'release') {
@@ -73,12 +73,17 @@ export function setClusterState(
 export const heldTasksOf = (state: EngineState, agentId: string): TaskRecord[] =>
   [...state.tasks.values()].filter((task) => task.agentId === agentId && isHeld(task.state));
 
-/** Keys of what a draining cluster's agent has to give back now: what does not run yet, at once. */
+/** Whether a draining cluster has to give a held task back now: what does not run yet, at once. */
+export function isToDrain(state: EngineState, task: TaskRecord, nowMs: number): boolean {
+  const cluster = state.clusters.get(task.agentId ?? '');
+  if (cluster?.state !== 'draining') return false;
+  return task.state !== 'running' || nowMs >= (cluster.endsAtMs ?? 0);
+}
+
+/** Keys of what an agent has to give back now. Asked in each exchange, so it costs nothing else. */
 export function tasksToDrain(state: EngineState, agent: AgentState, nowMs: number): string[] {
-  const cluster = state.clusters.get(agent.agentId);
-  if (cluster?.state !== 'draining') return [];
-  const isOver = nowMs >= (cluster.endsAtMs ?? 0);
-  return [...agent.leased].filter((key) => isOver || state.tasks.get(key)?.state !== 'running');
+  if (state.clusters.get(agent.agentId)?.state !== 'draining') return [];
+  return [...agent.leased].filter((key) => isToDrain(state, state.tasks.get(key)!, nowMs));
 }
 
 /** How an attempt ended that its agent was told to end by a drain; it is not counted against it. */

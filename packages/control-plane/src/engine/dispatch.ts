@@ -1,4 +1,11 @@
-import type { FreeAgent, QueueShare, Refusal, Resources, WaitingGroup } from '@majorana/core';
+import type {
+  FreeAgent,
+  PlaceInLine,
+  QueueShare,
+  Refusal,
+  Resources,
+  WaitingGroup,
+} from '@majorana/core';
 import {
   aheadPerSlot,
   formatQuantity,
@@ -12,12 +19,21 @@ import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { takesLeases } from './clusters.ts';
 import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
+import { isSilent } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
 
 export const heldCount = (job: JobRecord): number =>
   job.counts.leased + job.counts.starting + job.counts.running;
+
+/** A run stands in line since its beginning: its steps do not go back behind younger jobs. */
+export const placeInLine = ({ jobId, spec, submittedAtMs }: JobRecord): PlaceInLine => ({
+  jobId,
+  priority: spec.priority,
+  submittedAtMs: spec.place?.sinceMs ?? submittedAtMs,
+  remainingMs: spec.place?.remainingMs ?? 0,
+});
 
 interface Waiting {
   /** Queued rows by job and memory size; an untouched task is taken when there is none. */
@@ -60,16 +76,11 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     if (job.counts.queued === 0 || state.isFrozen(job.jobId)) continue;
     let open = (job.spec.parallelMax ?? Infinity) - heldCount(job);
     if (open <= 0) continue;
-    const { priority, queue, resources, place } = job.spec;
-    const { jobId } = job;
-    // A run stands in line since its beginning: its steps do not go back behind younger jobs.
-    const { sinceMs: submittedAtMs, remainingMs } = place ?? {
-      sinceMs: job.submittedAtMs,
-      remainingMs: 0,
-    };
+    const { queue, resources, place } = job.spec;
     // A job of one task has no earlier one to go by: its workflow may say what to expect.
-    const ahead = aheadPerSlot(state.meanRunMs.get(jobId) ?? place?.predictedMs);
+    const ahead = aheadPerSlot(state.meanRunMs.get(job.jobId) ?? place?.predictedMs);
     const { cluster } = job.spec;
+    const { jobId, priority, submittedAtMs, remainingMs } = placeInLine(job);
     // One literal, no spread: 100,000 jobs make as many groups in each turn.
     const add = (count: number, waitingSinceMs: number, memoryBytes: number): void => {
       const shape = shapeOf(job.spec, memoryBytes);
@@ -223,7 +234,9 @@ const soonOf = (offers: NonNullable<AgentState['offers']>): Map<string, number> 
   new Map([...offers].map(([key, { soonCount }]) => [key, soonCount]));
 
 function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
-  const agents = [...state.agents.values()].toSorted(compareAgents);
+  const agents = [...state.agents.values()]
+    .filter(({ agentId }) => !isSilent(state, agentId, nowMs))
+    .toSorted(compareAgents);
   return agents.map((agent) => {
     const { agentId, capacity, free, stale, corePricePerHour } = agent;
     const cheaper = agents.filter(

@@ -3,22 +3,14 @@ import { isHeld } from '@majorana/core';
 import type {
   AgentOrders,
   AgentSync,
+  ClusterSettings,
   Explanation,
   JobSpec,
   Lease,
   QueueSettings,
 } from '@majorana/protocol';
-import type {
-  BulkMove,
-  BulkResult,
-  Change,
-  EngineStore,
-  JobRecord,
-  TaskRecord,
-} from '@majorana/store';
+import type { BulkMove, EngineStore, TaskRecord } from '@majorana/store';
 import { heldTasksOf, newCluster, setClusterState } from './clusters.ts';
-import { elementDependency, settleElements, settleWaiting, upstreamOf } from './dependencies.ts';
-import { dispatch } from './dispatch.ts';
 import { explain } from './explain.ts';
 import { LeaseMaker, NotFoundError } from './lease-maker.ts';
 import { ENGINE_LIMITS } from './limits.ts';
@@ -32,35 +24,21 @@ import {
   onCancelTask,
   onClusterRemoved,
   onQueue,
-  onSubmit,
-  onTick,
-  settle,
   unconfirmedLeases,
 } from './reactor.ts';
-import { EngineState, taskKey, terminalCount, untouchedCount } from './state.ts';
+import type { Silence } from './silence.ts';
+import { silenceOf } from './silence.ts';
+import type { EngineState } from './state.ts';
+import { taskKey, untouchedCount } from './state.ts';
+import { StoredRows } from './stored-rows.ts';
+import type { Submitted } from './submissions.ts';
+import { Submissions } from './submissions.ts';
+import type { EngineClock, EngineListener } from './turns.ts';
+import { Turns } from './turns.ts';
 
 export { NotFoundError } from './lease-maker.ts';
-
-export interface EngineClock {
-  nowMs(): number;
-  /** Calls back once after this time; the answer cancels it. */
-  after(delayMs: number, callback: () => void): () => void;
-}
-
-/** What the engine tells those who wait for something to happen. */
-export interface EngineListener {
-  onCommit(change: Change, tookMs: number): void;
-  onJobs(jobIds: readonly number[]): void;
-  onAgents(agentIds: readonly string[]): void;
-  /** A write failed: memory is thrown away and loaded again. */
-  onReload(error: Error): void;
-}
-
-/** The store could not be written; what was asked may or may not be on record. Ask again. */
-export class UnavailableError extends Error {
-  override name = 'UnavailableError';
-  readonly code = 'unavailable';
-}
+export { UnavailableError } from './turns.ts';
+export type { EngineClock, EngineListener } from './turns.ts';
 
 export interface RetryFilter {
   readonly states: readonly TaskState[];
@@ -69,25 +47,6 @@ export interface RetryFilter {
   readonly position?: number | undefined;
 }
 
-interface Submitted {
-  readonly jobId: number;
-  readonly isNew: boolean;
-}
-
-interface Input {
-  readonly act: (state: EngineState, nowMs: number) => unknown;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** Work on the store between two turns, when memory and store agree. */
-interface Errand {
-  readonly run: (state: EngineState, nowMs: number) => Promise<void>;
-  readonly reject: (error: Error) => void;
-}
-
-const TICK_MS = 1000;
-const RELOAD_DELAY_MS = 250;
 const BY_USER = 'cancelled by a user';
 const QUIET: EngineListener = {
   onCommit: () => undefined,
@@ -97,25 +56,16 @@ const QUIET: EngineListener = {
 };
 
 /**
- * The one writer. Ideally every input is its own step and its own transaction; for speed a turn
- * takes all inputs that have arrived, applies them in order, and writes one transaction. Nothing
- * is answered before it is written. When a write fails the memory is thrown away and loaded again:
- * what was not answered is asked again by whoever asked.
+ * What people and agents ask of the one writer: each method is a step in one of its turns, or an
+ * errand between two of them.
  */
 export class Engine {
   readonly #store: EngineStore;
   readonly #clock: EngineClock;
-  readonly #listener: EngineListener;
   readonly #limits: EngineLimits;
-  #state: EngineState | undefined;
-  #inputs: Input[] = [];
-  #errands: Errand[] = [];
-  readonly #submitting = new Map<string, Promise<Submitted>>();
-  #isTurning = false;
-  #isStopped = false;
-  #cancelTick: () => void = () => undefined;
-  #cancelWake: () => void = () => undefined;
-  #loadedAtMs = 0;
+  readonly #rows: StoredRows;
+  readonly #turns: Turns;
+  readonly #submissions: Submissions;
   readonly #leases: LeaseMaker;
 
   constructor(
@@ -124,32 +74,30 @@ export class Engine {
     listener: EngineListener = QUIET,
     limits: EngineLimits = ENGINE_LIMITS,
   ) {
-    this.#limits = limits;
     this.#store = store;
-    this.#leases = new LeaseMaker(store);
     this.#clock = clock;
-    this.#listener = listener;
+    this.#limits = limits;
+    this.#rows = new StoredRows(store, limits, (jobIds) => listener.onJobs(jobIds));
+    this.#turns = new Turns({ store, rows: this.#rows, clock, listener, limits });
+    this.#submissions = new Submissions(this.#turns, store);
+    this.#leases = new LeaseMaker(store);
   }
 
-  async start(): Promise<void> {
-    await this.#load();
-    this.#scheduleTick();
+  start(): Promise<void> {
+    return this.#turns.start();
   }
 
   stop(): void {
-    this.#isStopped = true;
-    this.#cancelTick();
-    this.#cancelWake();
+    this.#turns.stop();
   }
 
   get isReady(): boolean {
-    return this.#state !== undefined && !this.#isStopped;
+    return this.#turns.isReady;
   }
 
   /** For readers in the same process; they change nothing. */
   get state(): EngineState {
-    if (this.#state === undefined) throw new UnavailableError('the engine is loading; ask again');
-    return this.#state;
+    return this.#turns.state;
   }
 
   /** Of the agents that run programs of their machine; how large a cluster's nodes are, it knows. */
@@ -160,61 +108,13 @@ export class Engine {
   }
 
   /** The new job's number, or that of the first job with the same key. */
-  async submit(spec: JobSpec): Promise<Submitted> {
-    if (spec.idempotencyKey === undefined) return this.#submitNow(spec);
-    const key = `${spec.project}/${spec.idempotencyKey}`;
-    // Two at once with one key: the second waits, and finds in the store what the first has made,
-    // ended or not. The unique index would refuse it, and with it the whole turn.
-    while (this.#submitting.has(key)) await this.#submitting.get(key)!.catch(() => undefined);
-    const submitted = this.#submitNow(spec);
-    this.#submitting.set(key, submitted);
-    return submitted.finally(() => this.#submitting.delete(key));
-  }
-
-  async #submitNow(spec: JobSpec): Promise<Submitted> {
-    if (spec.idempotencyKey !== undefined) {
-      const key = spec.idempotencyKey;
-      const known = await this.#ask(() => this.#store.findJobByKey(spec.project, key));
-      if (known !== undefined) return { jobId: known, isNew: false };
-    }
-    const jobId = await this.#ask(() => this.#store.allocateJobId());
-    const job =
-      spec.after.length === 0
-        ? await this.#do((state, nowMs) =>
-            onSubmit(state, { jobId, spec, endedUpstream: [] }, nowMs),
-          )
-        : await this.#submitAfter(jobId, spec);
-    return { jobId: job.jobId, isNew: job.jobId === jobId };
-  }
-
-  /** Between turns: only then memory and store agree on which of those it comes after have ended. */
-  async #submitAfter(jobId: number, spec: JobSpec): Promise<JobRecord> {
-    const submitted = await this.#between(async (state, nowMs) => {
-      const endedUpstream: JobRecord[] = [];
-      for (const { jobId: upstreamId } of spec.after) {
-        if (state.jobs.has(upstreamId)) continue;
-        const upstream = await this.#store.loadJob(upstreamId);
-        if (upstream === undefined) return upstreamId;
-        endedUpstream.push(upstream);
-      }
-      const job = onSubmit(state, { jobId, spec, endedUpstream }, nowMs);
-      if (job.jobId === jobId) this.#settleNew(state, job, nowMs);
-      await this.#write(state, nowMs);
-      return job;
-    });
-    if (typeof submitted !== 'number') return submitted;
-    throw new NotFoundError(`there is no job_${submitted} to come after`);
-  }
-
-  #settleNew(state: EngineState, job: JobRecord, nowMs: number): void {
-    if (settleWaiting(state, job, nowMs) === 'needs_elements') {
-      this.#errands.push(this.#makeElements(job.jobId));
-    }
+  submit(spec: JobSpec): Promise<Submitted> {
+    return this.#submissions.submit(spec);
   }
 
   async cancelJob(jobId: number): Promise<number> {
     await this.#mustExist(jobId);
-    const { count, thaw } = await this.#do((state, nowMs) => ({
+    const { count, thaw } = await this.#turns.do((state, nowMs) => ({
       thaw: state.freeze(jobId),
       count: onCancelJob(state, jobId, nowMs),
     }));
@@ -228,30 +128,21 @@ export class Engine {
       return count + rest;
     } finally {
       // In an errand, after which windows are filled again: a retry may have queued rows meanwhile.
-      await this.#between(async () => thaw()).catch(() => undefined);
+      await this.#turns.between(async () => thaw()).catch(() => undefined);
     }
   }
 
   async cancelTask(jobId: number, position: number): Promise<number> {
     await this.#mustExist(jobId);
     // Between turns: a row that memory lacks now must not come in before the store has moved it.
-    return this.#between(async (state, nowMs) => {
+    return this.#turns.between(async (state, nowMs) => {
       const count = onCancelTask(state, jobId, position, nowMs);
       if (count === 0) {
-        const { lastSequence } = state;
-        const row = {
-          jobId,
-          position,
-          from: ['queued'],
-          to: 'cancelled',
-          because: BY_USER,
-        } as const;
-        const { movedCount } = await this.#bulk(state, () =>
-          this.#store.moveTasks({ ...row, nowMs, lastSequence, fromPosition: position, limit: 1 }),
-        );
-        return movedCount;
+        const row = { jobId, position, fromPosition: position, limit: 1 };
+        const part = { ...row, from: ['queued'], to: 'cancelled', because: BY_USER } as const;
+        return (await this.#rows.move(state, nowMs, part)).movedCount;
       }
-      await this.#write(state, nowMs);
+      await this.#turns.write(state, nowMs);
       return count;
     });
   }
@@ -275,36 +166,29 @@ export class Engine {
   }
 
   #retryUntouched(jobId: number): Promise<number> {
-    return this.#between(async (state, nowMs) => {
+    return this.#turns.between(async (state, nowMs) => {
       const job = state.jobs.get(jobId) ?? (await this.#store.loadJob(jobId));
       if (job?.untouchedState !== 'cancelled' || untouchedCount(job) === 0) return 0;
-      if (!state.jobs.has(jobId)) await this.#reopen(state, { ...job, endedAtMs: null });
+      if (!state.jobs.has(jobId)) await this.#rows.reopen(state, { ...job, endedAtMs: null });
       state.moveUntouched(state.jobs.get(jobId)!, 'queued', nowMs);
-      await this.#write(state, nowMs);
+      await this.#turns.write(state, nowMs);
       return untouchedCount(job);
     });
   }
 
-  /** What memory knew of an ended job's rows went with it. */
-  async #reopen(state: EngineState, job: JobRecord): Promise<void> {
-    state.adoptJob(job);
-    const { jobId, nextPosition } = job;
-    state.setRowsAhead(jobId, await this.#store.loadRowsAhead(jobId, nextPosition));
-  }
-
   async #mustExist(jobId: number): Promise<void> {
     if (this.state.jobs.has(jobId)) return;
-    const job = await this.#ask(() => this.#store.loadJob(jobId));
+    const job = await this.#turns.ask(() => this.#store.loadJob(jobId));
     if (job === undefined) throw new NotFoundError(`there is no job_${jobId}`);
   }
 
   setQueue(name: string, settings: QueueSettings): Promise<void> {
-    return this.#do((state) => onQueue(state, { name, ...settings }));
+    return this.#turns.do((state) => onQueue(state, { name, ...settings }));
   }
 
   /** Makes the cluster known, or takes back its cordon, drain or removal. */
   addCluster(name: string): Promise<void> {
-    return this.#do((state, nowMs) => {
+    return this.#turns.do((state, nowMs) => {
       const known = state.clusters.get(name);
       if (known === undefined) state.putCluster(newCluster(name, nowMs));
       else setClusterState(state, known, 'active', { nowMs });
@@ -312,15 +196,27 @@ export class Engine {
   }
 
   async setCluster(name: string, to: 'cordoned' | 'draining', graceMs = 0): Promise<void> {
-    await this.#do((state, nowMs) => {
+    await this.#turns.do((state, nowMs) => {
       const cluster = state.clusters.get(name);
       if (cluster !== undefined) setClusterState(state, cluster, to, { nowMs, graceMs });
     });
   }
 
+  async changeCluster(name: string, settings: ClusterSettings): Promise<void> {
+    await this.#turns.do((state) => {
+      const cluster = state.clusters.get(name);
+      if (cluster !== undefined) state.putCluster({ ...cluster, ...settings });
+    });
+  }
+
+  /** Undefined: the agent is heard. */
+  silenceOf(agentId: string): Silence | undefined {
+    return silenceOf(this.state, agentId, this.#clock.nowMs());
+  }
+
   /** Answers how many attempts it still holds, in which case it is removed only with force. */
   removeCluster(name: string, isForced: boolean): Promise<number> {
-    return this.#do((state, nowMs) => {
+    return this.#turns.do((state, nowMs) => {
       const heldCount = heldTasksOf(state, name).length;
       const cluster = state.clusters.get(name);
       if (cluster === undefined || (heldCount > 0 && !isForced)) return heldCount;
@@ -332,7 +228,7 @@ export class Engine {
 
   /** Takes in an agent's news; answers when it is written. */
   takeNews(sync: AgentSync): Promise<NewsTaken> {
-    return this.#do((state, nowMs) => onAgentSync(state, sync, nowMs, this.#loadedAtMs));
+    return this.#turns.do((state, nowMs) => onAgentSync(state, sync, nowMs));
   }
 
   /** What an agent should do now, by what it last reported. */
@@ -362,7 +258,7 @@ export class Engine {
   /** What can never be leased ends here: it must not keep the agent's other leases back. */
   #refuseLease(task: TaskRecord, error: Error): Promise<void> {
     const outcome = { kind: 'start_error', reason: `could not start: ${error.message}` } as const;
-    return this.#do((state, nowMs) => {
+    return this.#turns.do((state, nowMs) => {
       const present = state.tasks.get(taskKey(task.jobId, task.position));
       if (present?.attemptNumber !== task.attemptNumber || !isHeld(present.state)) return;
       onAttemptEnded(state, present, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
@@ -381,7 +277,7 @@ export class Engine {
 
   /** The lease of a held task, made anew. */
   leaseOf(task: TaskRecord): Promise<Lease> {
-    return this.#ask(() => this.#leases.make(this.state, task));
+    return this.#turns.ask(() => this.#leases.make(this.state, task));
   }
 
   explain(jobId: number, position: number, task: TaskRecord | undefined): Explanation | undefined {
@@ -401,178 +297,13 @@ export class Engine {
     let total = 0;
     let fromPosition = 0;
     for (;;) {
-      const { movedCount, lastPosition } = await this.#between((state, nowMs) => {
-        const { lastSequence } = state;
-        const part = { ...move, nowMs, lastSequence, fromPosition, limit };
-        return this.#bulk(state, () => this.#store.moveTasks(part));
-      });
+      const part = { ...move, fromPosition, limit };
+      const { movedCount, lastPosition } = await this.#turns.between((state, nowMs) =>
+        this.#rows.move(state, nowMs, part),
+      );
       total += movedCount;
       if (movedCount < limit) return total;
       fromPosition = lastPosition + 1;
     }
-  }
-
-  async #bulk(state: EngineState, act: () => Promise<BulkResult>): Promise<BulkResult> {
-    const result = await act();
-    const { job, movedCount } = result;
-    state.lastSequence += movedCount;
-    if (movedCount === 0) return result;
-    if (job.endedAtMs === null && state.jobs.has(job.jobId)) state.adoptJob(job);
-    else if (job.endedAtMs === null) await this.#reopen(state, job);
-    // Only what is to be written is looked at for its end.
-    if (terminalCount(job.counts) === job.taskCount && state.jobs.has(job.jobId)) state.putJob(job);
-    this.#listener.onJobs([job.jobId]);
-    return result;
-  }
-
-  /** Rows of a task-by-task array whose upstream tasks ended before anybody looked. */
-  #makeElements(jobId: number): Errand {
-    const run: Errand['run'] = async (state, nowMs) => {
-      const job = state.jobs.get(jobId);
-      const dependency = job && elementDependency(job);
-      if (job === undefined || dependency === undefined || job.untouchedState !== 'pending') return;
-      if (upstreamOf(state, dependency.jobId) === undefined) return;
-      await this.#bulk(state, () =>
-        this.#store.moveElements({
-          jobId,
-          upstreamJobId: dependency.jobId,
-          on: dependency.on,
-          nowMs,
-          lastSequence: state.lastSequence,
-        }),
-      );
-      state.setRowsAhead(jobId, await this.#store.loadRowsAhead(jobId, job.nextPosition));
-      settleElements(state, state.jobs.get(jobId)!, nowMs);
-    };
-    // Dropped at a reload, which makes it again.
-    return { run, reject: () => undefined };
-  }
-
-  /** Reads queued rows of jobs whose window runs low while the store has more. */
-  async #refill(state: EngineState): Promise<void> {
-    const { queuedWindowMax } = this.#limits;
-    for (const job of state.jobs.values()) {
-      if (state.isFrozen(job.jobId)) continue;
-      const inWindow = state.windows.get(job.jobId)?.size ?? 0;
-      const untouched = job.untouchedState === 'queued' ? untouchedCount(job) : 0;
-      const rows = job.counts.queued - untouched;
-      if (rows <= inWindow || inWindow > queuedWindowMax / 2) continue;
-      state.addQueued(await this.#store.loadQueuedTasks(job.jobId, queuedWindowMax));
-    }
-  }
-
-  async #ask<T>(question: () => Promise<T>): Promise<T> {
-    if (!this.isReady) throw new UnavailableError('the engine is loading; ask again');
-    return question().catch((cause: Error) => {
-      if (cause instanceof NotFoundError) throw cause;
-      throw new UnavailableError('the store does not answer; ask again', { cause });
-    });
-  }
-
-  #do<T>(act: (state: EngineState, nowMs: number) => T): Promise<T> {
-    if (!this.isReady)
-      return Promise.reject(new UnavailableError('the engine is loading; ask again'));
-    return new Promise<T>((resolve, reject) => {
-      this.#inputs.push({ act, resolve: resolve as (value: unknown) => void, reject });
-      if (!this.#isTurning) void this.#turns();
-    });
-  }
-
-  #between<T>(errand: (state: EngineState, nowMs: number) => Promise<T>): Promise<T> {
-    if (!this.isReady)
-      return Promise.reject(new UnavailableError('the engine is loading; ask again'));
-    return new Promise<T>((resolve, reject) => {
-      const run: Errand['run'] = async (state, nowMs) => resolve(await errand(state, nowMs));
-      this.#errands.push({ run, reject });
-      if (!this.#isTurning) void this.#turns();
-    });
-  }
-
-  async #turns(): Promise<void> {
-    this.#isTurning = true;
-    // One hop lets everything that has already arrived join this turn.
-    await Promise.resolve();
-    while (this.#inputs.length + this.#errands.length > 0 && this.isReady) await this.#turn();
-    this.#isTurning = false;
-  }
-
-  async #turn(): Promise<void> {
-    const inputs = this.#inputs;
-    this.#inputs = [];
-    const { state } = this;
-    const nowMs = this.#clock.nowMs();
-    try {
-      const answers = inputs.map(({ act }) => act(state, nowMs));
-      await this.#write(state, nowMs);
-      for (const [position, input] of inputs.entries()) input.resolve(answers[position]);
-      const errand = this.#errands[0];
-      if (errand === undefined) return;
-      await errand.run(state, nowMs);
-      this.#errands.shift();
-      await this.#refill(state);
-      await this.#write(state, nowMs);
-    } catch (cause) {
-      const error = new UnavailableError('the change could not be stored; ask again', { cause });
-      for (const one of [...inputs, ...this.#inputs.splice(0), ...this.#errands.splice(0)]) {
-        one.reject(error);
-      }
-      this.#listener.onReload(cause as Error);
-      await this.#reload();
-    }
-  }
-
-  /** Decides what follows from the turn's inputs, writes it all, and tells who waits for it. */
-  async #write(state: EngineState, nowMs: number): Promise<void> {
-    for (const jobId of settle(state, nowMs)) this.#errands.push(this.#makeElements(jobId));
-    dispatch(state, nowMs);
-    const change = state.takeChange();
-    if (change !== undefined) {
-      const begunMs = this.#clock.nowMs();
-      await this.#store.commit(change);
-      state.markWritten();
-      this.#listener.onCommit(change, this.#clock.nowMs() - begunMs);
-      this.#listener.onJobs(change.jobs.map((job) => job.jobId));
-      await this.#refill(state);
-    }
-    this.#wakeAt(state.nextReadyMs, nowMs);
-    const agents = state.takeAgentsToWake();
-    if (agents.length > 0) this.#listener.onAgents(agents);
-  }
-
-  async #load(): Promise<void> {
-    const hot = await this.#store.load(this.#limits.queuedWindowMax);
-    const state = new EngineState(hot, this.#limits);
-    this.#state = state;
-    this.#loadedAtMs = this.#clock.nowMs();
-    this.#errands = [];
-    for (const job of state.jobs.values()) this.#settleNew(state, job, this.#loadedAtMs);
-  }
-
-  async #reload(): Promise<void> {
-    this.#state = undefined;
-    while (!this.#isStopped && this.#state === undefined) {
-      await new Promise<void>((resolve) => this.#clock.after(RELOAD_DELAY_MS, resolve));
-      await this.#load().catch(() => undefined);
-    }
-  }
-
-  /** A back-off that ends before the next tick has a turn of its own. */
-  #wakeAt(atMs: number, nowMs: number): void {
-    this.#cancelWake();
-    this.#cancelWake = () => undefined;
-    if (atMs - nowMs >= TICK_MS) return;
-    this.#cancelWake = this.#clock.after(Math.max(1, atMs - nowMs), () => {
-      this.#do(() => undefined).catch(() => undefined);
-    });
-  }
-
-  #scheduleTick(): void {
-    this.#cancelTick = this.#clock.after(TICK_MS, () => {
-      this.#do((state, nowMs) => onTick(state, nowMs, this.#loadedAtMs))
-        .catch(() => undefined)
-        .finally(() => {
-          if (!this.#isStopped) this.#scheduleTick();
-        });
-    });
   }
 }

@@ -14,6 +14,7 @@ import { elementDependency, upstreamOf } from './dependencies.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
 import { shapeOf } from './shapes.ts';
+import { isSilent, keptWords, leaseEndsAtMs, silenceWords } from './silence.ts';
 import { countAhead, startEstimate } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
 
@@ -83,7 +84,7 @@ function explainQueued(
   const { sentence, shortages } =
     explainLimit(state, job) ??
     explainCheaper(state, job, task.memoryBytes) ??
-    explainRoom(state, job.spec, task);
+    explainRoom(state, job.spec, { ...task, nowMs });
   const estimate = startEstimate(state, job, task.position);
   const first =
     estimate !== undefined
@@ -137,7 +138,7 @@ function explainCheaper(
 function explainRoom(
   state: EngineState,
   spec: JobSpec,
-  { memoryBytes }: { readonly memoryBytes: number },
+  { memoryBytes, nowMs }: { readonly memoryBytes: number; readonly nowMs: number },
 ): Room {
   const { cluster } = spec;
   const agents = [...state.agents.values()].filter(
@@ -150,13 +151,20 @@ function explainRoom(
     const which = cluster === undefined ? kind : `${kind} by the name ${cluster}`;
     return { sentence: `no ${which} is connected` };
   }
-  if (shape !== undefined) return { sentence: explainOffers(state, able, shape) };
+  if (shape !== undefined) return { sentence: explainOffers(state, able, shape, nowMs) };
+  const heard = able.filter(({ agentId }) => !isSilent(state, agentId, nowMs));
+  if (heard.length === 0) {
+    const silent = able.map(
+      ({ agentId }) => `${agentId} has been ${silenceWords(state, agentId, nowMs)}`,
+    );
+    return { sentence: silent.join('; ') };
+  }
   const asked = { ...spec.resources, memoryBytes };
-  const shortages = findShort(able, asked);
+  const shortages = findShort(heard, asked);
   const first = shortages[0];
   if (first === undefined) return { sentence: 'it is about to be leased', shortages };
   const free = formatQuantity(first.resource, first.available);
-  const where = `is the most that is free on one of ${plural(able.length, 'agent')}`;
+  const where = `is the most that is free on one of ${plural(heard.length, 'agent')}`;
   return { sentence: `it needs ${describeRequest(asked)}; ${free} ${where}`, shortages };
 }
 
@@ -165,8 +173,11 @@ function explainOffers(
   state: EngineState,
   agents: readonly AgentState[],
   shape: WaitingShape,
+  nowMs: number,
 ): string {
   const reasons = agents.map(({ agentId, offers }) => {
+    if (isSilent(state, agentId, nowMs))
+      return `${agentId} has been ${silenceWords(state, agentId, nowMs)}`;
     const cluster = state.clusters.get(agentId);
     if (cluster !== undefined && cluster.state !== 'active')
       return `${agentId} is ${cluster.state}`;
@@ -196,10 +207,14 @@ export function explain(
   if (task === undefined) return { sentence: untouchedSentence(job) };
   if (task.isCancelling) return { sentence: `${task.agentId} was told to end it` };
   if (!isHeld(current)) return { sentence: task.reason };
-  const silentMs = nowMs - (state.agents.get(task.agentId ?? '')?.lastSeenMs ?? nowMs);
-  const silent =
-    silentMs > 30_000 ? `, which has been silent for ${Math.round(silentMs / 1000)} s` : '';
-  return { sentence: `it is ${current} on ${task.agentId}${silent}` };
+  return { sentence: `it is ${current} on ${task.agentId}${explainSilence(state, task, nowMs)}` };
+}
+
+function explainSilence(state: EngineState, task: TaskRecord, nowMs: number): string {
+  const agentId = task.agentId ?? '';
+  if (!isSilent(state, agentId, nowMs)) return '';
+  const kept = keptWords(leaseEndsAtMs(state, task, nowMs), nowMs);
+  return `, which has been ${silenceWords(state, agentId, nowMs)}; its lease is ${kept}`;
 }
 
 /** What happened to a task that never had a row of its own. */

@@ -3,6 +3,7 @@ import {
   decideRetry,
   isHeld,
   isTerminal,
+  keptReason,
   nextNodeFaults,
   parseAttemptId,
   ZERO_COUNTS,
@@ -13,6 +14,7 @@ import type { AgentState } from './agent-state.ts';
 import { claimSession, endedByDrain, heldTasksOf, tasksToDrain, wakeDrained } from './clusters.ts';
 import { settleWaiting } from './dependencies.ts';
 import { positionOfIndex, taskCountOf } from './indexes.ts';
+import { forsakenTasks, isGone, silenceWords } from './silence.ts';
 import { learnHeldTime } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
 import { taskKey, terminalCount, untouchedCount } from './state.ts';
@@ -22,9 +24,6 @@ import { step } from './step.ts';
  * One function per thing that can happen to the engine. Each changes the state in memory, which
  * remembers what has to be written; none does I/O, reads a clock or draws a random number.
  */
-
-/** An agent unheard of for so long has lost its leases. Local agents are restarted in seconds. */
-export const LEASE_TTL_MS = 60_000;
 
 export interface Submission {
   readonly jobId: number;
@@ -89,7 +88,8 @@ export function onAttemptEnded(
   event: Pick<EndedEvent, 'outcome' | 'peakMemoryBytes' | 'cpuTimeMs' | 'startedAtMs'>,
   nowMs: number,
 ): boolean {
-  const outcome = trueOutcome(state, task, event.outcome);
+  const told = trueOutcome(state, task, event.outcome);
+  const outcome = { ...told, reason: keptReason(told.reason) };
   const job = state.jobs.get(task.jobId)!;
   const attempt = state.attempts.get(taskKey(task.jobId, task.position));
   const startedAtMs = event.startedAtMs ?? attempt?.startedAtMs ?? nowMs;
@@ -117,7 +117,7 @@ export function onAttemptEnded(
       memoryBytes: decision.memoryBytes,
       notBeforeMs: decision.delayMs === 0 ? 0 : nowMs + decision.delayMs,
       exitCode: outcome.exitCode ?? null,
-      reason: decision.reason,
+      reason: keptReason(decision.reason),
       isCancelling: false,
     },
   });
@@ -238,15 +238,10 @@ function onHeld(
 }
 
 /** An agent's news; that of one that may not act is not taken. */
-export function onAgentSync(
-  state: EngineState,
-  sync: AgentSync,
-  nowMs: number,
-  loadedAtMs: number,
-): NewsTaken {
+export function onAgentSync(state: EngineState, sync: AgentSync, nowMs: number): NewsTaken {
   const { session, agentId } = sync;
   if (session !== undefined) {
-    const verdict = claimSession(state, agentId, session, { nowMs, loadedAtMs });
+    const verdict = claimSession(state, agentId, session, nowMs);
     if (verdict === 'standby') return { ...NO_NEWS, isStandby: true };
     if (session.phase === 'claim') return NO_NEWS;
   }
@@ -294,21 +289,16 @@ const onRecord = (state: EngineState, keys: Iterable<string>): TaskRecord[] =>
     .filter((task) => state.isWritten(task.jobId, task.position));
 
 /** Leases of agents that have been silent for too long are lost; their tasks go back, uncounted. */
-export function onTick(state: EngineState, nowMs: number, loadedAtMs: number): void {
-  for (const task of state.tasks.values()) {
-    if (!isHeld(task.state) || task.agentId === null) continue;
-    const silentMs = nowMs - (state.agents.get(task.agentId)?.lastSeenMs ?? loadedAtMs);
-    if (silentMs <= LEASE_TTL_MS) continue;
-    const outcome: AttemptOutcome = {
-      kind: 'lost',
-      reason: `agent ${task.agentId} has not been heard of for ${Math.round(silentMs / 1000)} s`,
-    };
+export function onTick(state: EngineState, nowMs: number): void {
+  for (const task of forsakenTasks(state, nowMs)) {
+    const agentId = task.agentId!;
+    const reason = `agent ${agentId} has been ${silenceWords(state, agentId, nowMs)}`;
+    const outcome: AttemptOutcome = { kind: 'lost', reason };
     onAttemptEnded(state, task, { outcome, peakMemoryBytes: 0, cpuTimeMs: 0 }, nowMs);
   }
   wakeDrained(state, nowMs);
-  for (const agent of state.agents.values()) {
-    if (nowMs - agent.lastSeenMs > LEASE_TTL_MS) state.agents.delete(agent.agentId);
-  }
+  for (const agentId of state.agents.keys())
+    if (isGone(state, agentId, nowMs)) state.agents.delete(agentId);
 }
 
 /** A cluster that is gone for good: what its agent holds is run elsewhere, fenced by the next epoch. */

@@ -1,7 +1,13 @@
 import type { LineJob, Resources, StartEstimate } from '@majorana/core';
-import { addResources, dominantShare, estimateStart, NO_RESOURCES } from '@majorana/core';
+import {
+  addResources,
+  compareGroups,
+  dominantShare,
+  estimateStart,
+  NO_RESOURCES,
+} from '@majorana/core';
 import type { JobRecord } from '@majorana/store';
-import { heldCount } from './dispatch.ts';
+import { heldCount, placeInLine } from './dispatch.ts';
 import type { EngineState } from './state.ts';
 
 /** How the held time of a job's tasks is known: from lease to end, and to the program's start. */
@@ -27,16 +33,8 @@ export function learnHeldTime(
   };
 }
 
-const sinceOf = (job: JobRecord): number => job.spec.place?.sinceMs ?? job.submittedAtMs;
-
-/** As dispatch goes through a queue. */
-function goesBefore(other: JobRecord, job: JobRecord): boolean {
-  const by =
-    other.spec.priority - job.spec.priority ||
-    sinceOf(job) - sinceOf(other) ||
-    job.jobId - other.jobId;
-  return by > 0;
-}
+const goesBefore = (other: JobRecord, job: JobRecord): boolean =>
+  compareGroups(placeInLine(other), placeInLine(job)) < 0;
 
 const isAtJobLimit = (job: JobRecord): boolean =>
   job.spec.parallelMax !== undefined && heldCount(job) >= job.spec.parallelMax;

@@ -53,6 +53,7 @@ export class EngineState {
   readonly windows = new Map<number, Map<number, TaskRecord>>();
   readonly attempts = new Map<string, AttemptRecord>();
   readonly nodeFaults = new NodeFaults();
+  /** Those that were heard and whose leases are not over, silent ones with them. */
   readonly agents = new Map<string, AgentState>();
   readonly queues = new Map<string, QueueRecord>();
   readonly clusters = new Map<string, ClusterRecord>();
@@ -83,6 +84,7 @@ export class EngineState {
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
+  readonly loadedAtMs: number;
   /** Mean run time of a job's latest tasks; known once one has ended under this engine. */
   readonly meanRunMs = new Map<number, number>();
   /** How long agents hold a job's tasks; known once one has ended under this engine. */
@@ -100,8 +102,9 @@ export class EngineState {
   #artifacts: ArtifactRecord[] = [];
   #closedJobs = new Map<number, JobRecord>();
 
-  constructor(hot: HotSet, limits: EngineLimits = ENGINE_LIMITS) {
+  constructor(hot: HotSet, loadedAtMs: number, limits: EngineLimits = ENGINE_LIMITS) {
     this.limits = limits;
+    this.loadedAtMs = loadedAtMs;
     this.lastSequence = hot.lastSequence;
     for (const queue of hot.queues) this.queues.set(queue.name, queue);
     for (const cluster of hot.clusters) this.clusters.set(cluster.name, cluster);

@@ -21,8 +21,7 @@ import type {
 import type { Engine } from '../engine/engine.ts';
 import { elementsOf, newInstance, prepareStep } from './prepare.ts';
 import { RefusedError, Sources } from './sources.ts';
-import type { RunSettings } from './step-job.ts';
-import { jobOf } from './step-job.ts';
+import { jobOf, settingsOf } from './step-job.ts';
 
 /** Fields of a nested fan-out stand in its step's state, which is read whole. */
 const SPREAD_BYTES_MAX = 8 * 1024 * 1024;
@@ -155,9 +154,8 @@ export class Commands {
     const { definition } = this.#at.round;
     const instance = await this.#instance(path);
     const { instanceId } = instance;
-    const { queue } = definition as unknown as { queue: string };
     const located = this.#task(path);
-    const settings: RunSettings = { ...(located.step as unknown as RunSettings), queue };
+    const settings = settingsOf(definition, located.step);
     const place = {
       sinceMs: this.#at.round.startedAtMs,
       remainingMs: remainingMs(located),

@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import type { Located, TaskFields, TaskStep, Template } from '@majorana/core';
 import {
   bindPlaceholders,
+  elementFields,
   expand,
   fillPlaceholders,
   findUnknownPlaceholders,
@@ -15,7 +16,7 @@ import type { Sources } from './sources.ts';
 import { RefusedError } from './sources.ts';
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
-const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+const sha256 = (text: string): string => hash('sha256', text, 'hex');
 
 export interface PreparedStep {
   readonly template: Template;
@@ -44,13 +45,18 @@ export async function prepareStep(
     outputs: step.outputs.map(bind),
     tools: step.tools,
     image: step.container?.image,
+    gang: step.gang,
+    checkpoint: step.checkpoint && {
+      ...step.checkpoint,
+      argv: step.checkpoint.argv.map(bind),
+    },
     ...(await layIn(sources, located, bind)),
     onlyFor: step.isRepeatable ? null : `run_${only.runId} ${only.path}`,
   };
   const own = await elementsOf(sources, located);
-  const keyOf = keyMaker(template, hash);
+  const keyOf = keyMaker(template, sha256);
   const elements = own.map((element, index) => {
-    const fields = { index: String(index), task_count: String(own.length), ...element };
+    const fields = elementFields(element, index, own.length);
     return { key: keyOf(fields), fields };
   });
   return { template, elements };

@@ -23,14 +23,20 @@ export interface DriverPorts extends CommandParts {
   readonly onJob: (runId: number, jobId: number) => void;
   readonly onJobDone: (jobId: number) => void;
   readonly onTrouble: (runId: number, error: Error) => void;
-  readonly onEnd: (runId: number, status: RunStatus | undefined) => void;
+  /** What was called in too late for this driver is for the next. */
+  readonly onEnd: (runId: number, status: RunStatus | undefined, calls: readonly Call[]) => void;
 }
 
-/** What is to be taken in at the next turn; `resolve` when it is written. */
-interface Letter extends Learned {
-  readonly resolve?: () => void;
-  readonly reject?: (error: Error) => void;
+/** What somebody says and waits for; `resolve` when it is written. */
+export interface Call {
+  readonly fact: Fact;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
 }
+/** What is to be taken in at the next turn. */
+type Letter = Learned & Partial<Call>;
+
+const isCall = (letter: Letter): letter is Call => letter.resolve !== undefined;
 
 interface Loaded {
   readonly run: RunRecord;
@@ -77,10 +83,12 @@ export class RunDriver {
 
   /** Durable when it resolves. */
   tell(fact: Fact): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#letters.push({ fact, resolve, reject });
-      void this.wake();
-    });
+    return new Promise((resolve, reject) => this.take({ fact, resolve, reject }));
+  }
+
+  take(letter: Letter): void {
+    this.#letters.push(letter);
+    void this.wake();
   }
 
   /** A job may have ended, or news may have been lost. */
@@ -131,7 +139,10 @@ export class RunDriver {
   async #turn(): Promise<void> {
     const isFresh = this.#loaded === undefined;
     const loaded = (this.#loaded ??= await this.#load());
-    if (loaded === undefined || isFinalRun(loaded.progress.status)) return this.#end(loaded);
+    if (loaded === undefined || isFinalRun(loaded.progress.status)) {
+      for (const { resolve } of this.#letters.splice(0)) resolve?.();
+      return this.#end(loaded);
+    }
     const { progress } = loaded;
     const letters = this.#letters.splice(0);
     try {
@@ -163,10 +174,10 @@ export class RunDriver {
     loaded.version += 1;
   }
 
+  /** It may have been resumed before its end was heard of here: calls are about what is there now. */
   #end(loaded: Loaded | undefined): void {
-    for (const { resolve } of this.#letters.splice(0)) resolve?.();
     this.#isStopped = true;
-    this.#ports.onEnd(this.runId, loaded?.progress.status);
+    this.#ports.onEnd(this.runId, loaded?.progress.status, this.#letters.splice(0).filter(isCall));
   }
 
   #start(command: Command): void {
@@ -213,8 +224,7 @@ export class RunDriver {
       if (learned === undefined) return;
       if (command.kind === 'submit') this.#submitting.delete(command.path);
       if ('jobId' in command) this.#forgetJob(command.jobId);
-      this.#letters.push(learned);
-      void this.wake();
+      this.take(learned);
     });
   }
 

@@ -1,3 +1,4 @@
+import type { TaskStep, WorkflowDefinition } from '@majorana/core';
 import { formatRunId, literal } from '@majorana/core';
 import type { JobSpec } from '@majorana/protocol';
 import { jobSpecSchema } from '@majorana/protocol';
@@ -7,17 +8,37 @@ import { RefusedError } from './sources.ts';
 
 const NAME_LENGTH_MAX = 200;
 
-/** What of a step's definition says how it runs, and not what it makes. */
-export interface RunSettings {
-  readonly queue: string;
-  readonly resources: JobSpec['resources'];
-  readonly retry: JobSpec['retry'];
-  readonly timeLimitMs: number;
-  readonly graceMs: number;
-  readonly parallelMax?: number | undefined;
-  readonly container?: JobSpec['container'];
-  readonly cluster?: string | undefined;
-}
+/** What a step says word for word as a job does; nothing of it is to be filled. */
+const SETTINGS = [
+  'labels',
+  'queue',
+  'priority',
+  'resources',
+  'retry',
+  'timeLimitMs',
+  'graceMs',
+  'parallelMax',
+  'container',
+  'gang',
+  'cluster',
+] as const;
+export type RunSettings = Pick<JobSpec, (typeof SETTINGS)[number]>;
+
+const saidBy = (one: object): Partial<RunSettings> => {
+  const names: ReadonlySet<string> = new Set(SETTINGS);
+  const said = Object.entries(one).filter(
+    ([name, value]) => names.has(name) && value !== undefined,
+  );
+  return Object.fromEntries(said) as Partial<RunSettings>;
+};
+/** A step's own, else the workflow's; what neither says is as in any job. */
+export const settingsOf = (
+  definition: WorkflowDefinition,
+  step: TaskStep,
+): Partial<RunSettings> => ({
+  ...saidBy(definition),
+  ...saidBy(step),
+});
 
 /** The elements without a result, as records; their index is that of the whole fan-out. */
 async function arrayOf(
@@ -42,7 +63,7 @@ export async function jobOf(
   run: RunRecord,
   of: {
     readonly instance: InstanceRecord;
-    readonly settings: RunSettings;
+    readonly settings: Partial<RunSettings>;
     readonly place: NonNullable<JobSpec['place']>;
   },
 ): Promise<JobSpec> {
@@ -51,10 +72,15 @@ export async function jobOf(
   const checked = jobSpecSchema.safeParse({
     name: `${run.name}.${path}`.slice(0, NAME_LENGTH_MAX),
     project: run.project,
-    labels: { run: formatRunId(run.runId), step: path.slice(0, NAME_LENGTH_MAX) },
+    labels: {
+      ...settings.labels,
+      run: formatRunId(run.runId),
+      step: path.slice(0, NAME_LENGTH_MAX),
+    },
     argv: [...template.argv],
     env: template.env,
     outputs: [...template.outputs],
+    checkpoint: template.checkpoint,
     inputs: [
       ...template.inputs.map((input) => ({ path: literal(input.path), object: input.object })),
       ...template.elementInputs,
@@ -62,19 +88,6 @@ export async function jobOf(
     idempotencyKey: `workflow ${instance.instanceId} ${instance.createdAtMs}`,
   });
   if (!checked.success) throw new RefusedError(`as a job it is refused: ${whyOf(checked.error)}`);
-  const { queue, resources, retry, timeLimitMs, graceMs } = settings;
-  const { parallelMax, container, cluster } = settings;
-  return {
-    ...checked.data,
-    place,
-    queue,
-    resources,
-    retry,
-    timeLimitMs,
-    graceMs,
-    ...(parallelMax === undefined ? {} : { parallelMax }),
-    ...(container === undefined ? {} : { container }),
-    ...(cluster === undefined ? {} : { cluster }),
-    array: await arrayOf(results, instance),
-  };
+  const { labels } = checked.data;
+  return { ...checked.data, ...settings, labels, place, array: await arrayOf(results, instance) };
 }

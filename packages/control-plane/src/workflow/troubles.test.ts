@@ -24,6 +24,17 @@ test('what is no outage is tried less and less often, shown meanwhile, and given
   expect(troubles.of('work')).toBeUndefined();
 });
 
+test('tries during an outage are none of those after which it is given up', () => {
+  const troubles = new Troubles();
+  for (let tries = 1; tries <= 20; tries += 1) troubles.add('work', passing[0]!);
+  for (let tries = 1; tries <= 8; tries += 1) {
+    expect(troubles.add('work', new Error('no')).kind).toBe('again');
+    expect(troubles.add('work', passing[0]!).kind).toBe('again');
+  }
+  const reason = 'given up after 9 tries: no';
+  expect(troubles.add('work', new Error('no'))).toEqual({ kind: 'give_up', reason });
+});
+
 test.each(passing)('an outage is waited for without end: %s', (error) => {
   expect(isPassing(error)).toBe(true);
   const troubles = new Troubles();

@@ -17,8 +17,10 @@ export function isPassing(error: Error & { readonly code?: unknown }): boolean {
   return typeof code === 'string' && (PASSING.test(code) || PASSING_CODES.has(code));
 }
 
-export interface Trouble {
+interface Trouble {
   readonly tries: number;
+  /** Of them, those that no outage explains: after a long one the first of these is no reason. */
+  readonly ownTries: number;
   /** For a person: what failed, and when it is tried again. */
   readonly text: string;
 }
@@ -40,14 +42,16 @@ export class Troubles {
   }
 
   add(path: string, error: Error): Verdict {
-    const tries = (this.#byPath.get(path)?.tries ?? 0) + 1;
-    if (tries >= TRIES_MAX && !isPassing(error)) {
+    const before = this.#byPath.get(path) ?? { tries: 0, ownTries: 0 };
+    const tries = before.tries + 1;
+    const ownTries = before.ownTries + (isPassing(error) ? 0 : 1);
+    if (ownTries >= TRIES_MAX) {
       this.clear(path);
-      return { kind: 'give_up', reason: `given up after ${tries} tries: ${error.message}` };
+      return { kind: 'give_up', reason: `given up after ${ownTries} tries: ${error.message}` };
     }
     const afterMs = Math.min(FIRST_DELAY_MS * 2 ** (tries - 1), DELAY_MS_MAX);
     const text = `tried ${tries} times, again within ${Math.ceil(afterMs / 1000)} s: ${error.message}`;
-    this.#byPath.set(path, { tries, text });
+    this.#byPath.set(path, { tries, ownTries, text });
     return { kind: 'again', afterMs };
   }
 }

@@ -101,9 +101,10 @@ export class WorkflowLoop {
         // It is woken again soon; a round written by another is passing.
         if (!(error instanceof RoundChangedError)) onTrouble(error, `run_${id} waits`);
       },
-      onEnd: (id, status) => {
+      onEnd: (id, status, calls) => {
         this.#drivers.delete(id);
         onEnd(id, status);
+        for (const call of calls) this.#driver(id).take(call);
       },
     });
     this.#drivers.set(runId, driver);

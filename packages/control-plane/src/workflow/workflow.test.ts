@@ -809,10 +809,12 @@ test('what values have made of a step may be no job: the step fails and says why
 
 test('a command that the database refuses is tried again, is shown, and fails its step in the end', async () => {
   const { pool } = server.store;
-  await pool.query(`create function no_parameters() returns trigger language plpgsql
-    as $$ begin raise exception 'no room for parameters'; end $$`);
-  await pool.query(`create trigger refuse before insert on parameter_set
-    execute function no_parameters()`);
+  const first = await submit(fanOut({}, 'refused'));
+  await play(first, fanProgram());
+  await pool.query(`create function no_results() returns trigger language plpgsql
+    as $$ begin raise exception 'no room for results'; end $$`);
+  await pool.query(`create trigger refuse before insert on result_block for each row
+    when (new.step_name = 'work') execute function no_results()`);
   try {
     const id = await submit(fanOut({}, 'refused'));
     const work = async (): Promise<RunDetail['rounds'][number]['steps'][number]> =>
@@ -822,8 +824,8 @@ test('a command that the database refuses is tried again, is shown, and fails it
       shown = (await work()).reason;
       expect(error.message).toContain('did not end');
     });
-    expect(shown).toMatch(/^tried \d+ times, again within \d+ s: no room for parameters/);
+    expect(shown).toMatch(/^tried \d+ times, again within \d+ s: no room for results/);
   } finally {
-    await pool.query('drop function no_parameters cascade');
+    await pool.query('drop function no_results cascade');
   }
 }, 40_000);

@@ -87,6 +87,10 @@ class BodyCheck {
     const fields = [...Object.keys(step.values), ...eachFieldNames(step.each)];
     const texts: [Path, string][] = [
       ...step.argv.map((text, index): [Path, string] => [['argv', index], text]),
+      ...(step.checkpoint?.argv ?? []).map((text, index): [Path, string] => [
+        ['checkpoint', 'argv', index],
+        text,
+      ]),
       ...Object.entries(step.env).map(([key, text]): [Path, string] => [['env', key], text]),
       ...step.outputs.map((text, index): [Path, string] => [['outputs', index], text]),
       ...step.inputs.map((one, index): [Path, string] => [['inputs', index, 'path'], one.path]),

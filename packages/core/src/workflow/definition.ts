@@ -44,6 +44,10 @@ export interface TaskStep extends StepCommon {
   readonly predictedMs?: number | undefined;
   /** Of it the image alone can change a result, and is part of the key as it is written. */
   readonly container?: { readonly image: string } | undefined;
+  /** Part of the key: sums over ranks are rounded as they are split. */
+  readonly gang?: { readonly nodes: number; readonly ranksPerNode: number } | undefined;
+  /** Its words are filled as those of the program; no part of the key. */
+  readonly checkpoint?: { readonly argv: readonly string[]; readonly timeMs: number } | undefined;
 }
 
 export interface NestedStep extends StepCommon {

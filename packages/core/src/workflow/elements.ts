@@ -43,6 +43,13 @@ export function expand(
   }
 }
 
+/** What an element's placeholders may name: its own fields, and where it stands. */
+export const elementFields = (own: TaskFields, position: number, count: number): TaskFields => ({
+  index: String(position),
+  task_count: String(count),
+  ...own,
+});
+
 function indexesOf(range: string): number[] {
   const parsed = parseArray(range);
   if (!parsed.ok) throw new Error(`${range}: ${parsed.why}; the check lets it by`);

@@ -1,5 +1,8 @@
 import type { TaskFields } from '../placeholder.ts';
-import { fillPlaceholders } from '../placeholder.ts';
+import { fillPlaceholders, findUnknownPlaceholders, placeholderFiller } from '../placeholder.ts';
+import type { TaskStep } from './definition.ts';
+
+const NO_FIELDS: ReadonlySet<string> = new Set();
 
 /** What the elements of a step's instance have in common; `{field}` is left for what differs. */
 export interface Template {
@@ -13,6 +16,10 @@ export interface Template {
   readonly elementInputs: readonly { readonly path: string; readonly object: string }[];
   /** The image it runs in, by digest if it is to be exact; absent: a program of the machine. */
   readonly image?: string | undefined;
+  /** On how many nodes, and with how many processes on each; absent: a program alone. */
+  readonly gang?: TaskStep['gang'];
+  /** What saves a task's state changes no result: it is here to be filled, and not in the key. */
+  readonly checkpoint?: TaskStep['checkpoint'];
   /** Of a step that is not repeatable: the one run and iteration that may find its result again. */
   readonly onlyFor: string | null;
 }
@@ -41,30 +48,57 @@ const filledInputs = (template: Template, fields: TaskFields): Template['inputs'
     object: fillPlaceholders(object, fields),
   }));
 
+/** A part of the key as JSON; without placeholders it is the same for all, and made once. */
+function keyPart(
+  texts: readonly string[],
+  make: (fields: TaskFields) => unknown,
+): (fields: TaskFields) => string {
+  const isShared = texts.every((text) => findUnknownPlaceholders(text, NO_FIELDS).length === 0);
+  if (!isShared) return (fields) => JSON.stringify(make(fields));
+  const shared = JSON.stringify(make({}));
+  return () => shared;
+}
+
 /**
- * Keys of the elements of a template. The inputs that all share are hashed once: a fan-out of
- * 100,000 over a folder of 1,000 files would otherwise hash them 100,000 times.
+ * Keys of the elements of a template. What all share is made and hashed once: a fan-out of 100,000
+ * over a folder of 1,000 files would otherwise hash these 100,000 times.
  */
 export function keyMaker(
   template: Template,
   hash: (text: string) => string,
 ): (fields: TaskFields) => string {
-  const { tools, onlyFor, image } = template;
-  const shared = hash(entriesText(inputEntries(template.inputs)));
-  // Last, and only when there is one: keys of results without an image stay what they were.
-  const inside = image === undefined ? [] : [['image', image]];
-  const common = [entriesText(tools), shared, onlyFor];
-  return (fields) => {
-    const fill = (text: string): string => fillPlaceholders(text, fields);
-    const own = [
-      template.argv.map(fill),
-      entriesText(fillEntries(template.env, fields)),
-      template.outputs.map(fill),
-      entriesText(inputEntries(filledInputs(template, fields))),
-    ];
-    return hash(JSON.stringify(['majorana step 1', ...common, ...own, ...inside]));
+  const { argv, env, outputs, tools, elementInputs, onlyFor, image, gang } = template;
+  const inputs = hash(entriesText(inputEntries(template.inputs)));
+  const common = JSON.stringify(['majorana step 1', entriesText(tools), inputs, onlyFor]);
+  // Last, and only what there is: keys of results without stay what they were.
+  const inside = [
+    ...(image === undefined ? [] : [['image', image]]),
+    ...(gang === undefined ? [] : [['gang', gang.nodes, gang.ranksPerNode]]),
+  ].map((part) => `,${JSON.stringify(part)}`);
+  const fillAll = (texts: readonly string[]): ((fields: TaskFields) => string[]) => {
+    const fillers = texts.map(placeholderFiller);
+    return (fields) => fillers.map((fill) => fill(fields));
   };
+  const own = [
+    keyPart(argv, fillAll(argv)),
+    keyPart(Object.values(env), (fields) => entriesText(fillEntries(env, fields))),
+    keyPart(outputs, fillAll(outputs)),
+    keyPart(
+      elementInputs.flatMap(({ path, object }) => [path, object]),
+      (fields) => entriesText(inputEntries(filledInputs(template, fields))),
+    ),
+  ];
+  return (fields) =>
+    hash(`${common.slice(0, -1)},${own.map((part) => part(fields)).join(',')}${inside.join('')}]`);
 }
+
+const gangParts = (gang: Template['gang']): [string, string][] =>
+  gang === undefined
+    ? []
+    : [
+        ['nodes', String(gang.nodes)],
+        ['ranks per node', String(gang.ranksPerNode)],
+      ];
 
 /** The same parts one by one, for comparing. */
 export function keyParts(template: Template, fields: TaskFields): KeyParts {
@@ -75,6 +109,7 @@ export function keyParts(template: Template, fields: TaskFields): KeyParts {
   return Object.fromEntries([
     ['program', program],
     ...(template.image === undefined ? [] : [['image', template.image] as const]),
+    ...gangParts(template.gang),
     ...words.map((word, at): [string, string] => [`argument ${at + 1}`, word]),
     ...named('variable', fillEntries(template.env, fields)),
     ...named('tool', template.tools),

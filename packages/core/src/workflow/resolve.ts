@@ -1,4 +1,5 @@
 import type { TaskFields } from '../placeholder.ts';
+import { elementFields } from './elements.ts';
 import { ELEMENT_FILE, isNested, parseReference } from './definition.ts';
 import type { Scope } from './scope.ts';
 import { begunScopes, elementsOf, innerScope } from './scope.ts';
@@ -99,10 +100,7 @@ export function resolveValue(scope: Scope, steps: RunSteps, name: string): Value
   const text = step.with[name] ?? step.workflow.inputs[name]?.default ?? '';
   const elements = step.each === undefined ? [] : elementsOf(steps, outer.prefix + stepName);
   const own = elements[ordinal];
-  const fields =
-    own === undefined
-      ? {}
-      : { index: String(ordinal), task_count: String(elements.length), ...own };
+  const fields = own === undefined ? {} : elementFields(own, ordinal, elements.length);
   return { kind: 'text', text, scope: outer, fields };
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bindPlaceholders, fillPlaceholders, literal } from '../placeholder.ts';
+import { bindPlaceholders, fillPlaceholders, literal, placeholderFiller } from '../placeholder.ts';
 import { advance, RunProgress } from './advance.ts';
 import { checkWorkflow } from './check.ts';
 import { judge, readPointer } from './condition.ts';
@@ -381,6 +381,7 @@ test('a key changes with each of its parts, and with nothing else', () => {
   const same = keyOf(template);
   expect(keyOf({ ...template, tools: { xtb: '6.7' }, env: { A: '4' } })).toBe(same);
   expect(keyOf({ ...template, argv: ['run', 'l', 'x'] })).toBe(same);
+  expect(keyOf({ ...template, checkpoint: { argv: ['save'], timeMs: 1 } })).toBe(same);
   const others: Partial<Template>[] = [
     { argv: ['run', '{line}', 'y'] },
     { env: { A: '{index}', B: '' } },
@@ -391,6 +392,9 @@ test('a key changes with each of its parts, and with nothing else', () => {
     { onlyFor: 'run_1 a' },
     { image: 'sha256:1' },
     { image: 'sha256:2' },
+    { gang: { nodes: 2, ranksPerNode: 4 } },
+    { gang: { nodes: 4, ranksPerNode: 2 } },
+    { image: 'sha256:1', gang: { nodes: 4, ranksPerNode: 2 } },
   ];
   const keys = others.map((edit) => keyOf({ ...template, ...edit }));
   expect(new Set([same, ...keys]).size).toBe(keys.length + 1);
@@ -398,6 +402,18 @@ test('a key changes with each of its parts, and with nothing else', () => {
     const changed = keyParts({ ...template, ...edit }, fields);
     expect(differences(keyParts(template, fields), changed).length).toBeGreaterThan(0);
   }
+});
+
+test('a key is made of this text: another would lose every result there is', () => {
+  const text = [
+    String.raw`"majorana step 1","[[\"xtb\",\"6.7\"]]","<[[\"p\",\"1\"]]>",null`,
+    String.raw`["run","l","x"],"[[\"A\",\"4\"]]",["o"],"[[\"l.in\",\"2\"]]"`,
+  ].join(',');
+  expect(keyOf(template)).toBe(`<[${text}]>`);
+  const all = { argv: ['run', 'l', 'x'], env: { A: '4' }, elementInputs: [] };
+  const shared = text.replace(String.raw`[[\"l.in\",\"2\"]]`, '[]');
+  expect(keyOf({ ...template, ...all })).toBe(`<[${shared}]>`);
+  expect(keyOf({ ...template, image: 'i' })).toBe(`<[${text},["image","i"]]>`);
 });
 
 test('words cannot be moved between arguments so that a key stays the same', () => {
@@ -429,6 +445,17 @@ test('binding some placeholders and filling the rest is as filling all at once',
       const text = '{{{a}}} {b} {a}{{b}}';
       const bound = bindPlaceholders(text, { a });
       expect(fillPlaceholders(bound, { b })).toBe(fillPlaceholders(text, { a, b }));
+    }),
+  );
+});
+
+test('a text taken apart once is filled as it is each time', () => {
+  const piece = fc.constantFrom('{a}', '{b}', '{none}', '{{', '}}', '{', '}', 'x', '{a.b}');
+  fc.assert(
+    fc.property(fc.array(piece), fc.string(), (pieces, a) => {
+      const text = pieces.join('');
+      const of = { a, b: '{a}', 'a.b': '}}' };
+      expect(placeholderFiller(text)(of)).toBe(fillPlaceholders(text, of));
     }),
   );
 });

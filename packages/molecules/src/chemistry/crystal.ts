@@ -2,21 +2,25 @@ import { RecordFault } from '../reasons.ts';
 import type { Atom } from '../source-record.ts';
 import { elementBySymbol } from './elements.ts';
 
-type Triple = readonly [number, number, number];
+export type Triple = readonly [number, number, number];
+type Matrix = readonly [Triple, Triple, Triple];
 
 export interface Site {
   readonly element: string;
   readonly fractional: Triple;
 }
 
+/** In fractional coordinates: x becomes rotation x + translation. */
 export interface Operation {
-  readonly rows: readonly [Triple, Triple, Triple];
-  readonly shift: Triple;
+  readonly rotation: Matrix;
+  readonly translation: Triple;
 }
 
+/** Lengths in Angstrom, angles in degrees. */
+export type CellParameters = readonly [number, number, number, number, number, number];
+
 export interface Crystal {
-  /** a, b, c in Angstrom; alpha, beta, gamma in degrees. */
-  readonly cell: readonly number[];
+  readonly cell: CellParameters;
   readonly sites: readonly Site[];
   readonly operations: readonly Operation[];
 }
@@ -29,10 +33,16 @@ const BOND_TOLERANCE_ANGSTROM = 0.4;
 const GAP_ANGSTROM = 10;
 
 const dot = (a: Triple, b: Triple): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const plus = (a: Triple, b: Triple): Triple => [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
+const applied = (matrix: Matrix, v: Triple): Triple => [
+  dot(matrix[0], v),
+  dot(matrix[1], v),
+  dot(matrix[2], v),
+];
 
 /** Fractional to Cartesian: a along x, b in the xy plane. */
-function matrixOf(cell: readonly number[]): readonly [Triple, Triple, Triple] {
-  const [a = 0, b = 0, c = 0, ...angles] = cell;
+function columnsOf(cell: CellParameters): Matrix {
+  const [a, b, c, ...angles] = cell;
   const [alpha = 0, beta = 0, gamma = 0] = angles.map((angle) => (angle * Math.PI) / 180);
   const y = (Math.cos(alpha) - Math.cos(beta) * Math.cos(gamma)) / Math.sin(gamma);
   const z2 = 1 - Math.cos(beta) ** 2 - y * y;
@@ -46,82 +56,83 @@ function matrixOf(cell: readonly number[]): readonly [Triple, Triple, Triple] {
   ];
 }
 
-interface CellAtom {
-  readonly site: number;
+export interface CellAtom {
+  readonly element: string;
   readonly fractional: Triple;
 }
 
-class Cell {
-  readonly #matrix: readonly [Triple, Triple, Triple];
-  readonly #crystal: Crystal;
-  readonly atoms: CellAtom[] = [];
-
-  constructor(crystal: Crystal) {
-    this.#crystal = crystal;
-    this.#matrix = matrixOf(crystal.cell);
-    if (crystal.sites.length * crystal.operations.length > 4 * CELL_ATOMS_MAX) this.#tooMany();
-    crystal.sites.forEach((site, index) => this.#expand(site, index));
-  }
-
-  #tooMany(): never {
-    throw new RecordFault('too-large', `more than ${CELL_ATOMS_MAX} atoms in the cell`);
-  }
-
-  cartesian(fractional: Triple): Triple {
-    return this.#matrix.map((row) => dot(row, fractional)) as unknown as Triple;
-  }
-
-  /** From one atom to the nearest image of another. */
-  step(from: Triple, to: Triple): Triple {
-    const near = to.map((value, k) => value - from[k]! - Math.round(value - from[k]!));
-    return this.cartesian(near as unknown as Triple);
-  }
-
-  /** All images of a site; two operations that lead to one place make one atom. */
-  #expand(site: Site, index: number): void {
-    const begin = this.atoms.length;
-    for (const { rows, shift } of this.#crystal.operations) {
-      const at = rows.map((row, k) => {
-        const value = dot(row, site.fractional) + shift[k]!;
-        return value - Math.floor(value);
-      }) as unknown as Triple;
-      const isKnown = this.atoms
-        .slice(begin)
-        .some((other) => Math.hypot(...this.step(other.fractional, at)) < SAME_ATOM_ANGSTROM);
-      if (!isKnown) this.atoms.push({ site: index, fractional: at });
-    }
-    if (this.atoms.length > CELL_ATOMS_MAX) this.#tooMany();
-  }
-
-  /** The atoms bonded to this one, with the way to each. */
-  bonded(atom: number): { to: number; step: Triple }[] {
-    const { sites } = this.#crystal;
-    const own = this.atoms[atom]!;
-    const element = sites[own.site]!.element;
-    const radius = elementBySymbol(element)!.radius;
-    return this.atoms.flatMap((other, to) => {
-      const otherElement = sites[other.site]!.element;
-      if (to === atom || (element === 'H' && otherElement === 'H')) return [];
-      const step = this.step(own.fractional, other.fractional);
-      const limit = radius + elementBySymbol(otherElement)!.radius + BOND_TOLERANCE_ANGSTROM;
-      return Math.hypot(...step) < limit ? [{ to, step }] : [];
-    });
-  }
+/** The atoms of a whole cell. */
+export interface FilledCell<A extends CellAtom = CellAtom> {
+  /** Takes fractional coordinates to Cartesian ones; the lattice vectors are its columns. */
+  readonly columns: Matrix;
+  readonly atoms: readonly A[];
 }
 
-interface Piece {
+/** From one atom to the nearest image of another. */
+function stepBetween(columns: Matrix, from: Triple, to: Triple): Triple {
+  const near = (k: 0 | 1 | 2): number => to[k] - from[k] - Math.round(to[k] - from[k]);
+  return applied(columns, [near(0), near(1), near(2)]);
+}
+
+interface SiteAtom extends CellAtom {
+  readonly site: number;
+}
+
+/** All images of a site; two operations that lead to one place make one atom. */
+function imagesOf({ fractional }: Site, { operations }: Crystal, columns: Matrix): Triple[] {
+  const images: Triple[] = [];
+  for (const { rotation, translation } of operations) {
+    const [x, y, z] = plus(applied(rotation, fractional), translation);
+    const at: Triple = [x - Math.floor(x), y - Math.floor(y), z - Math.floor(z)];
+    const isKnown = images.some(
+      (other) => Math.hypot(...stepBetween(columns, other, at)) < SAME_ATOM_ANGSTROM,
+    );
+    if (!isKnown) images.push(at);
+  }
+  return images;
+}
+
+export function fillCell(crystal: Crystal): FilledCell<SiteAtom> {
+  const columns = columnsOf(crystal.cell);
+  const { sites, operations } = crystal;
+  const tooLarge = new RecordFault('too-large', `more than ${CELL_ATOMS_MAX} atoms in the cell`);
+  if (sites.length * operations.length > 4 * CELL_ATOMS_MAX) throw tooLarge;
+  const atoms = sites.flatMap((site, index) =>
+    imagesOf(site, crystal, columns).map((fractional) => ({
+      element: site.element,
+      site: index,
+      fractional,
+    })),
+  );
+  if (atoms.length > CELL_ATOMS_MAX) throw tooLarge;
+  return { columns, atoms };
+}
+
+/** The atoms bonded to this one, with the way to each. */
+function bondedTo({ columns, atoms }: FilledCell, atom: number): { to: number; step: Triple }[] {
+  const own = atoms[atom]!;
+  const { radius } = elementBySymbol(own.element)!;
+  return atoms.flatMap((other, to) => {
+    if (to === atom || (own.element === 'H' && other.element === 'H')) return [];
+    const step = stepBetween(columns, own.fractional, other.fractional);
+    const limit = radius + elementBySymbol(other.element)!.radius + BOND_TOLERANCE_ANGSTROM;
+    return Math.hypot(...step) < limit ? [{ to, step }] : [];
+  });
+}
+
+/** A molecule in one piece: its atoms by their place in the cell, each next to one before it. */
+export interface Piece {
   readonly atoms: readonly number[];
+  /** Cartesian. */
   readonly positions: readonly Triple[];
 }
 
-const plus = (a: Triple, b: Triple): Triple => [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-
-function pieceFrom(cell: Cell, start: number): Piece {
+function pieceFrom(cell: FilledCell, start: number): Piece {
   const atoms = [start];
-  const positions: Triple[] = [cell.cartesian(cell.atoms[start]!.fractional)];
+  const positions: Triple[] = [applied(cell.columns, cell.atoms[start]!.fractional)];
   const placeOf = new Map([[start, 0]]);
   for (let next = 0; next < atoms.length; next++) {
-    for (const { to, step } of cell.bonded(atoms[next]!)) {
+    for (const { to, step } of bondedTo(cell, atoms[next]!)) {
       const position = plus(positions[next]!, step);
       const known = placeOf.get(to);
       if (known === undefined) {
@@ -136,21 +147,28 @@ function pieceFrom(cell: Cell, start: number): Piece {
   return { atoms, positions };
 }
 
-/** One of each molecule of a crystal, whole, and apart from each other. */
-export function moleculesOf(crystal: Crystal): Atom[] {
-  const cell = new Cell(crystal);
+/** Every molecule of the cell. */
+export function piecesOf(cell: FilledCell): Piece[] {
   const seen = new Set<number>();
-  const kinds = new Set<string>();
-  const found: Atom[] = [];
-  let right = 0;
+  const pieces: Piece[] = [];
   for (const start of cell.atoms.keys()) {
     if (seen.has(start)) continue;
     const piece = pieceFrom(cell, start);
     for (const atom of piece.atoms) seen.add(atom);
-    const kind = piece.atoms
-      .map((atom) => cell.atoms[atom]!.site)
-      .toSorted((a, b) => a - b)
-      .join();
+    pieces.push(piece);
+  }
+  return pieces;
+}
+
+/** One of each molecule of a crystal, whole, and apart from each other. */
+export function moleculesOf(crystal: Crystal): Atom[] {
+  const cell = fillCell(crystal);
+  const kinds = new Set<string>();
+  const found: Atom[] = [];
+  let right = 0;
+  for (const piece of piecesOf(cell)) {
+    const sites = piece.atoms.map((atom) => cell.atoms[atom]!.site);
+    const kind = sites.toSorted((a, b) => a - b).join();
     if (kinds.has(kind)) continue;
     kinds.add(kind);
     const left = Math.min(...piece.positions.map(([x]) => x));
@@ -158,10 +176,7 @@ export function moleculesOf(crystal: Crystal): Atom[] {
     piece.atoms.forEach((atom, at) => {
       const [x, y, z] = piece.positions[at]!;
       right = Math.max(right, x + move);
-      found.push({
-        element: crystal.sites[cell.atoms[atom]!.site]!.element,
-        position: [x + move, y, z],
-      });
+      found.push({ element: cell.atoms[atom]!.element, position: [x + move, y, z] });
     });
   }
   return found;

@@ -198,6 +198,6 @@ export function parseContent(content: Content, line: number): Parsed {
     case 'atoms':
       return fromAtoms(content.atoms, content.hydrogensExpected);
     case 'fault':
-      throw content.fault;
+      throw new RecordFault(content.fault.code, content.fault.message, content.fault.line);
   }
 }

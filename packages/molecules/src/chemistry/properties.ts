@@ -49,12 +49,3 @@ export function propertiesOf(molecule: Molecule, fragmentCount: number): Propert
     charge,
   };
 }
-
-export function elementCounts(molecule: Molecule): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const atom of atomsOf(molecule)) {
-    const label = molecule.getAtomLabel(atom);
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  return counts;
-}

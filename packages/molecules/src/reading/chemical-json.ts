@@ -42,7 +42,8 @@ function readObject(text: string): { content: Content; name: string } {
     const { name } = parsed ?? {};
     return { content: contentOf(parsed ?? {}), name: typeof name === 'string' ? name : '' };
   } catch (error) {
-    if (error instanceof RecordFault) return { content: { kind: 'fault', fault: error }, name: '' };
+    if (error instanceof RecordFault)
+      return { content: { kind: 'fault', fault: error.plain }, name: '' };
     return { content: faultOf('broken-json', (error as Error).message.slice(0, 200)), name: '' };
   }
 }

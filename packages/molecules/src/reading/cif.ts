@@ -1,4 +1,4 @@
-import type { Operation, Site } from '../chemistry/crystal.ts';
+import type { CellParameters, Crystal, Operation, Site } from '../chemistry/crystal.ts';
 import { moleculesOf } from '../chemistry/crystal.ts';
 import { elementBySymbol } from '../chemistry/elements.ts';
 import type { Reason } from '../reasons.ts';
@@ -45,7 +45,7 @@ export function readOperation(text: string): Operation {
   const [x, y, z] = read as [(typeof read)[0], (typeof read)[0], (typeof read)[0]];
   if (![x, y, z].every(({ shift }) => Number.isFinite(shift)))
     throw new RecordFault('broken-cif', `"${text.slice(0, 40)}" is no symmetry operation`);
-  return { rows: [x.row, y.row, z.row], shift: [x.shift, y.shift, z.shift] };
+  return { rotation: [x.row, y.row, z.row], translation: [x.shift, y.shift, z.shift] };
 }
 
 function operationsOf(block: CifBlock): Operation[] {
@@ -121,10 +121,28 @@ function formulaHydrogens(block: CifBlock): number | undefined {
   return count === undefined ? 0 : Number(count === '' ? 1 : count);
 }
 
-function crystalOf(block: CifBlock): { content: Content; notes: Reason[] } {
+interface ReadCrystal {
+  readonly crystal: Crystal;
+  /** Atoms of minor parts, which are left out. */
+  readonly dropped: number;
+}
+
+function crystalOf(block: CifBlock): ReadCrystal {
   const { sites, dropped } = sitesOf(block);
   const cell = CELL.map((name) => cifNumber(block.items.get(name), name));
-  const atoms = moleculesOf({ cell, sites, operations: operationsOf(block) });
+  return {
+    crystal: {
+      cell: cell as readonly number[] as CellParameters,
+      sites,
+      operations: operationsOf(block),
+    },
+    dropped,
+  };
+}
+
+function contentOf(block: CifBlock): { content: Content; notes: Reason[] } {
+  const { crystal, dropped } = crystalOf(block);
+  const atoms = moleculesOf(crystal);
   const hydrogensExpected = formulaHydrogens(block);
   const notes: Reason[] =
     dropped === 0 ? [] : [{ code: 'disorder', words: `${dropped} atoms of minor parts left out` }];
@@ -138,14 +156,29 @@ function crystalOf(block: CifBlock): { content: Content; notes: Reason[] } {
   };
 }
 
+const isBlockBegin = (text: string): boolean => /^data_/i.test(text);
+
+/** The crystal of the first block that has a cell. */
+export function readFirstCrystal(text: string): ReadCrystal {
+  const lines = text
+    .split(/\r?\n/)
+    .map((line, at): Line => ({ text: line, number: at + 1, isLatin1: false }));
+  const begins = lines.flatMap((line, at) => (isBlockBegin(line.text) ? [at] : []));
+  for (const [index, begin] of begins.entries()) {
+    const block = readCifBlock(lines.slice(begin, begins[index + 1]));
+    if (block.items.has(CELL[0]!)) return crystalOf(block);
+  }
+  throw new RecordFault('broken-cif', 'no data block with a cell');
+}
+
 function readBlock(file: string, lines: readonly Line[]): SourceRecord {
   const name = /^data_(\S*)/i.exec(lines[0]!.text)?.[1] ?? '';
   try {
     const block = readCifBlock(lines);
-    return recordOf({ file, lines, name, ...crystalOf(block) });
+    return recordOf({ file, lines, name, ...contentOf(block) });
   } catch (error) {
     if (!(error instanceof RecordFault)) throw error;
-    return recordOf({ file, lines, name, content: { kind: 'fault', fault: error } });
+    return recordOf({ file, lines, name, content: { kind: 'fault', fault: error.plain } });
   }
 }
 
@@ -155,7 +188,7 @@ export async function* readCifFile(file: string, queue: LineQueue): AsyncGenerat
   const isMeaningful = (): boolean =>
     lines.some(({ text }) => text.trim() !== '' && !text.startsWith('#'));
   for (let line = await queue.take(); line !== undefined; line = await queue.take()) {
-    if (/^data_/i.test(line.text)) {
+    if (isBlockBegin(line.text)) {
       if (isMeaningful()) yield readBlock(file, lines);
       lines = [];
     }

@@ -1,5 +1,4 @@
 import type { ReasonCode } from '../reasons.ts';
-import { RecordFault } from '../reasons.ts';
 import type { Content, SourceRecord } from '../source-record.ts';
 import { beginningOf } from '../source-record.ts';
 import type { Line } from './lines.ts';
@@ -49,5 +48,5 @@ export function recordOf({
 
 export const faultOf = (code: ReasonCode, words: string, line?: number): Content => ({
   kind: 'fault',
-  fault: new RecordFault(code, words, line),
+  fault: { code, message: words, line },
 });

@@ -35,7 +35,7 @@ function contentOf(rows: readonly Line[], count: number, countLine: Line): Conte
       );
     return { kind: 'atoms', atoms: rows.map(readAtom) };
   } catch (error) {
-    if (error instanceof RecordFault) return { kind: 'fault', fault: error };
+    if (error instanceof RecordFault) return { kind: 'fault', fault: error.plain };
     throw error;
   }
 }

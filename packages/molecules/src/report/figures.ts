@@ -5,7 +5,7 @@ const HEIGHT = 170;
 const LEFT = 44;
 const BOTTOM = 34;
 const TOP = 26;
-/** The rare largest values share the last bar, so that the others stay wide enough to see. */
+/** The rare smallest and largest values share the first and the last bar, so that the others stay wide enough to see. */
 const BARS_MAX = 30;
 
 export const escapeHtml = (text: string): string =>
@@ -40,21 +40,36 @@ function chart(title: string, bars: readonly Bar[], labelEvery: number): string 
 <path d="M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - 8}" class="axis"/>${shapes.join('')}</svg>`;
 }
 
+/** The first of as many bins as fit, so that the bars between the outer two hold most. */
+function fullestWindow(counts: ReadonlyMap<number, number>, lowest: number, highest: number) {
+  let [best, most] = [lowest, -1];
+  for (let first = lowest; first <= Math.max(lowest, highest - BARS_MAX + 1); first++) {
+    let sum = 0;
+    for (let bin = first + 1; bin < first + BARS_MAX - 1; bin++) sum += counts.get(bin) ?? 0;
+    if (sum > most) [best, most] = [first, sum];
+  }
+  return best;
+}
+
 export function histogramSvg({ title, width, counts }: Histogram): string {
   if (counts.size === 0) return '';
-  const first = Math.min(...counts.keys());
-  const last = Math.min(Math.max(...counts.keys()), first + BARS_MAX - 1);
+  const [lowest, highest] = [Math.min(...counts.keys()), Math.max(...counts.keys())];
+  const first = fullestWindow(counts, lowest, highest);
+  const last = Math.min(highest, first + BARS_MAX - 1);
+  const countWhere = (isIn: (bin: number) => boolean): number =>
+    [...counts].filter(([bin]) => isIn(bin)).reduce((sum, [, count]) => sum + count, 0);
+  const edge = (bin: number): number => Number((bin * width).toFixed(2));
   const bars: Bar[] = [];
   for (let bin = first; bin <= last; bin++) {
-    const beyond =
-      bin === last
-        ? [...counts].filter(([key]) => key > last).reduce((sum, [, n]) => sum + n, 0)
-        : 0;
-    const from = Number((bin * width).toFixed(2));
-    const label = `${from}${beyond > 0 ? '+' : ''}`;
-    const range =
-      width === 1 || beyond > 0 ? label : `${from} to ${Number((from + width).toFixed(2))}`;
-    bars.push({ label, title: range, count: (counts.get(bin) ?? 0) + beyond });
+    const count = counts.get(bin) ?? 0;
+    const range = width === 1 ? `${edge(bin)}` : `${edge(bin)} to ${edge(bin + 1)}`;
+    if (bin === first && lowest < first) {
+      const title = width === 1 ? `${edge(bin)} or less` : `below ${edge(bin + 1)}`;
+      bars.push({ label: `≤${edge(bin)}`, title, count: countWhere((one) => one <= bin) });
+    } else if (bin === last && highest > last) {
+      const title = `${edge(bin)} or more`;
+      bars.push({ label: `${edge(bin)}+`, title, count: countWhere((one) => one >= bin) });
+    } else bars.push({ label: `${edge(bin)}`, title: range, count });
   }
   return chart(title, bars, Math.ceil(bars.length / 7));
 }

@@ -1,5 +1,5 @@
+import { Molecule } from 'openchemlib';
 import type { CleanMolecule } from '../clean-record.ts';
-import { elementCounts } from '../chemistry/properties.ts';
 import type { Outcome, Status } from '../outcome.ts';
 import { STATUSES } from '../outcome.ts';
 import type { ReasonCode } from '../reasons.ts';
@@ -85,10 +85,10 @@ export class Tally {
       const value = valueOf(clean);
       if (value !== undefined) add(counts, Math.floor(value / width));
     }
-    for (const element of elementCounts(clean.molecule).keys()) add(this.elements, element);
+    for (const element of clean.elements) add(this.elements, element);
     if (this.drawings.length >= DRAWINGS_MAX) return;
-    const copy = clean.molecule.getCompactCopy();
-    copy.inventCoordinates();
+    const molecule = Molecule.fromSmiles(clean.smiles, { noCoordinates: true });
+    molecule.inventCoordinates();
     const options = {
       suppressChiralText: true,
       suppressESR: true,
@@ -96,7 +96,7 @@ export class Tally {
       autoCrop: true,
       autoCropMargin: 6,
     };
-    const svg = copy.toSVG(220, 160, `drawing-${id}`, options);
+    const svg = molecule.toSVG(220, 160, `drawing-${id}`, options);
     this.drawings.push({ id, name, formula: clean.properties.formula, svg });
   }
 

@@ -1,7 +1,5 @@
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
-import type { Molecule } from 'openchemlib';
-import { atomsOf } from '../chemistry/openchemlib.ts';
 import type { CleanMolecule } from '../clean-record.ts';
 import type { Outcome } from '../outcome.ts';
 import type { SourceRecord } from '../source-record.ts';
@@ -75,31 +73,16 @@ function cleanedCells(
   ];
 }
 
-/** Openchemlib widens a molecule whose bonds are short, such as water's. */
-function keepPositions(molfile: string[], geometry: Molecule): void {
-  const firstAtom = 3;
-  for (const atom of atomsOf(geometry)) {
-    const at = [geometry.getAtomX(atom), -geometry.getAtomY(atom), -geometry.getAtomZ(atom)];
-    const columns = at.map((value) => (value + 0).toFixed(4).padStart(10)).join('');
-    molfile[firstAtom + atom] = columns + molfile[firstAtom + atom]!.slice(30);
-  }
-}
-
 function sdfRecord(id: string, record: SourceRecord, clean: CleanMolecule): string {
-  const source = clean.geometry ?? clean.molecule;
-  if (clean.geometry === undefined) source.inventCoordinates();
-  const [, ...molfile] = source.toMolfile().split('\n');
-  if (clean.geometry !== undefined) keepPositions(molfile, clean.geometry);
-  const computed = CLEANED_COLUMNS.map(
-    (name, at) => [name, cleanedCells(id, record, clean)[at]] as const,
-  );
+  const cells = cleanedCells(id, record, clean);
+  const computed = CLEANED_COLUMNS.map((name, at) => [name, cells[at]] as const);
   const ours = new Set(CLEANED_COLUMNS);
   const given = Object.entries(record.properties).filter(([name]) => !ours.has(name));
   const items = [...computed, ...given].map(([name, value]) => {
     const text = value === undefined ? '' : sdfValue(String(value));
     return `>  <${oneLine(name).replaceAll(/[<>]/g, '_')}>\n${text}${text === '' ? '' : '\n'}\n`;
   });
-  return `${oneLine(record.name) || id}\n${molfile.join('\n').trimEnd()}\n${items.join('')}$$$$\n`;
+  return `${oneLine(record.name) || id}\n${clean.molfile}\n${items.join('')}$$$$\n`;
 }
 
 /** Writes the clean molecules and what became of each record. */

@@ -1,4 +1,4 @@
-import type { DrivingResults, OpenRuns } from '@majorana/store';
+import type { DrivingResults, OpenRuns, WorkflowRuns } from '@majorana/store';
 import type { MemoryWorkflows } from '@majorana/store/memory-workflows';
 import type { CallKind, Caller } from '../outside-calls.ts';
 import { OutsideCalls } from '../outside-calls.ts';
@@ -18,7 +18,7 @@ export function faultyWorkflows(
   store: MemoryWorkflows,
   world: World,
   caller: Caller,
-): OpenRuns & DrivingResults {
+): OpenRuns & Pick<WorkflowRuns, 'resume'> & DrivingResults {
   const calls = new OutsideCalls(world, caller, world.random.stream(`runs/${caller.name}`));
   const call = <R>(name: string, text: string, act: () => Promise<R>): Promise<R> =>
     calls.call(kind(name), { jobId: 0, text }, async () => {
@@ -35,6 +35,8 @@ export function faultyWorkflows(
       const text = `run_${round.runId} version ${round.version}: ${steps.join(', ')}`;
       return call('write', text, () => store.write(round, change, nowMs));
     },
+    resume: (runId, change, nowMs) =>
+      call('resume', `run_${runId}`, () => store.resume(runId, change, nowMs)),
     instance: (runId, round, path) =>
       call('instance', `run_${runId} ${path}`, () => store.instance(runId, round, path)),
     reuse: (reader, keys) => call('reuse', `${keys.length}`, () => store.reuse(reader, keys)),

@@ -27,8 +27,25 @@ export class SimulatedObjects {
   }
 }
 
+type Ran = Pick<Lease, 'argv' | 'env' | 'inputs'>;
+
+/** All that a program runs on, as one text: the same for the same, whoever asked for it. */
+export const executionOf = ({ argv, env, inputs }: Ran): string =>
+  JSON.stringify([
+    argv,
+    Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    inputs.map(({ path, object }) => `${path} ${object}`).toSorted(),
+  ]);
+
+/** A mistake that one of a program's arguments brings to light: its last word names which. */
+export const breaks = (argv: readonly string[]): boolean =>
+  argv.at(-1) === `broken at ${argv[2] ?? ''}`;
+
 /** What a step's program writes: it follows from its arguments and inputs, as a program's should. */
-export function runProgram(objects: SimulatedObjects, { argv, inputs }: Lease): string {
+export function runProgram(
+  objects: SimulatedObjects,
+  { argv, inputs }: Pick<Lease, 'argv' | 'inputs'>,
+): string {
   const [, what = '', number = '0'] = argv;
   const given = inputs.map(({ path, object }) => `${path} ${object}`).toSorted();
   if (what === 'lines') {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { simulateWorkflows, wrongWithRuns } from './simulate-workflow.ts';
+import { simulateWorkflows, wrongWithResumed, wrongWithRuns } from './simulate-workflow.ts';
 
 const SEEDS = 60;
 const GROUP = 10;
@@ -10,6 +10,15 @@ test.each(groups)(
   async (from) => {
     for (let seed = from; seed < from + GROUP; seed += 1) {
       expect(await wrongWithRuns(seed)).toBeUndefined();
+    }
+  },
+);
+
+test.each(groups)(
+  'cancelled and resumed changed, only what depends on the change runs again, in the seeds from %i',
+  async (from) => {
+    for (let seed = from; seed < from + GROUP; seed += 1) {
+      expect(await wrongWithResumed(seed)).toBeUndefined();
     }
   },
 );

@@ -1,9 +1,7 @@
-import type { RunStatus } from '@majorana/core';
 import { MemoryDatabase } from '@majorana/store/memory-store';
 import { MemoryWorkflows } from '@majorana/store/memory-workflows';
 import { AgentProcess } from '../agent-process.ts';
 import { Disasters } from '../disasters.ts';
-import type { FaultRates } from '../faults.ts';
 import { drawFaults, Faults, NO_FAULTS } from '../faults.ts';
 import { Machine } from '../machine.ts';
 import { Network } from '../network.ts';
@@ -16,7 +14,10 @@ import { formatLine, Trace } from '../trace.ts';
 import { VirtualTime } from '../virtual-time.ts';
 import type { World } from '../world.ts';
 import { drawFlow } from './flow.ts';
+import { drawRounds } from './planned-rounds.ts';
 import { SimulatedObjects } from './programs.ts';
+import { outputsOf, strayJob, wrongWithRounds } from './round-check.ts';
+import { RunUsers } from './run-users.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -33,7 +34,6 @@ export interface WorkflowReport {
   readonly lastLines: readonly TraceLine[];
   readonly fingerprint: string;
   readonly virtualMs: number;
-  readonly statuses: readonly RunStatus[];
   /** What each run's steps have stored, by path and position. */
   readonly outputs: readonly string[];
   readonly taskCount: number;
@@ -47,9 +47,19 @@ interface Scene {
   readonly disasters: Disasters;
   readonly store: MemoryWorkflows;
   readonly runIds: readonly number[];
+  readonly users: RunUsers;
 }
 
-function build(seed: number, rates: FaultRates, onTrace?: (line: TraceLine) => void): Scene {
+export interface RunOptions {
+  readonly isCalm?: boolean;
+  /** Runs are cancelled at any moment, and resumed with a changed step. */
+  readonly areResumed?: boolean;
+  readonly onTrace?: (line: TraceLine) => void;
+}
+
+function build(seed: number, { isCalm, areResumed, onTrace }: RunOptions): Scene {
+  const drawn = drawFaults(new Random(`workflow faults ${seed}`));
+  const rates = isCalm === true ? NO_FAULTS : drawn;
   const random = new Random(`workflow seed ${seed}`);
   const time = new VirtualTime();
   const database = new MemoryDatabase();
@@ -88,59 +98,45 @@ function build(seed: number, rates: FaultRates, onTrace?: (line: TraceLine) => v
     return new AgentProcess(world, new Machine(world, name, capacity, programs), network);
   });
   const flows = random.stream('flows');
+  const users = new RunUsers(world, server);
   const runIds = Array.from({ length: flows.int(1, RUNS_MAX) }, (_, at) => {
+    const definition = drawFlow(flows, `${at}`);
     const run = { project: 'default', user: 'somebody', idempotencyKey: undefined };
     const inputs = { values: {}, files: {} };
-    return store.create({ ...run, inputs, definition: drawFlow(flows, `${at}`) }, 0);
+    const runId = store.create({ ...run, inputs, definition }, 0);
+    if (areResumed === true)
+      users.play(runId, drawRounds(random.stream(`rounds/${at}`), definition));
+    return runId;
   });
   server.boot();
   for (const agent of agents) agent.boot();
-  return { world, server, agents, disasters: new Disasters(world, server, agents), store, runIds };
+  const disasters = new Disasters(world, server, agents);
+  return { world, server, agents, disasters, store, runIds, users };
 }
 
-/** Every task of a step was made once: a second job for what one has made would run it again. */
-function checkOnce({ world }: Scene): void {
-  const seen = new Map<string, number>();
-  for (const { jobId, spec } of world.database.jobs.values()) {
-    const { run = '', step = '' } = spec.labels;
-    const name = `${run} ${step}`;
-    const other = seen.get(name);
-    if (other !== undefined) {
-      world.oracle.fail('once', `job_${jobId}`, `${name} had job_${other} already`);
-    }
-    seen.set(name, jobId);
+/** When all has ended well: what was made is what had to be, and is there. */
+async function checkRuns({ world, store, runIds }: Scene): Promise<void> {
+  const { database, oracle } = world;
+  if (oracle.violation !== undefined) return;
+  const stray = await strayJob(store, database, runIds);
+  if (stray !== undefined) oracle.fail('once', '', stray);
+  for (const runId of runIds) {
+    const wrong = await wrongWithRounds(store, database, runId);
+    if (wrong !== undefined) oracle.fail('rounds', '', `run_${runId} ${wrong}`);
   }
-}
-
-async function outputsOf({ store, runIds }: Scene): Promise<string[]> {
-  return Promise.all(
-    runIds.map(async (runId) => {
-      const { state, round } = (await store.latestRound(runId))!;
-      const lines: string[] = [];
-      for (const path of Object.keys(state.steps).toSorted()) {
-        lines.push(`${path} ${state.steps[path]!.status}`);
-        const files = (await store.outputs({ runId, round }, [path], 'default')).get(path) ?? [];
-        for (const { position, object } of files) {
-          lines.push(`${path} ${position} ${object}`);
-        }
-      }
-      return lines.join('\n');
-    }),
-  );
 }
 
 /** Runs of one seed: with faults for a while, then calm, until all of them have ended. */
 export async function simulateWorkflows(
   seed: number,
-  options: { readonly isCalm?: boolean; readonly onTrace?: (line: TraceLine) => void } = {},
+  options: RunOptions = {},
 ): Promise<WorkflowReport> {
-  const drawn = drawFaults(new Random(`workflow faults ${seed}`));
-  const scene = build(seed, options.isCalm === true ? NO_FAULTS : drawn, options.onTrace);
-  const { world, server, agents, disasters, store, runIds } = scene;
+  const scene = build(seed, options);
+  const { world, server, agents, disasters, store, runIds, users } = scene;
   const { time, trace, oracle, database } = world;
   let isEnded = false;
   const isQuiet = (): boolean => {
-    isEnded ||= store.openCount === 0;
+    isEnded ||= store.openCount === 0 && users.areDone;
     return isEnded && database.openJobIds.size === 0 && agents.every((one) => one.machine.isEmpty);
   };
   const isWrong = (): boolean => oracle.violation !== undefined;
@@ -154,12 +150,11 @@ export async function simulateWorkflows(
     disasters.stop();
     await time.run(FAULTS_MS + STUCK_MS, () => isWrong() || isQuiet());
     server.checkMemory();
-    checkOnce(scene);
     if (!isWrong() && !isQuiet()) oracle.fail('stuck', '', 'a run did not end');
+    await checkRuns(scene);
   } finally {
     process.off('unhandledRejection', unhandled);
   }
-  const runs = await Promise.all(runIds.map((runId) => store.find(runId)));
   const tasks = [...database.jobs.values()].map((job) => job.taskCount);
   return {
     seed,
@@ -167,8 +162,9 @@ export async function simulateWorkflows(
     lastLines: isWrong() ? trace.last(0, LINES_MAX) : [],
     fingerprint: trace.fingerprint,
     virtualMs: time.nowMs,
-    statuses: runs.map((run) => run!.status),
-    outputs: await outputsOf(scene),
+    outputs: await Promise.all(
+      runIds.map(async (runId) => outputsOf(store, (await store.latestRound(runId))!)),
+    ),
     taskCount: tasks.reduce((sum, count) => sum + count, 0),
     countsByKind: trace.counts,
   };
@@ -182,20 +178,26 @@ function tell({ seed, violation, lastLines }: WorkflowReport): string {
 /** A seed's runs under faults against the same ones undisturbed; undefined: all is as it must be. */
 export async function wrongWithRuns(
   seed: number,
-  options: { readonly onTrace?: (line: TraceLine) => void } = {},
+  options: Pick<RunOptions, 'onTrace'> = {},
 ): Promise<string | undefined> {
   const disturbed = await simulateWorkflows(seed, options);
   if (disturbed.violation !== undefined) return tell(disturbed);
   const calm = await simulateWorkflows(seed, { isCalm: true });
   if (calm.violation !== undefined) return `without faults: ${tell(calm)}`;
-  const { statuses, outputs, taskCount } = disturbed;
-  if (statuses.some((status) => status !== 'succeeded')) {
-    return `workflow seed ${seed}: its runs ended as ${statuses.join(', ')}`;
-  }
+  const { outputs, taskCount } = disturbed;
   const other = outputs.findIndex((text, at) => text !== calm.outputs[at]);
   if (other >= 0) {
     return `workflow seed ${seed}: run ${other + 1} has\n${outputs[other]}\nand undisturbed\n${calm.outputs[other]}`;
   }
   if (taskCount === calm.taskCount) return undefined;
   return `workflow seed ${seed}: ${taskCount} tasks, and undisturbed ${calm.taskCount}`;
+}
+
+/** The same with users who cancel and resume; what must come of it is predicted round by round. */
+export async function wrongWithResumed(
+  seed: number,
+  options: Pick<RunOptions, 'onTrace'> = {},
+): Promise<string | undefined> {
+  const report = await simulateWorkflows(seed, { ...options, areResumed: true });
+  return report.violation && tell(report);
 }

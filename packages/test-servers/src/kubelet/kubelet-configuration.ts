@@ -45,6 +45,8 @@ export async function prepareKubelet(
     // The machine's own processes stay in whatever groups its owner gave them.
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
+    // Without groups by QoS it panics when a pod that runs is deleted at once: kubernetes#137993.
+    featureGates: { InPlacePodVerticalScaling: false },
     failCgroupV1: false,
     failSwapOn: false,
     // The disk is shared with whatever else the machine does; a test is not about its last tenth.

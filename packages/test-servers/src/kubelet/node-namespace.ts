@@ -21,18 +21,18 @@ export interface NodeNamespace {
   readonly run: (program: string, args: readonly string[]) => Promise<string>;
 }
 
-/** Four addresses in 10.213.0.0/16 that no link of this machine has. */
-function freeSubnet(): { readonly hostAddress: string; readonly nodeAddress: string } {
-  const taken = Object.values(networkInterfaces()).flatMap((links) =>
-    (links ?? []).map(({ address }) => address),
-  );
-  for (let at = 0; at < 256 * 64; at += 1) {
-    const prefix = `10.213.${Math.floor(at / 64)}`;
-    const base = (at % 64) * 4;
-    const hostAddress = `${prefix}.${base + 1}`;
-    if (!taken.includes(hostAddress)) return { hostAddress, nodeAddress: `${prefix}.${base + 2}` };
-  }
-  throw new Error('all of 10.213.0.0/16 is taken');
+/** Each node has four addresses of 10.213.0.0/16. */
+const SUBNETS_MAX = 2 ** 14;
+
+interface Subnet {
+  readonly hostAddress: string;
+  readonly nodeAddress: string;
+}
+
+function subnetAt(at: number): Subnet {
+  const prefix = `10.213.${Math.floor(at / 64)}`;
+  const base = (at % 64) * 4;
+  return { hostAddress: `${prefix}.${base + 1}`, nodeAddress: `${prefix}.${base + 2}` };
 }
 
 export async function createNodeNamespace(keeper: Keeper, pause: string): Promise<NodeNamespace> {
@@ -52,27 +52,41 @@ export async function createNodeNamespace(keeper: Keeper, pause: string): Promis
     const enter = ['--target', first, '--pid', '--mount', '--net', '--'];
     return ['nsenter', [...enter, 'setpriv', '--pdeathsig', 'KILL', program, ...rest]];
   };
-  const subnet = freeSubnet();
-  const namespace = {
-    ...subnet,
-    inside,
-    run: (...what: Parameters<typeof inside>) => run(...inside(...what)),
-  };
+  const runInside = (...what: Parameters<typeof inside>): Promise<string> =>
+    run(...inside(...what));
   for (const folder of PRIVATE_FOLDERS) {
-    await namespace.run('mount', ['-t', 'tmpfs', 'tmpfs', folder]);
+    await runInside('mount', ['-t', 'tmpfs', 'tmpfs', folder]);
   }
-  await connectNode(namespace, first);
-  return namespace;
-}
-
-/** A link between this machine and the node; without an address of its own it has no logs to give. */
-async function connectNode(namespace: NodeNamespace, first: string): Promise<void> {
-  const link = `mj${first}`;
-  const { hostAddress, nodeAddress } = namespace;
-  await run('ip', ['link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', first]);
+  const { hostAddress, nodeAddress, link } = await addLink(first);
   await run('ip', ['address', 'add', `${hostAddress}/30`, 'dev', link]);
   await run('ip', ['link', 'set', link, 'up']);
-  await namespace.run('ip', ['address', 'add', `${nodeAddress}/30`, 'dev', 'eth0']);
-  await namespace.run('ip', ['link', 'set', 'eth0', 'up']);
-  await namespace.run('ip', ['link', 'set', 'lo', 'up']);
+  await runInside('ip', ['address', 'add', `${nodeAddress}/30`, 'dev', 'eth0']);
+  await runInside('ip', ['link', 'set', 'eth0', 'up']);
+  await runInside('ip', ['link', 'set', 'lo', 'up']);
+  return { hostAddress, nodeAddress, inside, run: runInside };
+}
+
+/**
+ * A link between this machine and the node; without an address of its own it has no logs to give.
+ * It is named after its addresses: of two tests that reach for the same, the kernel lets one have it.
+ */
+async function addLink(first: string): Promise<Subnet & { readonly link: string }> {
+  const taken = Object.values(networkInterfaces()).flatMap((links) =>
+    (links ?? []).map(({ address }) => address),
+  );
+  for (let at = 0; at < SUBNETS_MAX; at += 1) {
+    const subnet = subnetAt(at);
+    const link = `majorana-${at}`;
+    if (taken.includes(subnet.hostAddress)) continue;
+    const peer = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', first];
+    const isAdded = await run('ip', ['link', 'add', link, ...peer]).then(
+      () => true,
+      (error: Error) => {
+        if (error.message.includes('File exists')) return false;
+        throw error;
+      },
+    );
+    if (isAdded) return { ...subnet, link };
+  }
+  throw new Error('all of 10.213.0.0/16 is taken');
 }

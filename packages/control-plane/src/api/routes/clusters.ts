@@ -1,8 +1,10 @@
 import type { ClusterView } from '@majorana/protocol';
 import {
   clusterNameSchema,
+  clusterSettingsSchema,
   clusterViewSchema,
   drainRequestSchema,
+  madeTokenSchema,
   NODES_PER_PAGE_MAX,
   nodesPageSchema,
 } from '@majorana/protocol';
@@ -11,6 +13,7 @@ import { z } from 'zod';
 import { heldTasksOf } from '../../engine/clusters.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { makeToken } from '../tokens.ts';
 
 const nameParams = z.object({ name: clusterNameSchema });
 
@@ -22,17 +25,20 @@ function findCluster({ engine }: ApiContext, name: string): ClusterRecord {
 }
 
 function viewOf({ engine, clusters }: ApiContext, cluster: ClusterRecord): ClusterView {
-  const { name, state, sinceMs, endsAtMs } = cluster;
+  const { name, state, sinceMs, endsAtMs, leaseTtlMs } = cluster;
   const agent = engine.state.agents.get(name);
+  const silence = engine.silenceOf(name);
   const kept = clusters.reportOf(name);
   return {
     name,
     state,
     sinceMs,
     endsAtMs,
-    isConnected: agent !== undefined,
+    leaseTtlMs,
+    isConnected: agent !== undefined && silence === undefined,
     lastSeenMs: agent?.lastSeenMs ?? engine.state.sessionSeenMs.get(name) ?? null,
     heldCount: heldTasksOf(engine.state, name).length,
+    leasesEndAtMs: silence?.leasesEndAtMs ?? null,
     report: kept?.report ?? null,
     reportedAtMs: kept?.atMs ?? null,
   };
@@ -81,12 +87,14 @@ function addReads(app: Api, context: ApiContext): void {
     async (request) => {
       const { name } = findCluster(context, request.params.name);
       const { after, limit } = request.query;
-      const isConnected = context.engine.state.agents.has(name);
+      const silence = context.engine.silenceOf(name);
+      const isConnected = context.engine.state.agents.has(name) && silence === undefined;
       const page = isConnected
         ? await context.clusters.readNodes(name, { after, limit })
         : undefined;
       if (page !== undefined) return page;
-      const what = `the agent of cluster ${name} does not answer; see that it runs, and ask again`;
+      const is = silence === undefined ? 'does not answer' : `has been ${silence.sentence}`;
+      const what = `the agent of cluster ${name} ${is}; see that it runs, and ask again`;
       throw new ProblemError(503, 'agent_silent', what);
     },
   );
@@ -158,6 +166,25 @@ function addOrders(app: Api, context: ApiContext): void {
   );
 }
 
+function addSettings(app: Api, context: ApiContext): void {
+  app.put(
+    '/api/v1/clusters/:name/settings',
+    {
+      schema: {
+        summary: 'Set how long a cluster’s agent may be silent before its tasks run elsewhere',
+        params: nameParams,
+        body: clusterSettingsSchema,
+        response: { 200: clusterViewSchema },
+      },
+    },
+    async ({ params: { name }, body }) => {
+      findCluster(context, name);
+      await context.engine.changeCluster(name, body);
+      return viewOf(context, findCluster(context, name));
+    },
+  );
+}
+
 function addRemoval(app: Api, context: ApiContext): void {
   app.delete(
     '/api/v1/clusters/:name',
@@ -188,8 +215,49 @@ function addRemoval(app: Api, context: ApiContext): void {
   );
 }
 
+function addTokens(app: Api, context: ApiContext): void {
+  const { access, clusters } = context;
+  app.post(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Another token for a cluster’s agent; those before it are taken as well',
+        params: nameParams,
+        response: { 201: madeTokenSchema },
+      },
+    },
+    async (request, reply) => {
+      const { name } = findCluster(context, request.params.name);
+      const made = await makeToken(access, { user: name, role: 'agent', project: null });
+      return reply.code(201).send(made);
+    },
+  );
+  app.delete(
+    '/api/v1/clusters/:name/tokens',
+    {
+      schema: {
+        summary: 'Take the tokens of a cluster’s agent back, but the newest',
+        params: nameParams,
+        querystring: z.object({
+          all: z.stringbool().default(false).describe('the newest too: nobody speaks for it then'),
+        }),
+        response: { 200: z.object({ revokedCount: z.number().int() }) },
+      },
+    },
+    async (request) => {
+      const { name } = findCluster(context, request.params.name);
+      const revokedCount = await access.removeAgent(name, !request.query.all);
+      // An exchange that is held open would be answered by what it may no longer hear.
+      clusters.hangUp(name);
+      return { revokedCount };
+    },
+  );
+}
+
 export function addClusterRoutes(app: Api, context: ApiContext): void {
   addReads(app, context);
   addOrders(app, context);
+  addTokens(app, context);
+  addSettings(app, context);
   addRemoval(app, context);
 }

@@ -7,6 +7,7 @@ import {
   stepPathsOf,
 } from '@majorana/core';
 import { lineageSchema, nameSchema } from '@majorana/protocol';
+import type { StepMaker } from '@majorana/store';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Root } from '../../lineage/graph.ts';
@@ -22,6 +23,9 @@ interface Start {
   readonly project: string;
   readonly roots: readonly Root[];
 }
+
+/** Files of a step that are followed. */
+const ROOTS_MAX = 100;
 
 const notFound = (what: string): never => {
   throw new ProblemError(404, 'not_found', what);
@@ -78,26 +82,37 @@ async function fromRun(context: ApiContext, request: FastifyRequest, text: strin
     if (!isStep || !isFinalStep(steps[name])) return [];
     return stepPathsOf(resolveFiles(rootScope(round.definition), steps, one));
   });
-  const roots: Root[] = [];
-  for (const { object, path } of files.slice(0, 100)) {
-    const maker = await stepMaker(context, run, { round: round.round, paths, object });
+  const shown = files.slice(0, ROOTS_MAX);
+  const objects = shown.map(({ object }) => object);
+  const makers = await stepMakers(context, run, { round: round.round, paths, objects });
+  const roots = shown.map(({ object, path }): Root => {
+    const maker = makers.get(object);
     const known = maker === undefined ? {} : { maker: { ...maker, path, role: 'output' as const } };
-    roots.push({ kind: 'object', object, ...known });
-  }
+    return { kind: 'object', object, ...known };
+  });
   return { project: run.project, roots };
 }
 
-async function stepMaker(
+/** For each object the task of the first of these steps that has it. */
+async function stepMakers(
   { lineage }: ApiContext,
   run: { readonly runId: number; readonly project: string },
-  of: { readonly round: number; readonly paths: readonly string[]; readonly object: string },
-): Promise<{ jobId: number; position: number } | undefined> {
+  of: {
+    readonly round: number;
+    readonly paths: readonly string[];
+    readonly objects: readonly string[];
+  },
+): Promise<ReadonlyMap<string, StepMaker>> {
+  const found = new Map<string, StepMaker>();
   for (const path of of.paths) {
+    const missing = of.objects.filter((object) => !found.has(object));
+    if (missing.length === 0) break;
     const at = { runId: run.runId, round: of.round, path };
-    const found = await lineage.stepMaker(at, run.project, of.object);
-    if (found !== undefined) return found;
+    for (const one of await lineage.stepMakers(at, run.project, missing)) {
+      found.set(one.object, one);
+    }
   }
-  return undefined;
+  return found;
 }
 
 /** `NAME`, `NAME@3`, `NAME@3/PATH`. */

@@ -10,6 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { bodyOf } from '../body.ts';
 import type { Api, ApiContext } from '../context.ts';
+import { readManifest } from '../agent-manifest.ts';
 import { ProblemError } from '../problem.ts';
 
 const TYPE = 'application/octet-stream';
@@ -148,7 +149,10 @@ export function addObjectRoutes(app: Api, context: ApiContext): void {
         produces: [TYPE],
       },
     },
-    (request, reply) => sendObject(context, request, reply),
+    (request, reply) =>
+      request.access.role === 'agent'
+        ? readManifest(context.objects, request.params.object)
+        : sendObject(context, request, reply),
   );
   addUploads(app, context);
 }

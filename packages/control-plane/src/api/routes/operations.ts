@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import {
   agentSyncSchema,
   agentViewSchema,
+  madeTokenSchema,
   nameSchema,
   queueSettingsSchema,
   queueViewSchema,
@@ -14,10 +14,10 @@ import { TASK_STATES } from '@majorana/core';
 import type { Access, QueueSummary } from '@majorana/store';
 import { z } from 'zod';
 import { DEFAULT_QUEUE } from '../../engine/state.ts';
-import { hashToken } from '../auth.ts';
 import type { Api, ApiContext } from '../context.ts';
 import { INT32_MAX } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { makeToken } from '../tokens.ts';
 
 const queueView = ({ name, settings, openJobs, counts }: QueueSummary) => ({
   ...DEFAULT_QUEUE,
@@ -60,10 +60,10 @@ function addQueues(app: Api, context: ApiContext): void {
   );
 }
 
-/** A cluster's own token speaks for that cluster only, and for none that was removed. */
-function checkAgent({ engine }: ApiContext, { role, user }: Access, agentId: string): void {
-  if (role === 'agent' && user !== agentId) {
-    const what = `the token is for the agent ${user}, and this one is ${agentId}`;
+/** An agent's token speaks for that agent only, and for none that was removed. */
+function checkAgent({ engine }: ApiContext, { user }: Access, agentId: string): void {
+  if (user !== agentId) {
+    const what = `the token is for the agent ${user}, and this one is ${agentId}: give each its own`;
     throw new ProblemError(403, 'forbidden', what);
   }
   if (engine.state.clusters.get(agentId)?.state === 'removed') {
@@ -78,7 +78,7 @@ function addAgents(app: Api, context: ApiContext): void {
     '/api/v1/agents',
     {
       schema: {
-        summary: 'Agents that are connected, with what they have and have free',
+        summary: 'Agents, with what they have and have free, and when each was last heard',
         response: { 200: z.object({ agents: z.array(agentViewSchema) }) },
       },
     },
@@ -151,14 +151,16 @@ function addTokens(app: Api, context: ApiContext): void {
       schema: {
         summary: 'A new token; its secret is told this once',
         body: tokenRequestSchema,
-        response: { 201: tokenViewSchema.extend({ token: z.string() }) },
+        response: { 201: madeTokenSchema },
       },
     },
     async (request, reply) => {
-      const token = newToken();
       const { user, role, project = null } = request.body;
-      const view = await access.add(hashToken(token), { user, role, project });
-      return reply.code(201).send({ ...view, token });
+      if (role === 'agent' && project !== null) {
+        const what = 'an agent runs tasks of all projects: its token is for none of them';
+        throw new ProblemError(422, 'invalid_input', what, [{ where: 'project', what }]);
+      }
+      return reply.code(201).send(await makeToken(access, { user, role, project }));
     },
   );
   app.delete(
@@ -177,9 +179,6 @@ function addTokens(app: Api, context: ApiContext): void {
     },
   );
 }
-
-/** 192 random bits; the prefix lets a secret scanner know it. */
-export const newToken = (): string => `mjr_${randomBytes(24).toString('base64url')}`;
 
 export function addOperationRoutes(app: Api, context: ApiContext): void {
   addQueues(app, context);

@@ -18,6 +18,7 @@ import { findHeldTask } from '../held-task.ts';
 import { ProblemError } from '../problem.ts';
 import { presignGet, runnerTask, uploadTarget } from '../runner-task.ts';
 import { bodyOf } from '../body.ts';
+import type { RefuseToken } from '../token-refusal.ts';
 
 const PATH = `${RUNNER_PREFIX}attempts/:attemptId` as const;
 /** A second and attempt: one that fetches a gather's files one by one is not slowed. */
@@ -31,13 +32,6 @@ const objectParams = attemptParams.extend({ object: objectIdSchema });
 const attemptIdOf = (request: FastifyRequest): string =>
   (request.params as { attemptId?: string }).attemptId ?? '';
 
-/** A token opens its own attempt, and that only. */
-async function checkToken(context: ApiContext, request: FastifyRequest): Promise<void> {
-  const token = bearerToken(request);
-  if (token !== undefined && (await context.runnerTokens.isOf(token, attemptIdOf(request)))) return;
-  throw new ProblemError(401, 'unauthenticated', 'send the token of this attempt’s runner');
-}
-
 function heldTask(context: ApiContext, attemptId: string): TaskRecord {
   const task = findHeldTask(context.engine, attemptId);
   if (task !== undefined) return task;
@@ -48,8 +42,11 @@ function heldTask(context: ApiContext, attemptId: string): TaskRecord {
   );
 }
 
-/** Each of these routes asks first for the token, then whether the attempt is still the task's. */
-function guarded(context: ApiContext) {
+/**
+ * Each of these routes asks first for the token, which opens its own attempt and that only, and then
+ * whether the attempt is still the task's. Only then is it counted: nobody uses up another's share.
+ */
+function guardOf(context: ApiContext, refuseToken: RefuseToken) {
   return {
     config: {
       rateLimit: {
@@ -59,11 +56,16 @@ function guarded(context: ApiContext) {
       },
     },
     onRequest: async (request: FastifyRequest) => {
-      await checkToken(context, request);
-      heldTask(context, attemptIdOf(request));
+      const token = bearerToken(request);
+      const attemptId = attemptIdOf(request);
+      if (token === undefined || !(await context.runnerTokens.isOf(token, attemptId)))
+        await refuseToken(request, 'send the token of this attempt’s runner');
+      heldTask(context, attemptId);
     },
   };
 }
+
+type Guard = ReturnType<typeof guardOf>;
 
 /** The objects that attempts may read: their inputs, made of their leases. */
 class InputSets {
@@ -92,11 +94,11 @@ class InputSets {
   }
 }
 
-function addTask(app: Api, context: ApiContext): void {
+function addTask(app: Api, context: ApiContext, guarded: Guard): void {
   app.get(
     `${PATH}/task`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For a runner: what to run',
         params: attemptParams,
@@ -133,13 +135,13 @@ async function sendObject(
     .send(await context.objects.read(object, from));
 }
 
-function addObjects(app: Api, context: ApiContext): void {
+function addObjects(app: Api, context: ApiContext, guarded: Guard): void {
   const { objects } = context;
   const inputs = new InputSets(context);
   app.get(
     `${PATH}/objects/:object`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For a runner: the content of one of its inputs, from `Range: bytes=N-` on',
         params: objectParams,
@@ -157,7 +159,7 @@ function addObjects(app: Api, context: ApiContext): void {
   app.put(
     `${PATH}/objects/:object`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For a runner: keep a result, where the store has no URLs of its own',
         params: objectParams,
@@ -175,11 +177,11 @@ function addObjects(app: Api, context: ApiContext): void {
   );
 }
 
-function addUploads(app: Api, context: ApiContext): void {
+function addUploads(app: Api, context: ApiContext, guarded: Guard): void {
   app.post(
     `${PATH}/uploads`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For a runner: which results are there already, and where to put the others',
         params: attemptParams,
@@ -195,11 +197,11 @@ function addUploads(app: Api, context: ApiContext): void {
   );
 }
 
-function addLink(app: Api, context: ApiContext): void {
+function addLink(app: Api, context: ApiContext, guarded: Guard): void {
   app.post(
     `${PATH}/link`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For a runner: a long poll that says usage and hears orders',
         params: attemptParams,
@@ -219,11 +221,11 @@ function addLink(app: Api, context: ApiContext): void {
   );
 }
 
-function addGang(app: Api, context: ApiContext): void {
+function addGang(app: Api, context: ApiContext, guarded: Guard): void {
   app.post(
     `${PATH}/gang`,
     {
-      ...guarded(context),
+      ...guarded,
       schema: {
         summary: 'For the runners of one task on several pods: where each of them listens',
         params: attemptParams,
@@ -247,10 +249,11 @@ function addGang(app: Api, context: ApiContext): void {
 }
 
 /** What runners talk to; docs/decisions/0010-kubernetes.md has the why. */
-export function addRunnerRoutes(app: Api, context: ApiContext): void {
-  addTask(app, context);
-  addObjects(app, context);
-  addUploads(app, context);
-  addLink(app, context);
-  addGang(app, context);
+export function addRunnerRoutes(app: Api, context: ApiContext, refuseToken: RefuseToken): void {
+  const guarded = guardOf(context, refuseToken);
+  addTask(app, context, guarded);
+  addObjects(app, context, guarded);
+  addUploads(app, context, guarded);
+  addLink(app, context, guarded);
+  addGang(app, context, guarded);
 }
