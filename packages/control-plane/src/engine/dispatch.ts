@@ -282,14 +282,14 @@ function askForOffers(
 ): void {
   learnRefusals(state, shapes, nowMs);
   state.waiting = chooseShapes(rest, shapes, state.refusedAtMs);
-  if (shapes.size > state.waiting.shapes.length && state.waiting.shapes.length > 0)
+  const offering = [...state.agents.values()].filter(({ offers }) => offers !== undefined);
+  if (offering.length > 0 && shapes.size > state.waiting.shapes.length)
     state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);
   state.askedSinceMs = new Map(
     state.waiting.shapes.map(({ key }) => [key, state.askedSinceMs.get(key) ?? nowMs]),
   );
-  for (const agent of state.agents.values())
-    if (agent.waitingDigest !== state.waiting.digest && agent.offers !== undefined)
-      state.agentsToWake.add(agent.agentId);
+  for (const { agentId, waitingDigest } of offering)
+    if (waitingDigest !== state.waiting.digest) state.agentsToWake.add(agentId);
 }
 
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
