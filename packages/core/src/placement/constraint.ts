@@ -16,7 +16,7 @@ export class Constraint {
   /** The term that fewest nodes have. */
   #rarest: Term | undefined;
   // Made when needed: a round may narrow to 100,000 different constraints.
-  #narrower: Map<Tolerance | Term, Constraint> | undefined;
+  #narrower: Map<object, Constraint> | undefined;
   #unavoided: Constraint | undefined;
   /** What found no node here in this round. */
   #refused: FailureFrontier | undefined;
@@ -41,13 +41,19 @@ export class Constraint {
     return narrower.few === undefined ? this.#keep(term, narrower) : narrower;
   }
 
+  /** The same nodes, where the refusals of what asks for more than nodes are remembered apart. */
+  apart(by: object): Constraint {
+    const known = this.#narrower?.get(by);
+    return known ?? this.#keep(by, new Constraint(this, this.#tolerance, this.#terms));
+  }
+
   /** Where refusals of the nodes that are not to be avoided are remembered. */
   get unavoided(): Constraint {
     this.#unavoided ??= new Constraint(this, this.#tolerance, this.#terms);
     return this.#unavoided;
   }
 
-  #keep(by: Tolerance | Term, narrower: Constraint): Constraint {
+  #keep(by: object, narrower: Constraint): Constraint {
     this.#narrower ??= new Map();
     this.#narrower.set(by, narrower);
     return narrower;
