@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { FreeAgent, WaitingGroup } from './dispatch.ts';
 import { aheadPerSlot, isAheadFair, planAhead } from './dispatch-ahead.ts';
-import { planDispatch, RESERVE_AFTER_MS } from './dispatch.ts';
+import { CHEAPER_PATIENCE_MS, planDispatch, RESERVE_AFTER_MS } from './dispatch.ts';
 import { DEFAULT_RESOURCES } from './resources.ts';
 
 const NOW = 10 * RESERVE_AFTER_MS;
@@ -30,6 +30,7 @@ const agent = (free: number, edit: Partial<FreeAgent> = {}): FreeAgent => ({
   capacity: cores(free),
   free: cores(free),
   slots: 1000,
+  corePricePerHour: Infinity,
   ...edit,
 });
 
@@ -142,4 +143,76 @@ test('with several agents the last tasks wait for whoever is free first', () => 
   expect(isAheadFair(rest, 4, 2)).toBe(false);
   expect(isAheadFair(rest, 2, 2)).toBe(true);
   expect(isAheadFair(rest, 4, 1)).toBe(true);
+});
+
+/** One of two clusters: for how many of the shape it has room now, and soon. */
+const cluster = (corePricePerHour: number, now: number, soon = 0): FreeAgent =>
+  agent(1000, {
+    agentId: `at ${corePricePerHour}`,
+    corePricePerHour,
+    offers: new Map([['s', now]]),
+    soon: new Map([['s', soon]]),
+  });
+
+const byAgent = (plan: ReturnType<typeof planDispatch>): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const { agentId, count } of plan.grants) counts[agentId] = (counts[agentId] ?? 0) + count;
+  return counts;
+};
+
+test('a dearer cluster is given only what the cheaper one takes neither now nor soon', () => {
+  const waiting = [group({ shapeKey: 's', count: 10 })];
+  const plan = planDispatch(waiting, [cluster(1, 3, 5), cluster(2, 100)], [], NOW);
+  expect(byAgent(plan)).toEqual({ 'at 1': 3, 'at 2': 2 });
+  expect(plan.rest).toMatchObject([{ count: 5 }]);
+  expect([...plan.refusals]).toEqual([[1, 'cheaper_soon']]);
+});
+
+test('what one job waits for at a cheaper cluster is not kept for the next job too', () => {
+  const waiting = [1, 2].map((jobId) => group({ jobId, shapeKey: 's', count: 5 }));
+  const plan = planDispatch(waiting, [cluster(1, 0, 5), cluster(2, 100)], [], NOW);
+  expect(granted(plan)).toEqual({ 2: 5 });
+  expect([...plan.refusals]).toEqual([[1, 'cheaper_soon']]);
+});
+
+test('a task waits for a cheaper cluster for a time, and no longer', () => {
+  const waitingSinceMs = NOW - CHEAPER_PATIENCE_MS;
+  const waiting = [group({ shapeKey: 's', count: 10, waitingSinceMs })];
+  const plan = planDispatch(waiting, [cluster(1, 3, 50), cluster(2, 100)], [], NOW);
+  expect(byAgent(plan)).toEqual({ 'at 1': 3, 'at 2': 7 });
+});
+
+test('clusters of one price wait for each other in nothing, nor for a dearer one', () => {
+  const waiting = [group({ shapeKey: 's', count: 10 })];
+  const equal = [cluster(1, 0, 50), { ...cluster(1, 4, 50), agentId: 'other' }];
+  expect(byAgent(planDispatch(waiting, equal, [], NOW))).toEqual({ other: 4 });
+  const plan = planDispatch(waiting, [cluster(1, 10), cluster(2, 0, 50)], [], NOW);
+  expect(byAgent(plan)).toEqual({ 'at 1': 10 });
+});
+
+test('a cheaper cluster that has been given its leases of this round keeps what it offers beyond', () => {
+  const waiting = [group({ shapeKey: 's', count: 10 })];
+  const cheap = { ...cluster(1, 8), slots: 2 };
+  const plan = planDispatch(waiting, [cheap, cluster(2, 100)], [], NOW);
+  expect(byAgent(plan)).toEqual({ 'at 1': 2, 'at 2': 2 });
+});
+
+test('over any offers no agent is given more than it offers, and a dearer one never what a cheaper one takes', () => {
+  const amount = fc.integer({ min: 0, max: 12 });
+  const clusters = fc.array(fc.tuple(amount, amount), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(clusters, fc.array(amount, { maxLength: 4 }), (offered, counts) => {
+      const agents = offered.map(([now, soon], price) => cluster(price, now, soon));
+      const waiting = counts
+        .filter((count) => count > 0)
+        .map((count, jobId) => group({ jobId, shapeKey: 's', count }));
+      const given = byAgent(planDispatch(waiting, agents, [], NOW));
+      let left = waiting.reduce((sum, { count }) => sum + count, 0);
+      for (const [price, [now, soon]] of offered.entries()) {
+        const mine = Math.min(now, left);
+        expect(given[`at ${price}`] ?? 0).toBe(mine);
+        left = Math.max(0, left - mine - soon);
+      }
+    }),
+  );
 });

@@ -20,9 +20,9 @@ export interface WaitingGroup {
   readonly waitingSinceMs: number;
   readonly resources: Resources;
   /** Only agents that offer room for this shape may take it; absent: only those that do not offer. */
-  readonly shapeKey?: string;
+  readonly shapeKey?: string | undefined;
   /** Only this agent. */
-  readonly agentId?: string;
+  readonly agentId?: string | undefined;
   /** How many may be leased now: what waits, less what the job's parallel limit holds back. */
   readonly count: number;
   /** Leases beyond its room that an agent may hold for each one it has room for; 0: none. */
@@ -37,6 +37,10 @@ export interface FreeAgent {
   readonly slots: number;
   /** Of an agent that places tasks on nodes: for how many tasks of which shape it has room. */
   readonly offers?: ReadonlyMap<string, number>;
+  /** Of one that takes leases: for how many more it has nodes, once what starts there has started. */
+  readonly soon?: ReadonlyMap<string, number>;
+  /** Infinite when not known. */
+  readonly corePricePerHour: number;
 }
 
 export interface QueueShare {
@@ -56,13 +60,15 @@ export interface DispatchGrant {
 }
 
 /** Why the rest of a group was not leased in a round. */
-export type Refusal = 'no_agent' | 'no_room' | 'queue_limit';
+export type Refusal = 'no_agent' | 'no_room' | 'queue_limit' | 'cheaper_soon';
 
 export interface DispatchPlan {
   readonly grants: readonly DispatchGrant[];
   /** What is left of each group. */
   readonly rest: readonly WaitingGroup[];
   readonly refusals: ReadonlyMap<number, Refusal>;
+  /** When the first of those that wait for a cheaper agent will wait no longer; infinite: none does. */
+  readonly patienceEndsMs: number;
 }
 
 /**
@@ -70,6 +76,12 @@ export interface DispatchPlan {
  * minutes is the median run time of the grid trace that our users' work is closest to.
  */
 export const RESERVE_AFTER_MS = 5 * 60_000;
+
+/**
+ * A task waits no longer for a cheaper agent that has nodes for it and starts others first. A
+ * dispatch window in good health doubles every few seconds, from 32 to 2,000 within this time.
+ */
+export const CHEAPER_PATIENCE_MS = 30_000;
 
 /** Leases given to one queue before the shares are compared again: 16 keeps a round cheap. */
 const GRANT_RUN_MAX = 16;
@@ -100,12 +112,17 @@ interface OpenAgent {
   readonly agentId: string;
   readonly capacity: Resources;
   readonly offers?: Map<string, number>;
+  readonly soon?: Map<string, number>;
+  readonly corePricePerHour: number;
   free: Resources;
   slots: number;
 }
 
-const openAgent = ({ offers, ...agent }: FreeAgent): OpenAgent =>
-  offers === undefined ? agent : { ...agent, offers: new Map(offers) };
+const openAgent = ({ offers, soon, ...agent }: FreeAgent): OpenAgent => ({
+  ...agent,
+  ...(offers && { offers: new Map(offers) }),
+  ...(soon && { soon: new Map(soon) }),
+});
 
 /** Whether an agent runs such tasks at all, whatever room it has. */
 const isFor = (agent: FreeAgent | OpenAgent, group: WaitingGroup): boolean =>
@@ -114,6 +131,36 @@ const isFor = (agent: FreeAgent | OpenAgent, group: WaitingGroup): boolean =>
 
 const offeredBy = (agent: OpenAgent, group: WaitingGroup): number =>
   group.shapeKey === undefined ? Infinity : (agent.offers?.get(group.shapeKey) ?? 0);
+
+/** What it will take of a group, though not in this round. */
+const takesSoon = ({ soon, offers, slots }: OpenAgent, shapeKey: string): number =>
+  soon === undefined
+    ? 0
+    : (soon.get(shapeKey) ?? 0) + (slots <= 0 ? Math.max(0, offers?.get(shapeKey) ?? 0) : 0);
+
+/** How many of a group are left to agents that are cheaper than this one. */
+function keptForCheaper(
+  group: WaitingGroup,
+  agent: OpenAgent,
+  agents: readonly OpenAgent[],
+  nowMs: number,
+): number {
+  const { shapeKey } = group;
+  if (shapeKey === undefined || nowMs - group.waitingSinceMs >= CHEAPER_PATIENCE_MS) return 0;
+  return agents
+    .filter((one) => one.corePricePerHour < agent.corePricePerHour && isFor(one, group))
+    .reduce((sum, one) => sum + takesSoon(one, shapeKey), 0);
+}
+
+/** What is left of a group will take the room that comes first: it is not there for another. */
+function takeSoon({ shapeKey = '' }: WaitingGroup, count: number, agents: readonly OpenAgent[]) {
+  let left = count;
+  for (const { soon } of agents) {
+    const taken = Math.min(left, soon?.get(shapeKey) ?? 0);
+    if (taken > 0) soon!.set(shapeKey, soon!.get(shapeKey)! - taken);
+    left -= taken;
+  }
+}
 
 function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare[]): OpenQueue[] {
   const byName = new Map<string, WaitingGroup[]>();
@@ -138,11 +185,12 @@ function openQueues(groups: readonly WaitingGroup[], shares: readonly QueueShare
 
 function runLength(group: WaitingGroup, agent: OpenAgent, most: number): number {
   const { resources } = group;
+  if (!isFor(agent, group)) return 0;
+  const limit = Math.min(most, agent.slots, offeredBy(agent, group), GRANT_RUN_MAX);
   // Free room may be more than all there is: that of leases ahead.
-  if (!isFor(agent, group) || !fits(resources, agent.capacity)) return 0;
+  if (limit <= 0 || !fits(resources, agent.capacity)) return 0;
   let count = 0;
   let { free } = agent;
-  const limit = Math.min(most, agent.slots, offeredBy(agent, group), GRANT_RUN_MAX);
   while (count < limit && fits(resources, free)) {
     free = subtractResources(free, resources);
     count += 1;
@@ -162,10 +210,23 @@ function reserve(group: WaitingGroup, agents: readonly OpenAgent[]): void {
   if (able[0] !== undefined) able[0].slots = 0;
 }
 
+/** Of a group for which its queue has room. */
+function refusalOf(group: WaitingGroup, agents: readonly OpenAgent[], nowMs: number): Refusal {
+  let refusal: Refusal = 'no_agent';
+  for (const agent of agents) {
+    if (!isFor(agent, group)) continue;
+    const mightTake = runLength(group, agent, 1) > 0;
+    if (mightTake && keptForCheaper(group, agent, agents, nowMs) > 0) return 'cheaper_soon';
+    refusal = 'no_room';
+  }
+  return refusal;
+}
+
 /**
  * Which jobs get how many leases on which agent, each within what the agent has free. The queue
  * with the smallest dominant share for its weight goes next; within a queue, priority and age
- * decide. A group that does not fit is passed over, so a small job fills what a large one cannot
+ * decide. Agents come in the order they are filled; one is not given what a cheaper one takes soon.
+ * A group that does not fit is passed over, so a small job fills what a large one cannot
  * use, until the large one has waited so long that an agent is drained for it. Cost is
  * groups x agents + grants, never tasks.
  */
@@ -177,24 +238,24 @@ export function planDispatch(
 ): DispatchPlan {
   const grants: DispatchGrant[] = [];
   const refusals = new Map<number, Refusal>();
+  let patienceEndsMs = Infinity;
   const agents = given.map(openAgent);
   const total = given.reduce((sum, agent) => addResources(sum, agent.capacity), NO_RESOURCES);
   let queues = openQueues(groups, shares);
   const rest: WaitingGroup[] = [];
   const advance = (queue: OpenQueue): void => {
-    if (queue.open > 0) rest.push({ ...queue.groups[queue.next]!, count: queue.open });
+    const group = queue.groups[queue.next]!;
+    if (queue.open > 0)
+      rest.push(queue.open === group.count ? group : { ...group, count: queue.open });
     queue.next += 1;
     queue.open = queue.groups[queue.next]?.count ?? 0;
   };
   const refuse = (queue: OpenQueue, group: WaitingGroup): void => {
-    refusals.set(
-      group.jobId,
-      queue.slots <= 0
-        ? 'queue_limit'
-        : agents.some((agent) => isFor(agent, group))
-          ? 'no_room'
-          : 'no_agent',
-    );
+    const refusal = queue.slots <= 0 ? 'queue_limit' : refusalOf(group, agents, nowMs);
+    refusals.set(group.jobId, refusal);
+    if (refusal === 'cheaper_soon')
+      patienceEndsMs = Math.min(patienceEndsMs, group.waitingSinceMs + CHEAPER_PATIENCE_MS);
+    if (queue.slots > 0) takeSoon(group, queue.open, agents);
     if (queue.slots > 0 && nowMs - group.waitingSinceMs > RESERVE_AFTER_MS) reserve(group, agents);
     advance(queue);
   };
@@ -208,7 +269,11 @@ export function planDispatch(
     }
     const most = Math.min(queue.open, queue.slots);
     let count = 0;
-    const agent = agents.find((one) => (count = runLength(group, one, most)) > 0);
+    const agent = agents.find((one) => {
+      count = runLength(group, one, most);
+      if (count > 0) count = Math.min(count, most - keptForCheaper(group, one, agents, nowMs));
+      return count > 0;
+    });
     if (agent === undefined) {
       refuse(queue, group);
       continue;
@@ -225,5 +290,5 @@ export function planDispatch(
     queue.open -= count;
     if (queue.open === 0) advance(queue);
   }
-  return { grants, rest, refusals };
+  return { grants, rest, refusals, patienceEndsMs };
 }

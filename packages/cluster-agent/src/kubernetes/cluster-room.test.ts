@@ -71,6 +71,18 @@ test('leases that come together are placed on nodes with room, and told', () => 
   expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
 });
 
+test('beyond what may start at once it is told for how many more there are nodes', () => {
+  const bench = new Bench(100);
+  const [count, soonCount] = [WINDOW_LIMITS.first, 800 - WINDOW_LIMITS.first];
+  const reason = expect.stringContaining('that may at once');
+  expect(bench.offered).toEqual({ key: 'shape', count, soonCount, reason });
+  bench.enter(count);
+  expect(bench.offered).toMatchObject({ count: 0, soonCount });
+  bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: SECOND });
+  expect(bench.offered).not.toHaveProperty('soonCount');
+  expect(new Bench(1).offered).toEqual({ key: 'shape', count: 8 });
+});
+
 test('no more pods are created than may start at once; each that runs lets two follow', () => {
   const bench = new Bench(100);
   const tasks = bench.enter(200);
@@ -79,17 +91,6 @@ test('no more pods are created than may start at once; each that runs lets two f
   for (const one of tasks.filter(bench.isPlaced)) bench.room.occupy(one);
   bench.clock.pass(PLAN_MS);
   expect(tasks.filter(bench.isPlaced)).toHaveLength(first + 2 * first);
-});
-
-test('what nodes have room for beyond the pace is offered as soon to be had, unless the cluster refuses', () => {
-  const bench = new Bench(100);
-  const { first } = WINDOW_LIMITS;
-  expect(bench.offered).toEqual({ key: 'shape', count: first, soonCount: 800 - first });
-  bench.enter(first);
-  expect(bench.offered).toMatchObject({ count: 0, soonCount: 800 - first });
-  bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: SECOND });
-  expect(bench.offered).not.toHaveProperty('soonCount');
-  expect(new Bench(1).offered).toEqual({ key: 'shape', count: 8 });
 });
 
 test('a refusing API server is given the time it asks for, and then half as many', () => {

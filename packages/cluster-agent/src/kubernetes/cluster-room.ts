@@ -1,6 +1,6 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
-  explainLeft,
+  explainer,
   formatExplanation,
   hashText,
   nextWindow,
@@ -24,6 +24,8 @@ const REPLAN_MS = 1000;
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
 const GIVE_BACK_MS_MAX = 5 * 60_000;
+/** A message says no more. */
+const SOON_MAX = 1_000_000;
 /** Looks at every node, so it is asked for no more often. */
 const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
@@ -78,6 +80,7 @@ export class ClusterRoom implements RoomPort {
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
   #isReplanned = false;
+  #lateCheckedMs = -Infinity;
   /** Of a lease: thousands of tasks ask for the same. */
   readonly #groupByLease = new WeakMap<Lease, PlacementGroup>();
 
@@ -237,7 +240,10 @@ export class ClusterRoom implements RoomPort {
     if (this.#waiting.size > 0) this.#replanLater();
   }
 
+  /** Each that is late costs a look at all nodes, unless its shape is asked for: not in every plan. */
   #giveBackLate(nowMs: number): void {
+    if (nowMs - this.#lateCheckedMs < REPLAN_MS) return;
+    this.#lateCheckedMs = nowMs;
     // The first have waited longest.
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
@@ -320,6 +326,7 @@ export class ClusterRoom implements RoomPort {
     for (const attemptId of this.#waiting.keys())
       ahead += podCountOf(this.#options.leaseOf(attemptId));
     const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
+    const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
       const group = groupOf(shape, nowMs);
       const pods = shape.nodes ?? 1;
@@ -328,18 +335,24 @@ export class ClusterRoom implements RoomPort {
       const key = this.#refused.isEmpty ? '' : keyOf(shape);
       const allowed = this.#refused.roomFor(key, nowMs);
       const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
-      const isSoon = fitting > count && allowed > count && nowMs >= this.#window.closedUntilMs;
-      const soon = isSoon && { soonCount: fitting - count };
-      if (count > 0) return { key: shape.key, count, ...soon };
       const refused = this.#refused.why(key);
       if (refused !== undefined)
         return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
-      return { key: shape.key, count, ...soon, reason: this.#reasonFor(group, fitting, nowMs) };
+      const isSoon = nowMs >= this.#window.closedUntilMs;
+      const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
+      const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
+      if (count > 0 && soonCount === 0) return offered;
+      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }
 
-  #reasonFor(group: PlacementGroup, fitting: number, nowMs: number): string {
+  #reasonFor(
+    group: PlacementGroup,
+    fitting: number,
+    explain: ReturnType<typeof explainer>,
+  ): string {
+    const nowMs = this.#options.clock.nowMs();
     if (fitting > 0) {
       const { limit, why } = this.#window;
       return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
@@ -347,8 +360,7 @@ export class ClusterRoom implements RoomPort {
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
     if (this.#reasons.size > 1000) this.#reasons.clear();
-    const explanation = explainLeft(this.#options.view.index, group, this.#rules());
-    const text = formatExplanation(group, explanation).slice(0, 2000);
+    const text = formatExplanation(group, explain(group)).slice(0, 2000);
     this.#reasons.set(group.key, { text, atMs: nowMs });
     return text;
   }

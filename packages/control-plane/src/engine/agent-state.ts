@@ -2,7 +2,7 @@ import type { Resources } from '@majorana/core';
 import { addResources, IdDigest, subtractResources } from '@majorana/core';
 import type { AgentSync } from '@majorana/protocol';
 
-interface Offer {
+interface ShapeOffer {
   readonly count: number;
   readonly soonCount: number;
   readonly reason: string;
@@ -18,7 +18,7 @@ export class AgentState {
   free: Resources;
   lastSeenMs: number;
   /** Of one that places tasks on nodes: for how many tasks of which shape it has room, and why no more. */
-  offers: ReadonlyMap<string, Offer> | undefined;
+  offers: ReadonlyMap<string, ShapeOffer> | undefined;
   /** Which waiting shapes it has heard of. */
   waitingDigest = '';
   /** Unknown is the dearest: a cluster with a price is chosen before it. */

@@ -8,7 +8,6 @@ import type {
 } from '@majorana/core';
 import {
   aheadPerSlot,
-  compareGroups,
   formatQuantity,
   isAheadFair,
   NO_RESOURCES,
@@ -19,7 +18,7 @@ import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { takesLeases } from './clusters.ts';
-import { askedFor, shapeOf, waitingShapes } from './shapes.ts';
+import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
 import { isSilent } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -38,15 +37,23 @@ export const placeInLine = ({ jobId, spec, submittedAtMs }: JobRecord): PlaceInL
 
 interface Waiting {
   /** Queued rows by job and memory size; an untouched task is taken when there is none. */
-  readonly ready: Map<number, Map<number, TaskRecord[]>>;
+  readonly ready: Map<number, ReadonlyMap<number, TaskRecord[]>>;
   readonly groups: WaitingGroup[];
   readonly shapes: Map<string, WaitingShape>;
 }
 
-function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<number, TaskRecord[]> {
+const NO_ROWS: ReadonlyMap<number, TaskRecord[]> = new Map();
+
+function readyRows(
+  state: EngineState,
+  job: JobRecord,
+  nowMs: number,
+): ReadonlyMap<number, TaskRecord[]> {
+  const window = state.windows.get(job.jobId);
+  if (window === undefined) return NO_ROWS;
   const byMemory = new Map<number, TaskRecord[]>();
   let count = 0;
-  for (const task of state.windows.get(job.jobId)?.values() ?? []) {
+  for (const task of window.values()) {
     if (task.notBeforeMs > nowMs) {
       state.nextReadyMs = Math.min(state.nextReadyMs, task.notBeforeMs);
       continue;
@@ -62,7 +69,7 @@ function readyRows(state: EngineState, job: JobRecord, nowMs: number): Map<numbe
 
 /** Tasks of one job and one memory size are one group, however many. */
 function findWaiting(state: EngineState, nowMs: number): Waiting {
-  const ready = new Map<number, Map<number, TaskRecord[]>>();
+  const ready = new Map<number, ReadonlyMap<number, TaskRecord[]>>();
   const groups: WaitingGroup[] = [];
   const shapes = new Map<string, WaitingShape>();
   for (const job of state.jobs.values()) {
@@ -72,26 +79,28 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     const { queue, resources, place } = job.spec;
     // A job of one task has no earlier one to go by: its workflow may say what to expect.
     const ahead = aheadPerSlot(state.meanRunMs.get(job.jobId) ?? place?.predictedMs);
-    const base = {
-      ...placeInLine(job),
-      queue,
-      aheadPerSlot: ahead,
-      ...(job.spec.cluster === undefined ? {} : { agentId: job.spec.cluster }),
-    };
+    const { cluster } = job.spec;
+    const { jobId, priority, submittedAtMs, remainingMs } = placeInLine(job);
+    // One literal, no spread: 100,000 jobs make as many groups in each turn.
     const add = (count: number, waitingSinceMs: number, memoryBytes: number): void => {
       const shape = shapeOf(job.spec, memoryBytes);
-      const shapeKey = shape?.key;
       if (shape !== undefined) shapes.set(shape.key, shape);
       groups.push({
-        ...base,
-        ...(shapeKey === undefined ? {} : { shapeKey }),
+        jobId,
+        queue,
+        priority,
+        submittedAtMs,
+        remainingMs,
+        aheadPerSlot: ahead,
+        agentId: cluster,
+        shapeKey: shape?.key,
         waitingSinceMs,
         resources: askedFor(job.spec, memoryBytes),
         count,
       });
     };
     const rows = readyRows(state, job, nowMs);
-    ready.set(job.jobId, rows);
+    if (rows.size > 0) ready.set(job.jobId, rows);
     for (const [memoryBytes, tasks] of rows) {
       const count = Math.min(tasks.length, open);
       if (count <= 0) break;
@@ -135,6 +144,8 @@ export function waitedFor(refusal: Refusal | undefined, asked: Resources): strin
       return 'an agent';
     case 'queue_limit':
       return 'its queue: paused, or at its limit';
+    case 'cheaper_soon':
+      return 'a cheaper cluster, which was starting others first';
     case 'no_room':
     case undefined:
       return `room: ${describeRequest(asked)}`;
@@ -187,13 +198,8 @@ const compareAgents = (a: AgentState, b: AgentState): number =>
 
 /** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
 const OFFER_PATIENCE_MS = 1000;
-/**
- * A cluster with room starts 32 pods at once, and twice as many every second or two: thousands in
- * this time. What waits longer is held up by its pace, and may be dear.
- */
-const PACE_PATIENCE_MS = 30_000;
 
-/** Who answers first, or starts faster, must not take what a cheaper one may have room for. */
+/** Who answers first must not take what a cheaper one may have room for. */
 function mustWaitFor(
   state: EngineState,
   cheaper: readonly AgentState[],
@@ -201,12 +207,8 @@ function mustWaitFor(
   nowMs: number,
 ): boolean {
   const askedForMs = nowMs - (state.askedSinceMs.get(key) ?? nowMs);
-  return cheaper.some(({ offers, stale }) => {
-    if (offers === undefined) return false;
-    const offer = offers.get(key);
-    if (offer === undefined) return askedForMs < OFFER_PATIENCE_MS;
-    return offer.soonCount > 0 && stale.size === 0 && askedForMs < PACE_PATIENCE_MS;
-  });
+  if (askedForMs >= OFFER_PATIENCE_MS) return false;
+  return cheaper.some(({ offers }) => offers?.has(key) === false);
 }
 
 /** What it offered, less the leases it had not heard of when it did. */
@@ -228,6 +230,9 @@ function openOffers(
   return offers;
 }
 
+const soonOf = (offers: NonNullable<AgentState['offers']>): Map<string, number> =>
+  new Map([...offers].map(([key, { soonCount }]) => [key, soonCount]));
+
 function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
   const agents = [...state.agents.values()]
     .filter(({ agentId }) => !isSilent(state, agentId, nowMs))
@@ -240,28 +245,51 @@ function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
     const isOpen = stale.size === 0 && takesLeases(state, agentId);
     const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
     const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
-    return { agentId, capacity, free, slots, ...(offers && { offers }) };
+    const soon = isOpen && agent.offers && soonOf(agent.offers);
+    return {
+      agentId,
+      capacity,
+      free,
+      slots,
+      corePricePerHour,
+      ...(offers && { offers }),
+      ...(soon && { soon }),
+    };
   });
+}
+
+/** A shape keeps its place among those asked for so long; then one that has no room yields it. */
+const ASK_MS = 1000;
+
+/** Which of the shapes asked for have been refused by all who answered. */
+function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: number): void {
+  const agents = [...state.agents.values()];
+  for (const [key, sinceMs] of state.askedSinceMs) {
+    const answers = agents.flatMap(({ offers }) => offers?.get(key) ?? []);
+    const isRefused = answers.every(({ count, soonCount }) => count === 0 && soonCount === 0);
+    if (!isRefused) state.refusedAtMs.delete(key);
+    else if (answers.length > 0 && nowMs - sinceMs >= ASK_MS) state.refusedAtMs.set(key, nowMs);
+  }
+  for (const key of state.refusedAtMs.keys()) if (!shapes.has(key)) state.refusedAtMs.delete(key);
 }
 
 /** Tells the agents that offer when something else waits than before. */
 function askForOffers(
   state: EngineState,
-  waiting: Waiting,
+  { shapes }: Waiting,
   rest: readonly WaitingGroup[],
   nowMs: number,
 ): void {
-  const inOrder = rest.toSorted(compareGroups).flatMap(({ shapeKey }) => {
-    const shape = waiting.shapes.get(shapeKey ?? '');
-    return shape === undefined ? [] : [shape];
-  });
-  state.waiting = waitingShapes(inOrder);
+  learnRefusals(state, shapes, nowMs);
+  state.waiting = chooseShapes(rest, shapes, state.refusedAtMs);
+  const offering = [...state.agents.values()].filter(({ offers }) => offers !== undefined);
+  if (offering.length > 0 && shapes.size > state.waiting.shapes.length)
+    state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);
   state.askedSinceMs = new Map(
     state.waiting.shapes.map(({ key }) => [key, state.askedSinceMs.get(key) ?? nowMs]),
   );
-  for (const agent of state.agents.values())
-    if (agent.waitingDigest !== state.waiting.digest && agent.offers !== undefined)
-      state.agentsToWake.add(agent.agentId);
+  for (const { agentId, waitingDigest } of offering)
+    if (waitingDigest !== state.waiting.digest) state.agentsToWake.add(agentId);
 }
 
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
@@ -286,7 +314,7 @@ export function dispatch(state: EngineState, nowMs: number): void {
       lease(state, takeTask(state, job, waiting, memoryBytes), grant.agentId, nowMs);
     }
   }
-  state.waitReasons.clear();
-  for (const [jobId, refusal] of plan.refusals) state.waitReasons.set(jobId, refusal);
+  state.waitReasons = plan.refusals;
+  state.nextReadyMs = Math.min(state.nextReadyMs, plan.patienceEndsMs);
   askForOffers(state, waiting, plan.rest, nowMs);
 }

@@ -1,5 +1,6 @@
 import type { Resources, Shortage } from '@majorana/core';
 import {
+  CHEAPER_PATIENCE_MS,
   findShortages,
   formatJobId,
   formatQuantity,
@@ -81,7 +82,9 @@ function explainQueued(
   if (state.queueOf(job.spec.queue).isPaused)
     return { sentence: `its queue ${job.spec.queue} is paused`, tasksAhead };
   const { sentence, shortages } =
-    explainLimit(state, job) ?? explainRoom(state, job.spec, { ...task, nowMs });
+    explainLimit(state, job) ??
+    explainCheaper(state, job, task.memoryBytes) ??
+    explainRoom(state, job.spec, { ...task, nowMs });
   const estimate = startEstimate(state, job, task.position);
   const first =
     estimate !== undefined
@@ -109,6 +112,25 @@ function explainLimit(state: EngineState, job: JobRecord): Room | undefined {
   if (parallelMax === undefined || heldCount(job) < parallelMax) return undefined;
   return {
     sentence: `its job runs ${heldCount(job)} tasks at once, as many as it may (%${parallelMax})`,
+  };
+}
+
+/** The cheaper cluster that it waits for, though another has room; undefined: it waits for none. */
+function explainCheaper(
+  state: EngineState,
+  { jobId, spec }: JobRecord,
+  memoryBytes: number,
+): Room | undefined {
+  if (state.waitReasons.get(jobId) !== 'cheaper_soon') return undefined;
+  const key = shapeOf(spec, memoryBytes)?.key ?? '';
+  const soon = [...state.agents.values()]
+    .filter(({ offers }) => (offers?.get(key)?.soonCount ?? 0) > 0)
+    .toSorted((a, b) => a.corePricePerHour - b.corePricePerHour)[0];
+  if (soon === undefined) return undefined;
+  const { soonCount, reason } = soon.offers!.get(key)!;
+  const patience = `it waits no longer than ${CHEAPER_PATIENCE_MS / 1000} s before a dearer cluster takes it`;
+  return {
+    sentence: `${soon.agentId} is cheaper and has nodes for ${soonCount} more like it, but starts others first (${reason}); ${patience}`,
   };
 }
 

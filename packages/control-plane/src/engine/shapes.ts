@@ -1,5 +1,5 @@
-import type { Resources } from '@majorana/core';
-import { hashText, timesResources } from '@majorana/core';
+import type { Resources, WaitingGroup } from '@majorana/core';
+import { compareGroups, hashText, timesResources } from '@majorana/core';
 import type { JobSpec, WaitingShape, WaitingShapes } from '@majorana/protocol';
 import { OFFERED_SHAPES_MAX } from '@majorana/protocol';
 
@@ -27,19 +27,64 @@ export function shapeOf(spec: JobSpec, memoryBytes: number): WaitingShape | unde
 
 /** What a task takes with a memory size that retries may have raised; of a gang, on all its nodes. */
 export function askedFor(spec: JobSpec, memoryBytes: number): Resources {
-  const asked = { ...spec.resources, memoryBytes };
+  const { resources } = spec;
+  const asked = resources.memoryBytes === memoryBytes ? resources : { ...resources, memoryBytes };
   return spec.gang === undefined ? asked : timesResources(asked, spec.gang.nodes);
 }
 
 export const NOTHING_WAITS: WaitingShapes = { digest: '', shapes: [] };
 
-/** What clusters are asked for, the first of each shape in the order given. */
-export function waitingShapes(inOrder: Iterable<WaitingShape>): WaitingShapes {
-  const shapes = new Map<string, WaitingShape>();
-  for (const shape of inOrder) {
-    if (shapes.size === OFFERED_SHAPES_MAX) break;
-    shapes.set(shape.key, shapes.get(shape.key) ?? shape);
+/** Of the shapes asked for, so many are those that go first, whatever has been said of them. */
+const FIRST_MAX = OFFERED_SHAPES_MAX / 2;
+
+type Order = (a: WaitingGroup, b: WaitingGroup) => number;
+
+/**
+ * The best group of each of the first shapes in some order. Most of 100,000 groups are turned away
+ * by one comparison with the last of these, which costs a tenth of sorting them.
+ */
+function firstByShape(
+  groups: readonly WaitingGroup[],
+  compare: Order,
+  { count, besides }: { readonly count: number; readonly besides: ReadonlySet<string> },
+): string[] {
+  const first: WaitingGroup[] = [];
+  for (const group of groups) {
+    const key = group.shapeKey;
+    const isLate = first.length === count && compare(group, first.at(-1)!) >= 0;
+    if (key === undefined || isLate || besides.has(key)) continue;
+    const known = first.findIndex(({ shapeKey }) => shapeKey === key);
+    if (known >= 0 && compare(group, first[known]!) >= 0) continue;
+    if (known >= 0) first.splice(known, 1);
+    const at = first.findIndex((one) => compare(group, one) < 0);
+    first.splice(at < 0 ? first.length : at, 0, group);
+    if (first.length > count) first.pop();
   }
-  if (shapes.size === 0) return NOTHING_WAITS;
-  return { digest: hashText([...shapes.keys()].join()), shapes: [...shapes.values()] };
+  return first.map(({ shapeKey }) => shapeKey!);
+}
+
+/**
+ * What clusters are asked for: half of it those that go first; the other half in turn, what has not
+ * been refused yet and then what was refused longest ago. Else 64 shapes for which there is no room
+ * would keep all behind them from being asked for.
+ */
+export function chooseShapes(
+  groups: readonly WaitingGroup[],
+  shapes: ReadonlyMap<string, WaitingShape>,
+  refusedAtMs: ReadonlyMap<string, number>,
+): WaitingShapes {
+  const isAll = shapes.size <= OFFERED_SHAPES_MAX;
+  const count = isAll ? OFFERED_SHAPES_MAX : FIRST_MAX;
+  const first = firstByShape(groups, compareGroups, { count, besides: new Set() });
+  const refusedAt = ({ shapeKey = '' }: WaitingGroup): number => refusedAtMs.get(shapeKey) ?? 0;
+  const inTurn: Order = (a, b) => refusedAt(a) - refusedAt(b) || compareGroups(a, b);
+  const others = isAll
+    ? []
+    : firstByShape(groups, inTurn, {
+        count: OFFERED_SHAPES_MAX - FIRST_MAX,
+        besides: new Set(first),
+      });
+  const keys = [...first, ...others];
+  if (keys.length === 0) return NOTHING_WAITS;
+  return { digest: hashText(keys.join()), shapes: keys.map((key) => shapes.get(key)!) };
 }

@@ -74,11 +74,13 @@ export class EngineState {
   /** Agents for which there may be something new to say. */
   readonly agentsToWake = new Set<string>();
   /** Why each job's next task was not leased in the last round. */
-  readonly waitReasons = new Map<number, Refusal>();
+  waitReasons: ReadonlyMap<number, Refusal> = new Map();
   /** What waits for room in clusters, as of the last round. */
   waiting: WaitingShapes = NOTHING_WAITS;
   /** Since when clusters have been asked for each of those. */
   askedSinceMs: ReadonlyMap<string, number> = new Map();
+  /** When clusters last said that they have no room, of shapes that wait still. */
+  readonly refusedAtMs = new Map<string, number>();
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
@@ -338,7 +340,6 @@ export class EngineState {
     this.windows.delete(job.jobId);
     this.heldByJob.delete(job.jobId);
     this.rowsAhead.delete(job.jobId);
-    this.waitReasons.delete(job.jobId);
     this.meanRunMs.delete(job.jobId);
     this.heldTimes.delete(job.jobId);
     this.nodeFaults.forgetJob(job.jobId);

@@ -3,7 +3,6 @@ import { BLOCKED, OPEN } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { FailureFrontier } from './failure-frontier.ts';
 import type { Term } from './term.ts';
-import { FEW_NODES } from './term.ts';
 import type { Tolerance } from './tolerance.ts';
 
 /**
@@ -17,7 +16,7 @@ export class Constraint {
   /** The term that fewest nodes have. */
   #rarest: Term | undefined;
   // Made when needed: a round may narrow to 100,000 different constraints.
-  #narrower: Map<Tolerance | Term, Constraint> | undefined;
+  #narrower: Map<object, Constraint> | undefined;
   #unavoided: Constraint | undefined;
   /** What found no node here in this round. */
   #refused: FailureFrontier | undefined;
@@ -39,8 +38,13 @@ export class Constraint {
     const known = this.#narrower?.get(term);
     if (known !== undefined) return known;
     const narrower = new Constraint(this, this.#tolerance, [...this.#terms, term]);
-    // A look at a few nodes costs no more than to find what is known about them.
     return narrower.few === undefined ? this.#keep(term, narrower) : narrower;
+  }
+
+  /** The same nodes, where the refusals of what asks for more than nodes are remembered apart. */
+  apart(by: object): Constraint {
+    const known = this.#narrower?.get(by);
+    return known ?? this.#keep(by, new Constraint(this, this.#tolerance, this.#terms));
   }
 
   /** Where refusals of the nodes that are not to be avoided are remembered. */
@@ -49,7 +53,7 @@ export class Constraint {
     return this.#unavoided;
   }
 
-  #keep(by: Tolerance | Term, narrower: Constraint): Constraint {
+  #keep(by: object, narrower: Constraint): Constraint {
     this.#narrower ??= new Map();
     this.#narrower.set(by, narrower);
     return narrower;
@@ -63,7 +67,7 @@ export class Constraint {
   /** Slots outside which nothing is allowed, when these are few. */
   get few(): ReadonlySet<number> | undefined {
     const rarest = this.#rarest;
-    return rarest !== undefined && rarest.size <= FEW_NODES ? rarest.slots : undefined;
+    return rarest?.isRare === true ? rarest.slots : undefined;
   }
 
   isSameAs(other: Constraint): boolean {

@@ -9,6 +9,8 @@ import type { Request, Round } from './round.ts';
  * meet so many, and left 3.5 points less of a grid trace's cluster unused.
  */
 const CANDIDATES_MAX = 32;
+/** The same of each class of ends, all of which are searched for the emptiest. */
+const SPREAD_CANDIDATES_MAX = 8;
 
 /** Unequal parts of cores and memory left over weigh more than how much is left. */
 const IMBALANCE_WEIGHT = 2;
@@ -122,7 +124,7 @@ export class NodeSearch {
   readonly #look = (slot: number): boolean => {
     if (this.#constraint.at(slot) !== this.#wanted) return false;
     if (this.#compare(slot, this.#wanted)) this.#seen += 1;
-    return this.#seen >= CANDIDATES_MAX;
+    return this.#seen >= (this.#isPack ? CANDIDATES_MAX : SPREAD_CANDIDATES_MAX);
   };
 
   /** Whether the node has room; the best so far is kept: by taints, then by its end, then by score. */

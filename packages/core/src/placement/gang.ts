@@ -78,8 +78,8 @@ function demandOfGang(
 
 /** A refusal is remembered apart for an image, which few may pull, and for a label to stay within. */
 function holderOf(round: Round, { constraint, image }: Request, { topologyKey }: Gang): Constraint {
-  const here = image === undefined ? constraint : constraint.having(image.nodes);
-  return topologyKey === undefined ? here : here.having(round.topologyOf(topologyKey).term);
+  const here = image === undefined ? constraint : constraint.apart(image);
+  return topologyKey === undefined ? here : here.apart(round.domainsOf(topologyKey));
 }
 
 /** The domain with least to spare, once pulls are limited; undefined: none has room for all. */
@@ -110,9 +110,7 @@ export function findGangNodes(round: Round, request: Request, gang: Gang): Room[
   if (holder.isRefused(demand, request.endsAtMs)) return undefined;
   const { size, topologyKey } = gang;
   const domains =
-    topologyKey === undefined
-      ? [round.around(request.constraint)]
-      : round.topologyOf(topologyKey).domains;
+    topologyKey === undefined ? [round.around(request.constraint)] : round.domainsOf(topologyKey);
   const counts = countRanks(round, request, gang);
   for (const slots of domains) limitPulls(counts, slots, request);
   const slots = tightestDomain(counts, domains, size);

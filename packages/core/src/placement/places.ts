@@ -1,4 +1,4 @@
-import type { Constraint } from './constraint.ts';
+import { Constraint } from './constraint.ts';
 import type { Demand } from './demand.ts';
 import { rareColumns } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
@@ -52,13 +52,21 @@ export class Places {
 
   /** Narrows from `everywhere` to where tasks of this shape may run. */
   constraintOf(everywhere: Constraint, shape: PlaceShape, demand: Demand): Constraint {
-    let constraint = everywhere.tolerating(this.#taints.toleranceOf(shape.tolerations));
-    const { nodeSelector } = shape;
-    for (const label in nodeSelector)
-      constraint = constraint.having(this.#labels.get(label)?.get(nodeSelector[label]!) ?? NO_NODE);
-    for (const column of rareColumns(demand))
-      constraint = constraint.having(this.#devices.get(column) ?? NO_NODE);
+    const tolerance = this.#taints.toleranceOf(shape.tolerations);
+    const terms = this.#termsOf(shape, demand);
+    // A look at a few nodes costs no more than to find what is remembered of the constraint.
+    if (terms.some((term) => term.isRare)) return new Constraint(everywhere, tolerance, terms);
+    let constraint = everywhere.tolerating(tolerance);
+    for (const term of terms) constraint = constraint.having(term);
     return constraint;
+  }
+
+  #termsOf({ nodeSelector }: PlaceShape, demand: Demand): Term[] {
+    const terms: Term[] = [];
+    for (const label in nodeSelector)
+      terms.push(this.#labels.get(label)?.get(nodeSelector[label]!) ?? NO_NODE);
+    for (const column of rareColumns(demand)) terms.push(this.#devices.get(column) ?? NO_NODE);
+    return terms;
   }
 
   withImage(image: string): Term {

@@ -150,9 +150,18 @@ export function planPlacement(
   return { assignments: planner.assignments, left };
 }
 
-/** Why a task of this group finds no node on the cluster as the index shows it. */
+/** Answers why a task finds no node on the cluster as the index shows it now, for one or for many. */
+export function explainer(
+  index: NodeIndex,
+  rules: PlacementRules,
+): (group: PlacementGroup) => Explanation {
+  let round: Round | undefined;
+  return (group) => explainGroup((round ??= new Round(index, rules)), group);
+}
+
+/** The same for a single group. */
 export const explainLeft = (
   index: NodeIndex,
   group: PlacementGroup,
   rules: PlacementRules,
-): Explanation => explainGroup(new Round(index, rules), group);
+): Explanation => explainer(index, rules)(group);

@@ -40,11 +40,7 @@ export interface ImageState {
 }
 
 /** The nodes with each value of a label, which gangs may have to stay within. */
-interface Topology {
-  /** Stands for the label where refusals are remembered. */
-  readonly term: Term;
-  readonly domains: readonly (readonly number[])[];
-}
+type Domains = readonly (readonly number[])[];
 
 const PLAIN = { nodeSelector: {}, tolerations: [] };
 
@@ -69,7 +65,7 @@ export class Round {
   readonly #latestEndMs: Float64Array;
   readonly everywhere = new Constraint();
   #plain: Constraint | undefined;
-  readonly #topologies = new Map<string, Topology>();
+  readonly #domains = new Map<string, Domains>();
   readonly #images = new Map<string, ImageState>();
 
   constructor(index: NodeIndex, rules: PlacementRules) {
@@ -200,15 +196,15 @@ export class Round {
     return isTimed ? endsAtMs : -Infinity;
   }
 
-  topologyOf(label: string): Topology {
-    const known = this.#topologies.get(label);
+  domainsOf(label: string): Domains {
+    const known = this.#domains.get(label);
     if (known !== undefined) return known;
     const byValue = Map.groupBy(this.index.slots, (slot) => this.index.nodeAt(slot).labels[label]);
     byValue.delete(undefined);
     const byName = [...byValue].toSorted(([a], [b]) => (a! < b! ? -1 : 1));
-    const topology = { term: new Term(), domains: byName.map(([, slots]) => slots) };
-    this.#topologies.set(label, topology);
-    return topology;
+    const domains = byName.map(([, slots]) => slots);
+    this.#domains.set(label, domains);
+    return domains;
   }
 
   /** With no pull left, the image decides on the nodes too. */

@@ -1,5 +1,5 @@
 /** Up to so many nodes are looked at one by one: a search of all would meet few of them. */
-export const FEW_NODES = 64;
+const FEW_NODES = 64;
 
 /** The nodes, by slot, that have one thing a task may ask for: a label's value, a device, an image. */
 export class Term {
@@ -24,6 +24,11 @@ export class Term {
 
   get size(): number {
     return this.#slots.size;
+  }
+
+  /** Few nodes have it. */
+  get isRare(): boolean {
+    return this.#slots.size <= FEW_NODES;
   }
 
   get slots(): ReadonlySet<number> {
