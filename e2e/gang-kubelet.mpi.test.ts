@@ -1,17 +1,21 @@
-import path from 'node:path';
 import type { KubernetesObject } from '@majorana/test-servers';
-import { kubeletObstacle, mpiImage, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
+import { kubeletObstacle, mpiImage, MPICH, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NAMESPACE, RealCluster } from './real-cluster.ts';
 
-const IMAGE = 'majorana.test/open-mpi:1';
 const USER = 4321;
 const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`;
 const SMALL = ['--cores', '0.2', '--memory', '200M'];
 
+const IMPLEMENTATIONS = [
+  { ...OPEN_MPI, image: 'majorana.test/open-mpi:1' },
+  { ...MPICH, image: 'majorana.test/mpich:1' },
+] as const;
+const [{ image: IMAGE }] = IMPLEMENTATIONS;
+
 const obstacle = kubeletObstacle() ?? mpiObstacle(OPEN_MPI);
-const title = 'Open MPI on a real kubelet';
+const title = 'MPI on a real kubelet';
 
 interface Told {
   readonly attempts: readonly { readonly outcome: string; readonly reason: string }[];
@@ -25,16 +29,20 @@ describe.skipIf(obstacle !== undefined)(
 
     beforeAll(async () => {
       await cluster.start();
-      const folder = path.join(product.data, 'image');
-      await cluster.node.addImage(mpiImage(OPEN_MPI, IMAGE, folder, USER));
+      for (const mpi of IMPLEMENTATIONS.filter((one) => mpiObstacle(one) === undefined))
+        await cluster.node.addImage(mpiImage(mpi, mpi.image, product.data, USER));
     });
     afterAll(() => cluster[Symbol.asyncDispose]());
 
-    const submit = (options: readonly string[], ...words: readonly string[]): Promise<string> =>
+    const submit = (
+      options: readonly string[],
+      words: readonly string[],
+      image: string = IMAGE,
+    ): Promise<string> =>
       product.ok(
         'submit',
         '--image',
-        IMAGE,
+        image,
         ...SMALL,
         '--retries',
         '0',
@@ -58,43 +66,49 @@ describe.skipIf(obstacle !== undefined)(
         (await product.run('logs', id)).stdout.includes('rank 1 of 2'),
       );
 
-    test('two ranks on each of two pods add up', async () => {
-      const id = await submit(['--nodes', '2', '--ranks-per-node', '2'], 'mpirun', 'sum');
-      expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
-      expect((await product.ok('logs', id)).split('\n').toSorted()).toEqual([
-        'rank 0 of 4 on node 0: sum 6',
-        'rank 1 of 4 on node 0: sum 6',
-        'rank 2 of 4 on node 1: sum 6',
-        'rank 3 of 4 on node 1: sum 6',
-      ]);
-      await noPods();
+    describe.each(IMPLEMENTATIONS)('$title', (mpi) => {
+      const missing = mpiObstacle(mpi);
+
+      test.skipIf(missing)('two ranks on each of two pods add up', async () => {
+        const options = ['--nodes', '2', '--ranks-per-node', '2'];
+        const id = await submit(options, ['mpirun', 'sum'], mpi.image);
+        expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
+        expect((await product.ok('logs', id)).split('\n').toSorted()).toEqual([
+          'rank 0 of 4 on node 0: sum 6',
+          'rank 1 of 4 on node 0: sum 6',
+          'rank 2 of 4 on node 1: sum 6',
+          'rank 3 of 4 on node 1: sum 6',
+        ]);
+        await noPods();
+      });
+
+      test.skipIf(missing)('the nodes of a gang may have their host’s network', async () => {
+        const id = await submit(['--nodes', '2', '--host-network'], ['mpirun', 'sum'], mpi.image);
+        expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
+        expect(await product.ok('logs', id)).toContain('rank 1 of 2 on node 1: sum 1');
+        await noPods();
+      });
+
+      test.skipIf(missing)('a killed rank ends the program, and mpirun says which', async () => {
+        const id = await submit(['--nodes', '2'], ['mpirun', 'sum', 'die'], mpi.image);
+        expect((await ended(id)).attempts).toMatchObject([{ outcome: 'exit_code' }]);
+        const { stdout, stderr } = await product.run('logs', id, '--stderr');
+        expect((await product.ok('logs', id)) + stdout + stderr).toMatch(mpi.killed);
+        await noPods();
+      });
     });
 
-    test('the nodes of a gang may have their host’s network', async () => {
-      const id = await submit(
-        ['--nodes', '2', '--host-network'],
-        'mpirun',
-        '--mca',
-        'btl',
-        'tcp,self',
-        'sum',
-      );
-      expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
-      expect(await product.ok('logs', id)).toContain('rank 1 of 2 on node 1: sum 1');
-      await noPods();
-    });
-
-    test('a rank that is killed ends the program, and mpirun says which it was', async () => {
-      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'die');
+    test('a rank that takes more memory than its node has ends the gang with that', async () => {
+      const id = await submit(['--nodes', '2'], ['mpirun', 'sum', 'fill']);
       const { attempts } = await ended(id);
-      expect(attempts).toMatchObject([{ outcome: 'exit_code', reason: 'exit code 137' }]);
-      const { stdout, stderr } = await product.run('logs', id, '--stderr');
-      expect(stdout + stderr).toMatch(/rank 1 .*signal 9/);
+      expect(attempts).toMatchObject([{ outcome: 'out_of_memory' }]);
+      expect(attempts[0]!.reason).toContain('node 1 of its 2: out of memory');
+      expect(await product.ok('logs', id)).toContain('rank 0 of 2 on node 0: sum 1');
       await noPods();
     });
 
     test('a worker’s pod that is deleted ends the gang, and the head’s log is kept', async () => {
-      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'hold');
+      const id = await submit(['--nodes', '2'], ['mpirun', 'sum', 'hold']);
       await isUp(id);
       await cluster.kubernetes.admin.delete(`${PODS}/majorana-${id.replace('job_', '')}-0-1-1`);
       const [first] = await until('the first attempt to end', async () => {
@@ -108,7 +122,7 @@ describe.skipIf(obstacle !== undefined)(
     });
 
     test('a cancelled gang ends within its grace and leaves nothing', async () => {
-      const id = await submit(['--nodes', '2'], 'mpirun', 'sum', 'hold');
+      const id = await submit(['--nodes', '2'], ['mpirun', 'sum', 'hold']);
       await isUp(id);
       await product.ok('cancel', id);
       expect((await ended(id)).attempts).toMatchObject([{ outcome: 'cancelled' }]);

@@ -44,8 +44,10 @@ const pods = async (): Promise<readonly Pod[]> =>
   (await kubernetes.admin.get<{ items: Pod[] }>(PODS)).items;
 const names = async (): Promise<string[]> =>
   (await pods()).map(({ metadata }) => metadata.name).toSorted();
+const submitImage = (image: string, nodes: number, ...more: readonly string[]): Promise<string> =>
+  product.ok('submit', '--image', image, '--nodes', String(nodes), ...more, '--', 'mpirun', 'a');
 const submitGang = (nodes: number, ...more: readonly string[]): Promise<string> =>
-  product.ok('submit', '--image', 'mpi:1', '--nodes', String(nodes), ...more, '--', 'mpirun', 'a');
+  submitImage('mpi:1', nodes, ...more);
 const running = (count: number): Promise<readonly Pod[]> =>
   until(`${count} pods to run`, async () => {
     const all = await pods();
@@ -139,7 +141,8 @@ test('an agent that starts anew finds its gang whole, and one of which a pod is 
   await product.ok('wait', whole, '--quiet');
   expect((await taskOf(whole)).attempts).toHaveLength(1);
 
-  const part = await submitGang(2, '--cores', '1', '--memory', '1G');
+  // It still runs when the agent is back, however long that takes.
+  const part = await submitImage('mpi:run-20000', 2, '--cores', '1', '--memory', '1G');
   await running(2);
   // A killed one would be waited for: until its session is over the pods of KWOK have ended.
   await agent.terminate();

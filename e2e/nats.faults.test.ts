@@ -59,6 +59,10 @@ test('NATS is gone for a minute, and what runs goes on without it', async () => 
   expect(cluster.agent.log).toContain('no answer from the control plane');
   await nats!.restart();
   await ground.verdict(jobs);
+  const attempts = 'select outcome from attempt where job_id = $1';
+  expect(await ground.postgres.query(attempts, [long.jobId])).toEqual(
+    Array(8).fill({ outcome: 'succeeded' }),
+  );
 });
 
 test('NATS and the agent are killed at once, and both come back', async () => {

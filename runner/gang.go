@@ -88,15 +88,12 @@ func (r *runner) writeGang(t *task, addresses []string) error {
 	if err != nil {
 		return err
 	}
+	names := []string{own}
 	file := gangFile{gangKey(r.config.token), map[string]string{}}
-	var hosts strings.Builder
-	for nodeRank, address := range addresses {
-		name := own
-		if nodeRank > 0 {
-			name = nodeName(r.config.attemptID, nodeRank)
-			file.Addresses[name] = address
-		}
-		fmt.Fprintf(&hosts, "%s slots=%d\n", name, t.Gang.RanksPerNode)
+	for nodeRank := 1; nodeRank < len(addresses); nodeRank++ {
+		name := nodeName(r.config.attemptID, nodeRank)
+		names = append(names, name)
+		file.Addresses[name] = addresses[nodeRank]
 	}
 	text, err := json.Marshal(file)
 	if err != nil {
@@ -105,8 +102,27 @@ func (r *runner) writeGang(t *task, addresses []string) error {
 	if err := os.WriteFile(filepath.Join(folder, "addresses.json"), text, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "hostfile"), []byte(hosts.String()), 0o600)
+	if err := writeHosts(hostfile(r.config.folder), "%s slots=%d\n", names, t.Gang.RanksPerNode); err != nil {
+		return err
+	}
+	// Hydra's daemons call back at the name of the head, which no other pod can look up. A colon would
+	// be read as what stands between name and ranks.
+	if r.config.address != "" && !strings.Contains(r.config.address, ":") {
+		names[0] = r.config.address
+	}
+	return writeHosts(hydraHostfile(r.config.folder), "%s:%d\n", names, t.Gang.RanksPerNode)
 }
+
+func writeHosts(path, line string, names []string, ranks int) error {
+	var hosts strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&hosts, line, name, ranks)
+	}
+	return os.WriteFile(path, []byte(hosts.String()), 0o600)
+}
+
+func hostfile(folder string) string      { return filepath.Join(gangFolder(folder), "hostfile") }
+func hydraHostfile(folder string) string { return filepath.Join(gangFolder(folder), "hostfile.hydra") }
 
 // On a worker too: each daemon of Open MPI looks whether the launcher is there, and never starts it.
 func linkLauncher(folder string) error {
@@ -124,24 +140,31 @@ func linkLauncher(folder string) error {
 	return os.Symlink(program, path)
 }
 
-// What a program of a gang is told, and Open MPI with it: a plain `mpirun ./program` uses all nodes.
+// What a program of a gang is told, and MPI with it: a plain `mpirun ./program` uses all nodes.
 func gangVariables(g *gang, folder string, nodeRank int) map[string]string {
-	hostfile := filepath.Join(gangFolder(folder), "hostfile")
+	launcher := filepath.Join(gangFolder(folder), launcherName)
 	return map[string]string{
 		"MAJORANA_NODES":          itoa(g.Nodes),
 		"MAJORANA_RANKS_PER_NODE": itoa(g.RanksPerNode),
 		"MAJORANA_NODE_RANK":      itoa(nodeRank),
-		"MAJORANA_HOSTFILE":       hostfile,
-		"MAJORANA_LAUNCHER":       filepath.Join(gangFolder(folder), launcherName),
+		"MAJORANA_HOSTFILE":       hostfile(folder),
+		"MAJORANA_LAUNCHER":       launcher,
 
-		"OMPI_MCA_orte_default_hostfile": hostfile,
-		"OMPI_MCA_plm_rsh_agent":         filepath.Join(gangFolder(folder), launcherName),
+		"OMPI_MCA_orte_default_hostfile": hostfile(folder),
+		"OMPI_MCA_plm_rsh_agent":         launcher,
 		// Workers have no launcher: the head starts all daemons, and each stays its launcher's child.
 		"OMPI_MCA_plm_rsh_no_tree_spawn":       "1",
 		"OMPI_MCA_orte_leave_session_attached": "1",
 		// Containers on one machine see the same cores: ranks of different tasks would be bound to the
 		// first of them.
 		"OMPI_MCA_hwloc_base_binding_policy": "none",
+
+		// MPICH's, which binds to no cores by itself.
+		"HYDRA_HOST_FILE":     hydraHostfile(folder),
+		"HYDRA_LAUNCHER":      "ssh",
+		"HYDRA_LAUNCHER_EXEC": launcher,
+		// Its ranks find their own addresses: names of the hostfile are for the launcher alone.
+		"HYDRA_HOSTNAME_PROPAGATION": "0",
 	}
 }
 

@@ -203,6 +203,8 @@ export const agentSyncSchema = z
             z.strictObject({
               key: z.string().max(64),
               count: z.number().int().min(0).max(1_000_000),
+              /** Beyond that: its nodes have room, and pods start, so it will be offered next. */
+              soonCount: z.number().int().min(0).max(1_000_000).optional(),
               /** Why not one more, for a person. */
               reason: z.string().max(2000).optional(),
             }),

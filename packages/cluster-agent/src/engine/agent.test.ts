@@ -81,6 +81,8 @@ class TestHost implements AttemptHost {
   gate: (method: Method, when: 'before' | 'after') => Promise<void> = async () => undefined;
   isInstant = false;
   collectPatienceMs = 10 * MINUTE;
+  /** A start is told when the test says so. */
+  tellsLate = false;
   collectsOpen = 0;
   collectsOpenMax = 0;
   #notify: (attemptId: string) => void = () => undefined;
@@ -119,9 +121,11 @@ class TestHost implements AttemptHost {
   start(attemptId: string): Promise<void> {
     return this.#call('start', attemptId, () => {
       const kept = this.kept.get(attemptId)!;
-      if (kept.standing.kind !== 'accepted') return;
-      kept.standing = { kind: 'running', startedAtMs: 1_500_000 };
+      if (kept.standing.kind !== 'accepted' || kept.standing.mayBegin === true) return;
       this.runs.set(attemptId, (this.runs.get(attemptId) ?? 0) + 1);
+      kept.standing = this.tellsLate
+        ? { kind: 'accepted', mayBegin: true }
+        : { kind: 'running', startedAtMs: 1_500_000 };
       if (this.isInstant) this.exit(attemptId, false);
     });
   }
@@ -137,7 +141,9 @@ class TestHost implements AttemptHost {
 
   end(attemptId: string): Promise<void> {
     return this.#call('end', attemptId, () => {
-      if (this.standing(attemptId).kind === 'running') this.exit(attemptId, true, 'cancelled');
+      const standing = this.standing(attemptId);
+      const mayRun = standing.kind === 'accepted' && standing.mayBegin === true;
+      if (mayRun || standing.kind === 'running') this.exit(attemptId, true, 'cancelled');
     });
   }
 
@@ -482,6 +488,19 @@ test('a cancel that meets the start ends the program', async () => {
   await clock.advance(10);
   expect(host.calls).toContain(`end ${ID}`);
   expect(server.ended.get(ID)?.outcome.kind).toBe('cancelled');
+});
+
+test('a cancel before a start is told ends the program, whose results are collected', async () => {
+  const { clock, host, server } = await startWorld();
+  host.tellsLate = true;
+  server.lease(ID);
+  await clock.advance(10);
+  server.ending.add(ID);
+  server.wake();
+  await clock.advance(10);
+  expect(server.ended.get(ID)).toEqual(endOf(ID, 'cancelled'));
+  expect(host.calls).toContain(`collect ${ID}`);
+  expect(host.calls).not.toContain(`conclude ${ID}`);
 });
 
 test('a refused lease ends with the reason; a full disk is waited for', async () => {

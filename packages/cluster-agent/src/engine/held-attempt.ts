@@ -19,6 +19,7 @@ const HELD_BACK_PATIENCE_MS = 30 * SECOND;
 const STORE_PATIENCE_MS = 10 * MINUTE;
 
 type Running = Extract<AttemptStanding, { kind: 'running' }>;
+type Accepted = Extract<AttemptStanding, { kind: 'accepted' }>;
 
 export interface AttemptContext {
   readonly host: AttemptHost;
@@ -39,6 +40,8 @@ export interface AttemptContext {
  *   absent -accept-> accepted -start-> running -> exited -collect-> collected -forget->
  *                        |               `-> gone -conclude-----------^
  *                        `-conclude (cancelled before its start)------^
+ *
+ * One that may have begun is ended with its grace, though it does not look as if it ran yet.
  *
  * Rounds of one attempt never overlap. A refused step ends the round; a later one repeats it.
  */
@@ -188,7 +191,7 @@ export class HeldAttempt implements Occupant {
           ? this.#conclude({ kind: 'lost', reason: 'its folder is gone' })
           : this.#accept();
       case 'accepted':
-        return this.#start();
+        return this.#start(standing);
       case 'running':
         return this.#guard(standing);
       case 'exited':
@@ -216,8 +219,9 @@ export class HeldAttempt implements Occupant {
     return { kind: 'accepted' };
   }
 
-  async #start(): Promise<AttemptStanding | undefined> {
+  async #start({ mayBegin }: Accepted): Promise<AttemptStanding | undefined> {
     const { host } = this.#context;
+    if (this.#isEnding && mayBegin === true) return this.#end();
     if (this.#isEnding) return this.#concludeCancelled();
     if (this.#noRoom !== '') return this.#conclude({ kind: 'lost', reason: this.#noRoom });
     if (!this.#context.room.enter(this)) return undefined;
@@ -240,7 +244,12 @@ export class HeldAttempt implements Occupant {
     if (this.#latest?.kind !== 'running') {
       this.#report({ kind: 'running', attemptId: this.attemptId, atMs: startedAtMs });
     }
-    if (this.#isEnding || isBroken === true) await this.#context.host.end(this.attemptId);
+    if (this.#isEnding || isBroken === true) return this.#end();
+  }
+
+  /** The host's notice or the next sweep finds how it ended. */
+  async #end(): Promise<undefined> {
+    await this.#context.host.end(this.attemptId);
   }
 
   async #collect(end: EndedEvent | undefined): Promise<AttemptStanding> {

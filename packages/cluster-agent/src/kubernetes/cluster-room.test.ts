@@ -81,6 +81,17 @@ test('no more pods are created than may start at once; each that runs lets two f
   expect(tasks.filter(bench.isPlaced)).toHaveLength(first + 2 * first);
 });
 
+test('what nodes have room for beyond the pace is offered as soon to be had, unless the cluster refuses', () => {
+  const bench = new Bench(100);
+  const { first } = WINDOW_LIMITS;
+  expect(bench.offered).toEqual({ key: 'shape', count: first, soonCount: 800 - first });
+  bench.enter(first);
+  expect(bench.offered).toMatchObject({ count: 0, soonCount: 800 - first });
+  bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: SECOND });
+  expect(bench.offered).not.toHaveProperty('soonCount');
+  expect(new Bench(1).offered).toEqual({ key: 'shape', count: 8 });
+});
+
 test('a refusing API server is given the time it asks for, and then half as many', () => {
   const bench = new Bench(100);
   bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: 7 * SECOND });

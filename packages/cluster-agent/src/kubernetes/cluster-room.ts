@@ -328,11 +328,13 @@ export class ClusterRoom implements RoomPort {
       const key = this.#refused.isEmpty ? '' : keyOf(shape);
       const allowed = this.#refused.roomFor(key, nowMs);
       const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
-      if (count > 0) return { key: shape.key, count };
+      const isSoon = fitting > count && allowed > count && nowMs >= this.#window.closedUntilMs;
+      const soon = isSoon && { soonCount: fitting - count };
+      if (count > 0) return { key: shape.key, count, ...soon };
       const refused = this.#refused.why(key);
       if (refused !== undefined)
         return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
-      return { key: shape.key, count, reason: this.#reasonFor(group, fitting, nowMs) };
+      return { key: shape.key, count, ...soon, reason: this.#reasonFor(group, fitting, nowMs) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }

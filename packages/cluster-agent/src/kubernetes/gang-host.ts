@@ -65,7 +65,13 @@ export class GangHost implements AttemptHost {
     const standings = await Promise.all(ids.map((id) => this.#pods.inspect(id)));
     await this.#readFallen(gang, standings.slice(1));
     await this.#readHead(gang, standings[0]!);
-    return standingOfGang(gang, standings, this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    // Each look sets the next one: a timer may go off a millisecond early, and nothing else might come.
+    if (waitsForCause(gang, nowMs))
+      this.#clock.after(CAUSE_WAIT_MS + gang.head!.seenAtMs - nowMs, () =>
+        this.#onChange(attemptId),
+      );
+    return standingOfGang(gang, standings, nowMs);
   }
 
   async #readFallen(gang: Gang, workers: readonly AttemptStanding[]): Promise<void> {
@@ -96,12 +102,8 @@ export class GangHost implements AttemptHost {
   /** Results that cannot be read now are the business of `collect`, which is tried again. */
   async #readHead(gang: Gang, { kind }: AttemptStanding): Promise<void> {
     if (gang.head !== undefined || (kind !== 'exited' && kind !== 'collected')) return;
-    const { attemptId } = gang.lease;
-    const event = await this.#pods.collect(attemptId).catch(() => undefined);
-    if (event === undefined) return;
-    gang.head = { event, seenAtMs: this.#clock.nowMs() };
-    if (waitsForCause(gang, gang.head.seenAtMs))
-      this.#clock.after(CAUSE_WAIT_MS, () => this.#onChange(attemptId));
+    const event = await this.#pods.collect(gang.lease.attemptId).catch(() => undefined);
+    if (event !== undefined) gang.head = { event, seenAtMs: this.#clock.nowMs() };
   }
 
   async accept(lease: Lease): Promise<void> {

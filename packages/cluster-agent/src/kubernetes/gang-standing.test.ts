@@ -43,8 +43,15 @@ const at = (gang: GangState, standings: readonly AttemptStanding[], afterMs = 0)
 describe('a start is whole', () => {
   test('a gang runs when each of its pods does, and not before', () => {
     expect(at(FRESH, [RUNNING, RUNNING, RUNNING])).toEqual(RUNNING);
-    expect(at(FRESH, [RUNNING, RUNNING, ACCEPTED])).toEqual(ACCEPTED);
+    expect(at(FRESH, [RUNNING, RUNNING, ACCEPTED])).toMatchObject(ACCEPTED);
     expect(at(FRESH, [ACCEPTED, RUNNING, RUNNING])).toEqual(ACCEPTED);
+  });
+
+  test('its program may have begun as soon as the head’s pod is made', () => {
+    const made: AttemptStanding = { kind: 'accepted', mayBegin: true };
+    expect(at(FRESH, [RUNNING, RUNNING, made])).toEqual(made);
+    expect(at(FRESH, [made, ACCEPTED, ACCEPTED])).toEqual(made);
+    expect(at(FRESH, [ACCEPTED, made, RUNNING])).toEqual(ACCEPTED);
   });
 
   test('a program that ended before the last pod was seen to run has ended', () => {

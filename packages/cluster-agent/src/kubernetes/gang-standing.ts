@@ -67,7 +67,10 @@ export function standingOfGang(
   const all = [head!, ...workers];
   const missing = all.findIndex(({ kind }) => kind === 'absent');
   if (missing >= 0) return gang.isFound ? incomplete(missing, gang.nodes) : { kind: 'absent' };
-  return all.every(({ kind }) => kind === 'running') ? head! : { kind: 'accepted' };
+  if (all.every(({ kind }) => kind === 'running')) return head!;
+  // Its runners meet by themselves: the program may run before the last pod is seen to.
+  const mayBegin = head!.kind === 'running' || (head!.kind === 'accepted' && head!.mayBegin);
+  return { kind: 'accepted', ...(mayBegin === true && { mayBegin }) };
 }
 
 const incomplete = (nodeRank: number, nodes: number): AttemptStanding => ({

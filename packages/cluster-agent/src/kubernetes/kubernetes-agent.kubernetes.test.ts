@@ -1,14 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
-import { DEFAULT_RESOURCES } from '@majorana/core';
-import type {
-  AgentOrders,
-  AgentSync,
-  EndedEvent,
-  Lease,
-  WaitingShape,
-  WaitingShapes,
-} from '@majorana/protocol';
-import { containerSchema } from '@majorana/protocol';
 import type { KubernetesObject, TestKubernetes } from '@majorana/test-servers';
 import {
   addKwokNodes,
@@ -19,26 +8,13 @@ import {
 } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { systemClock } from '../system-clock.ts';
 import { ApiServer } from './api-server.ts';
 import { readKubeconfig } from './kubeconfig.ts';
-import { KubernetesAgent } from './kubernetes-agent.ts';
-import type { PodOptions } from './pod.ts';
+import type { Pod } from './objects.ts';
 import { AGENT_LABEL, makePod, podName } from './pod.ts';
+import { Orders, TEST_PODS, testLease } from './test-orders.ts';
 
 const PATH = '/api/v1/namespaces/majorana/pods';
-const options: PodOptions = {
-  agentId: 'us',
-  namespace: 'majorana',
-  runnerImage: 'runner:1',
-  runnerUrl: 'http://127.0.0.1:1',
-  gpuResource: 'nvidia.com/gpu',
-  hostPaths: [],
-  runAsUser: 10_001,
-  imagePullSecrets: [],
-  annotations: {},
-};
-
 let kubernetes: TestKubernetes;
 let proxy: FaultProxy;
 let api: ApiServer;
@@ -57,85 +33,6 @@ afterAll(async () => {
   await kubernetes?.[Symbol.asyncDispose]();
 });
 
-const container = containerSchema.parse({ image: 'play:run-3600000' });
-const SHAPE: WaitingShape = { key: 'shape', resources: DEFAULT_RESOURCES, container };
-
-/** What the control plane would say, line by line. */
-class Orders implements AsyncDisposable {
-  leases: Lease[] = [];
-  endAttemptIds: string[] = [];
-  readonly waiting: WaitingShapes = { digest: 'd', shapes: [SHAPE] };
-  readonly ended = new Map<string, EndedEvent>();
-  /** What the agent said last. */
-  offer: AgentSync['offer'];
-  report: AgentSync['report'];
-  readonly running = new Set<string>();
-  readonly #agent: KubernetesAgent;
-
-  constructor(pods: PodOptions) {
-    this.#agent = new KubernetesAgent({
-      api,
-      sessionId: 'of-this-test',
-      onFenced: () => undefined,
-      pods,
-      objects: { read: () => Promise.reject(new Error('no object is asked for')) },
-      clock: systemClock,
-      log: () => undefined,
-      exchange: async (sync) => {
-        this.#hear(sync);
-        await setTimeout(20);
-        return this.#answer();
-      },
-    });
-  }
-
-  #hear({ events, offer, report }: AgentSync): void {
-    for (const event of events) {
-      if (event.kind === 'ended') this.ended.set(event.attemptId, event);
-      if (event.kind === 'running') this.running.add(event.attemptId);
-    }
-    this.offer = offer;
-    this.report = report ?? this.report;
-  }
-
-  #answer(): AgentOrders {
-    const { leases, endAttemptIds } = this;
-    const forgetAttemptIds = [...this.ended.keys()];
-    const nothing = { logRequests: [], wantsHeldAttemptIds: false };
-    return { leases, endAttemptIds, forgetAttemptIds, waiting: this.waiting, ...nothing };
-  }
-
-  static async start(pods: PodOptions = options): Promise<Orders> {
-    const orders = new Orders(pods);
-    await orders.#agent.start();
-    return orders;
-  }
-
-  async end(attemptId: string): Promise<EndedEvent> {
-    const event = await until(`the end of ${attemptId}`, () => this.ended.get(attemptId));
-    this.leases = this.leases.filter((one) => one.attemptId !== attemptId);
-    return event;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.stop();
-  }
-}
-
-const leaseOf = (attemptId: string): Lease => ({
-  attemptId,
-  jobName: '',
-  argv: ['true'],
-  env: {},
-  inputs: [],
-  outputs: [],
-  resources: DEFAULT_RESOURCES,
-  timeLimitMs: 0,
-  graceMs: 0,
-  taskCount: 1,
-  container,
-});
-
 const create = (pod: object): Promise<unknown> => kubernetes.admin.create(PATH, pod);
 async function podNames(): Promise<string[]> {
   const { items } = await kubernetes.admin.get<{ items: KubernetesObject[] }>(PATH);
@@ -146,10 +43,10 @@ const clear = async (): Promise<void> => {
 };
 
 test('a pod that nobody holds is ended, however often that is refused; a copy of it is left alone', async () => {
-  const copy = makePod(leaseOf('job_9.0.1'), node, options) as { metadata: { name: string } };
+  const copy = makePod(testLease('job_9.0.1'), node, TEST_PODS) as { metadata: { name: string } };
   await create({ ...copy, metadata: { ...copy.metadata, name: 'a-copy' } });
   await create({ ...copy, metadata: { name: 'a-label', labels: { [AGENT_LABEL]: 'us' } } });
-  await using _ = await Orders.start();
+  await using _ = await Orders.start(api);
   proxy.faults = { serverErrorShare: 1 };
   const refusedBefore = proxy.injected.serverError;
   await create(copy);
@@ -162,10 +59,10 @@ test('a pod that nobody holds is ended, however often that is refused; a copy of
 
 test('a stranger’s pod of the same name ends the attempt, not the pod', async () => {
   const name = podName('job_1.0.1');
-  const pod = makePod(leaseOf('job_1.0.1'), node, { ...options, agentId: 'a stranger' });
+  const pod = makePod(testLease('job_1.0.1'), node, { ...TEST_PODS, agentId: 'a stranger' });
   await create(JSON.parse(JSON.stringify(pod).replaceAll('a stranger', 'stranger')) as object);
-  await using orders = await Orders.start();
-  orders.leases = [leaseOf('job_1.0.1')];
+  await using orders = await Orders.start(api);
+  orders.leases = [testLease('job_1.0.1')];
   const { outcome } = await orders.end('job_1.0.1');
   expect(outcome).toMatchObject({ kind: 'start_error', reason: expect.stringContaining(name) });
   expect(await podNames()).toEqual([name]);
@@ -173,7 +70,7 @@ test('a stranger’s pod of the same name ends the attempt, not the pod', async 
 });
 
 test('an attempt cancelled before the answer to its creation was heard leaves no pod', async () => {
-  await using orders = await Orders.start();
+  await using orders = await Orders.start(api);
   const isOurPost = (method: string): boolean => method === 'POST';
   const made = new Promise<void>((resolve) => {
     proxy.onStep = ({ method, at }) => {
@@ -184,7 +81,7 @@ test('an attempt cancelled before the answer to its creation was heard leaves no
       resolve();
     };
   });
-  orders.leases = [leaseOf('job_2.0.1')];
+  orders.leases = [testLease('job_2.0.1')];
   await made;
   expect(await podNames()).toEqual([podName('job_2.0.1')]);
   proxy.onStep = () => undefined;
@@ -195,8 +92,8 @@ test('an attempt cancelled before the answer to its creation was heard leaves no
 
 test('a quota that is used up holds a task back, is told as the reason, and after a while its lease goes back', async () => {
   await setPodQuota(kubernetes, 'majorana', 1);
-  await using orders = await Orders.start();
-  orders.leases = [leaseOf('job_3.0.1'), leaseOf('job_3.1.1')];
+  await using orders = await Orders.start(api);
+  orders.leases = [testLease('job_3.0.1'), testLease('job_3.1.1')];
   await until('the one that may', () => orders.running.size === 1);
   const [running] = [...orders.running];
   const late = running === 'job_3.0.1' ? 'job_3.1.1' : 'job_3.0.1';
@@ -210,7 +107,7 @@ test('a quota that is used up holds a task back, is told as the reason, and afte
   expect(outcome).not.toHaveProperty('faultyNode');
   expect(orders.report?.window.why).toMatch(/pods are refused: .*exceeded quota: pods/);
   await setPodQuota(kubernetes, 'majorana', 10);
-  orders.leases = [...orders.leases, leaseOf('job_3.1.2')];
+  orders.leases = [...orders.leases, testLease('job_3.1.2')];
   await until('it to run where it may', () => orders.running.has('job_3.1.2'));
   expect(orders.offer?.shapes[0]?.count).toBeGreaterThan(0);
   orders.endAttemptIds = [...orders.running];
@@ -220,9 +117,9 @@ test('a quota that is used up holds a task back, is told as the reason, and afte
 
 test('a gang of which a quota lets only some pods be goes back, and leaves none of them', async () => {
   await setPodQuota(kubernetes, 'majorana', 1);
-  await using orders = await Orders.start();
+  await using orders = await Orders.start(api);
   const gang = { nodes: 2, ranksPerNode: 1 };
-  orders.leases = [{ ...leaseOf('job_5.0.1'), gang }];
+  orders.leases = [{ ...testLease('job_5.0.1'), gang }];
   await until('one of its pods', async () => (await podNames()).length === 1);
   const { outcome } = await orders.end('job_5.0.1');
   expect(outcome).toMatchObject({
@@ -234,12 +131,64 @@ test('a gang of which a quota lets only some pods be goes back, and leaves none 
 });
 
 test('a namespace that is gone holds a task back until it is there again', async () => {
-  await using orders = await Orders.start({ ...options, namespace: 'elsewhere' });
-  orders.leases = [leaseOf('job_4.0.1')];
+  await using orders = await Orders.start(api, { ...TEST_PODS, namespace: 'elsewhere' });
+  orders.leases = [testLease('job_4.0.1')];
   const reason = /its pods are refused: .*404.*"elsewhere" not found/;
   await until('the reason', () => reason.test(orders.offer?.shapes[0]?.reason ?? ''));
   await kubernetes.createNamespace('elsewhere');
   await until('it to run', () => orders.running.has('job_4.0.1'));
   orders.endAttemptIds = ['job_4.0.1'];
   await orders.end('job_4.0.1');
+});
+
+const word = (edit: object): string =>
+  JSON.stringify({
+    version: 1,
+    kind: 'ended',
+    attemptId: 'job_3.0.1',
+    exit: {
+      exitCode: 0,
+      isOutOfMemory: false,
+      peakMemoryBytes: 0,
+      cpuTimeMs: 0,
+      startedAtMs: 1,
+      endedAtMs: 2,
+      leftoverCount: 0,
+    },
+    artifacts: [],
+    ...edit,
+  });
+const artifact = { role: 'output', path: 'a\0b', object: 'a'.repeat(64), sizeBytes: 1 };
+test.each([
+  ['is no JSON', '{', 'exit_code', 'its program wrote over it'],
+  ['is of another attempt', word({ attemptId: 'job_4.0.1' }), 'exit_code', 'wrote over it'],
+  [
+    'names a moment that is none',
+    word({ exit: { endedAtMs: 1e300 } }),
+    'exit_code',
+    'wrote over it',
+  ],
+  [
+    'names an output that no database keeps',
+    word({ artifacts: [artifact] }),
+    'exit_code',
+    '1 outputs',
+  ],
+  ['is its runner’s', word({}), 'succeeded', 'exit code 0'],
+])('a last word that %s ends its attempt at once', async (_what, message, kind, reason) => {
+  await using orders = await Orders.start(api);
+  orders.leases = [testLease('job_3.0.1')];
+  const path = `${PATH}/${podName('job_3.0.1')}`;
+  await until('the pod to run', async () => {
+    const pod = await kubernetes.admin.get<Pod>(path).catch(() => undefined);
+    return pod?.status?.phase === 'Running';
+  });
+  const terminated = { exitCode: 0, message };
+  await kubernetes.admin.request('PATCH', `${path}/status`, {
+    status: { phase: 'Failed', containerStatuses: [{ name: 'task', state: { terminated } }] },
+  });
+  const { outcome, artifacts } = await orders.end('job_3.0.1');
+  expect(outcome).toMatchObject({ kind, reason: expect.stringContaining(reason) });
+  expect(artifacts).toEqual([]);
+  await until('the pod to be gone', async () => (await podNames()).length === 0);
 });

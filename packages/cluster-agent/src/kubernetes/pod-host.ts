@@ -226,7 +226,8 @@ export class PodHost implements AttemptHost {
     const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
     const faultyNode = pod.spec.nodeName ?? '';
     if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
-    return standing.kind === 'running' ? standing : { kind: 'accepted' };
+    // The kubelet tells of a start up to 2 s late.
+    return standing.kind === 'running' ? standing : { kind: 'accepted', mayBegin: true };
   }
 
   #standing(known: Known, pod: Pod): PodStanding {

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import type { Lease } from '@majorana/protocol';
-import { buildMpiSum, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
+import { buildMpiSum, MPICH, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { runnerPath } from '../../../../tools/build-runner.ts';
@@ -14,17 +14,18 @@ import { begin, countProcesses, finish } from '../attempt-host.conformance.ts';
 import { RunnerBench } from './test-runner-bench.ts';
 
 /**
- * Open MPI looks for the network of other machines, and for the memory of its own; here all is
+ * An MPI looks for the network of other machines, and for the memory of its own; here all is
  * loopback, both nodes have one host name and no memory in common, and root starts it.
  */
 const MPI_HERE = {
+  UCX_TLS: 'tcp,self',
+  UCX_NET_DEVICES: 'lo',
   OMPI_MCA_btl: 'tcp,self',
   OMPI_MCA_oob_tcp_if_include: 'lo',
   OMPI_MCA_btl_tcp_if_include: 'lo',
   OMPI_ALLOW_RUN_AS_ROOT: '1',
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
 };
-const obstacle = mpiObstacle(OPEN_MPI);
 
 let bench: RunnerBench;
 let folder: string;
@@ -226,31 +227,38 @@ test('the nodes meet also when the control plane is started anew meanwhile', asy
   expect((await finish(bench.host, lease)).outcome.kind).toBe('succeeded');
 });
 
-const title = obstacle === undefined ? 'Open MPI' : `Open MPI: left out, ${obstacle}`;
-describe.skipIf(obstacle !== undefined)(title, () => {
+describe.each([OPEN_MPI, MPICH])('$title', (mpi) => {
+  const obstacle = mpiObstacle(mpi);
+  const mpirun = mpi.programs['mpirun']!;
   let program: string;
   beforeAll(() => {
-    program = path.join(folder, 'sum');
-    buildMpiSum(OPEN_MPI, program);
+    program = path.join(folder, `sum-${mpirun}`);
+    if (obstacle === undefined) buildMpiSum(mpi, program);
   });
 
-  test('a plain mpirun starts all ranks on all nodes, and they reduce', async () => {
-    const edit = { gang: { nodes: 2, ranksPerNode: 2 }, env: MPI_HERE };
-    const { kind, stdout, stderr } = await runGang(['mpirun', program], edit);
-    expect({ kind, stderr }).toEqual({ kind: 'succeeded', stderr: '' });
-    expect(stdout.trim().split('\n').toSorted()).toEqual([
-      'rank 0 of 4 on node 0: sum 6',
-      'rank 1 of 4 on node 0: sum 6',
-      'rank 2 of 4 on node 1: sum 6',
-      'rank 3 of 4 on node 1: sum 6',
-    ]);
-  });
+  test.skipIf(obstacle)(
+    'a plain mpirun starts all ranks on all nodes, and they reduce',
+    async () => {
+      const edit = { gang: { nodes: 2, ranksPerNode: 2 }, env: MPI_HERE };
+      const { kind, stdout, stderr } = await runGang([mpirun, program], edit);
+      expect({ kind, stderr }).toEqual({ kind: 'succeeded', stderr: '' });
+      expect(stdout.trim().split('\n').toSorted()).toEqual([
+        'rank 0 of 4 on node 0: sum 6',
+        'rank 1 of 4 on node 0: sum 6',
+        'rank 2 of 4 on node 1: sum 6',
+        'rank 3 of 4 on node 1: sum 6',
+      ]);
+    },
+  );
 
-  test('a rank that dies on another node ends the program, whose end says so', async () => {
-    const edit = { gang: { nodes: 2, ranksPerNode: 1 }, env: MPI_HERE };
-    const { kind, exitCode, stdout, stderr } = await runGang(['mpirun', program, 'die'], edit);
-    expect({ kind, exitCode }).toEqual({ kind: 'exit_code', exitCode: 137 });
-    expect(stdout + stderr).toContain('rank 1');
-    await until('no rank to be left', () => countProcesses(program) === 0);
-  });
+  test.skipIf(obstacle)(
+    'a rank that dies on another node ends the program, whose end says so',
+    async () => {
+      const edit = { gang: { nodes: 2, ranksPerNode: 1 }, env: MPI_HERE };
+      const { kind, stdout, stderr } = await runGang([mpirun, program, 'die'], edit);
+      expect(kind).toBe('exit_code');
+      expect(stdout + stderr).toMatch(mpi.killed);
+      await until('no rank to be left', () => countProcesses(program) === 0);
+    },
+  );
 });

@@ -218,6 +218,27 @@ test('a dear cluster that answers first waits for the answer of a cheap one', as
   await end(dear, id);
 });
 
+test('a dear cluster waits for a cheap one that has room and only starts pods one after the other', async () => {
+  const [cheap, dear] = [new Cluster('cluster-slow'), new Cluster('cluster-fast')];
+  const shapes = (key: string, count: number, soonCount: number): AgentSync['offer'] => ({
+    waitingDigest: '',
+    shapes: [{ key, count, soonCount }],
+  });
+  await cheap.sync({}, { corePricePerHour: 1 });
+  await dear.sync({}, { corePricePerHour: 2 });
+  const id = await submit({ container: { image: 'priced:3' }, array: tasks(10) });
+  const { waiting } = await cheap.sync({}, { corePricePerHour: 1 });
+  const { key } = waiting!.shapes.at(-1)!;
+  const paced = { corePricePerHour: 1, offer: shapes(key, 4, 4) };
+  expect((await cheap.sync({}, paced)).leases).toHaveLength(4);
+  expect((await dear.sync({ [key]: 10 }, { corePricePerHour: 2 })).leases).toEqual([]);
+  const full = { corePricePerHour: 1, offer: shapes(key, 4, 0) };
+  expect((await cheap.sync({}, full)).leases).toHaveLength(4);
+  expect((await dear.sync({ [key]: 10 }, { corePricePerHour: 2 })).leases).toHaveLength(2);
+  await end(cheap, id);
+  await end(dear, id);
+});
+
 test('a cheap cluster that does not answer keeps a dear one waiting no longer than a second', async () => {
   const [cheap, dear] = [new Cluster('cluster-silent'), new Cluster('cluster-there')];
   await cheap.sync({}, { corePricePerHour: 1 });

@@ -2,6 +2,12 @@ import type { Resources } from '@majorana/core';
 import { addResources, IdDigest, subtractResources } from '@majorana/core';
 import type { AgentSync } from '@majorana/protocol';
 
+interface Offer {
+  readonly count: number;
+  readonly soonCount: number;
+  readonly reason: string;
+}
+
 /**
  * What the engine knows of one agent: what is leased to it, and what it said it holds. Where the
  * two differ is kept as they change, so that a sync costs what is new in it, not what is held.
@@ -12,7 +18,7 @@ export class AgentState {
   free: Resources;
   lastSeenMs: number;
   /** Of one that places tasks on nodes: for how many tasks of which shape it has room, and why no more. */
-  offers: ReadonlyMap<string, { readonly count: number; readonly reason: string }> | undefined;
+  offers: ReadonlyMap<string, Offer> | undefined;
   /** Which waiting shapes it has heard of. */
   waitingDigest = '';
   /** Unknown is the dearest: a cluster with a price is chosen before it. */
@@ -52,7 +58,13 @@ export class AgentState {
   offer(offer: AgentSync['offer']): void {
     this.waitingDigest = offer?.waitingDigest ?? '';
     this.offers =
-      offer && new Map(offer.shapes.map(({ key, count, reason = '' }) => [key, { count, reason }]));
+      offer &&
+      new Map(
+        offer.shapes.map(({ key, count, soonCount = 0, reason = '' }) => [
+          key,
+          { count, soonCount, reason },
+        ]),
+      );
   }
 
   /** A lease, or a step of what is leased. */

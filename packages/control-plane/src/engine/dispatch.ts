@@ -187,8 +187,13 @@ const compareAgents = (a: AgentState, b: AgentState): number =>
 
 /** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
 const OFFER_PATIENCE_MS = 1000;
+/**
+ * A cluster with room starts 32 pods at once, and twice as many every second or two: thousands in
+ * this time. What waits longer is held up by its pace, and may be dear.
+ */
+const PACE_PATIENCE_MS = 30_000;
 
-/** Who answers first must not take what a cheaper one may have room for. */
+/** Who answers first, or starts faster, must not take what a cheaper one may have room for. */
 function mustWaitFor(
   state: EngineState,
   cheaper: readonly AgentState[],
@@ -196,8 +201,12 @@ function mustWaitFor(
   nowMs: number,
 ): boolean {
   const askedForMs = nowMs - (state.askedSinceMs.get(key) ?? nowMs);
-  if (askedForMs >= OFFER_PATIENCE_MS) return false;
-  return cheaper.some(({ offers }) => offers?.has(key) === false);
+  return cheaper.some(({ offers, stale }) => {
+    if (offers === undefined) return false;
+    const offer = offers.get(key);
+    if (offer === undefined) return askedForMs < OFFER_PATIENCE_MS;
+    return offer.soonCount > 0 && stale.size === 0 && askedForMs < PACE_PATIENCE_MS;
+  });
 }
 
 /** What it offered, less the leases it had not heard of when it did. */

@@ -112,6 +112,10 @@ export class Engine {
     return this.#submissions.submit(spec);
   }
 
+  hasJob(project: string, idempotencyKey: string): Promise<boolean> {
+    return this.#submissions.has(project, idempotencyKey);
+  }
+
   async cancelJob(jobId: number): Promise<number> {
     await this.#mustExist(jobId);
     const { count, thaw } = await this.#turns.do((state, nowMs) => ({

@@ -32,6 +32,14 @@ export class Submissions {
     return submitted.finally(() => this.#submitting.delete(key));
   }
 
+  /** Whether a job of this key is there, or comes from what was submitted until now. */
+  async has(project: string, idempotencyKey: string): Promise<boolean> {
+    const key = `${project}/${idempotencyKey}`;
+    while (this.#submitting.has(key)) await this.#submitting.get(key)!.catch(() => undefined);
+    const known = await this.#turns.ask(() => this.#store.findJobByKey(project, idempotencyKey));
+    return known !== undefined;
+  }
+
   async #submitNow(spec: JobSpec): Promise<Submitted> {
     if (spec.idempotencyKey !== undefined) {
       const key = spec.idempotencyKey;

@@ -21,13 +21,13 @@ import type {
 import type { Engine } from '../engine/engine.ts';
 import { elementsOf, newInstance, prepareStep } from './prepare.ts';
 import { RefusedError, Sources } from './sources.ts';
-import { jobOf, settingsOf } from './step-job.ts';
+import { jobKeyOf, jobOf, settingsOf } from './step-job.ts';
 
 /** Fields of a nested fan-out stand in its step's state, which is read whole. */
 const SPREAD_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface CommandParts {
-  readonly engine: Pick<Engine, 'submit' | 'cancelJob'>;
+  readonly engine: Pick<Engine, 'submit' | 'hasJob' | 'cancelJob'>;
   readonly reads: Pick<Reads, 'job'>;
   readonly results: DrivingResults;
   readonly objects: Pick<ObjectStore, 'read' | 'stat'>;
@@ -48,10 +48,13 @@ export class Commands {
   readonly #ports: CommandParts;
   readonly #at: RoundAt;
   readonly #sources: Sources;
+  readonly #isCurrent: () => boolean;
 
-  constructor(ports: CommandParts, at: RoundAt) {
+  /** `isCurrent`: nobody else has begun to do what this round commands. */
+  constructor(ports: CommandParts, at: RoundAt, isCurrent: () => boolean) {
     this.#ports = ports;
     this.#at = at;
+    this.#isCurrent = isCurrent;
     this.#sources = new Sources(at, ports.results, ports.objects);
   }
 
@@ -149,11 +152,15 @@ export class Commands {
     return { kind: 'prepared', path, elementCount: elements.length, reusedCount: 0, elements };
   }
 
-  async #submit(path: string): Promise<Learned> {
+  async #submit(path: string): Promise<Learned | undefined> {
     const { results, engine } = this.#ports;
-    const { definition } = this.#at.round;
+    const { definition, state } = this.#at.round;
     const instance = await this.#instance(path);
     const { instanceId } = instance;
+    if (state.status === 'cancelling') {
+      const isThere = await engine.hasJob(this.#at.run.project, jobKeyOf(instance));
+      if (!isThere) return { fact: { kind: 'withdrawn', path } };
+    }
     const located = this.#task(path);
     const settings = settingsOf(definition, located.step);
     const place = {
@@ -162,6 +169,8 @@ export class Commands {
       predictedMs: located.step.predictedMs,
     };
     const spec = await jobOf(results, this.#at.run, { instance, settings, place });
+    // Whoever does it now may have found that there is none, and withdrawn it.
+    if (!this.#isCurrent()) return undefined;
     const { jobId } = await engine.submit(spec);
     return {
       fact: { kind: 'submitted', path, jobId },

@@ -236,9 +236,8 @@ export class RunDriver {
         const loaded = this.#loaded;
         if (loaded === undefined || doing !== this.#doing || this.#isStopped) return undefined;
         const { run, round, progress } = loaded;
-        return new Commands(this.#ports, { run, round: { ...round, state: progress.state } }).do(
-          command,
-        );
+        const at = { run, round: { ...round, state: progress.state } };
+        return new Commands(this.#ports, at, () => doing === this.#doing).do(command);
       });
     } catch (error) {
       const { path } = command;

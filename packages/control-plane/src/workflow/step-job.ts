@@ -50,6 +50,10 @@ async function arrayOf(
   return { kind: 'parameter_set', ...set, fieldNames: [...set.fieldNames] };
 }
 
+/** The same instance is the same job, however often it is submitted. */
+export const jobKeyOf = ({ instanceId, createdAtMs }: InstanceRecord): string =>
+  `workflow ${instanceId} ${createdAtMs}`;
+
 /** What files and values have made of a step may be what no job can be. */
 const whyOf = (error: z.ZodError): string =>
   error.issues
@@ -57,7 +61,7 @@ const whyOf = (error: z.ZodError): string =>
     .map(({ path, message }) => `${path.join('.')}: ${message}`)
     .join('; ');
 
-/** An instance of a step as an ordinary job. The same instance is the same job, however often. */
+/** An instance of a step as an ordinary job. */
 export async function jobOf(
   results: DrivingResults,
   run: RunRecord,
@@ -85,7 +89,7 @@ export async function jobOf(
       ...template.inputs.map((input) => ({ path: literal(input.path), object: input.object })),
       ...template.elementInputs,
     ],
-    idempotencyKey: `workflow ${instance.instanceId} ${instance.createdAtMs}`,
+    idempotencyKey: jobKeyOf(instance),
   });
   if (!checked.success) throw new RefusedError(`as a job it is refused: ${whyOf(checked.error)}`);
   const { labels } = checked.data;

@@ -47,6 +47,7 @@ function commandOf(path: string, state: StepState): Command[] {
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type NewState = Without<StepState, 'startedAtMs' | 'sinceMs'>;
 
+const BY_CANCEL = 'the run was cancelled';
 const NOTHING_RAN = { failedCount: 0, failed: [], jobId: null } as const;
 
 export interface Progress {
@@ -167,6 +168,9 @@ export class RunProgress {
       const { elementCount, reusedCount } = state;
       this.#set(at, { status: 'running', jobId: fact.jobId, elementCount, reusedCount });
     } else if (fact.kind === 'ended') this.#onEnded(at, fact, state);
+    else if (fact.kind === 'withdrawn' && state.status === 'submitting') {
+      this.#set(at, { status: 'cancelled', reason: BY_CANCEL });
+    }
     this.#toLook.push(at);
   }
 
@@ -243,10 +247,10 @@ export class RunProgress {
       this.#set(at, { status: 'cancelling', jobId, elementCount, reusedCount });
       return;
     }
-    // Whether a job has been made is not known before its number is.
+    // Whether a job has been made is not known before it was looked for.
     const waits = ['submitting', 'cancelling', 'iterating', 'spreading'];
     if (state !== undefined && waits.includes(state.status)) return;
-    this.#set(at, { status: 'cancelled', reason: 'the run was cancelled' });
+    this.#set(at, { status: 'cancelled', reason: BY_CANCEL });
   }
 
   #tryBegin(at: Located): void {
@@ -291,7 +295,7 @@ export class RunProgress {
       ['failed', 'blocked', 'cancelled'].includes(this.#steps[inner.prefix + one]!.status),
     );
     if (this.#status === 'cancelling') {
-      this.#set(at, { status: 'cancelled', reason: 'the run was cancelled' });
+      this.#set(at, { status: 'cancelled', reason: BY_CANCEL });
     } else if (bad !== undefined) {
       const reason = `${inner.prefix}${bad}: ${this.#steps[inner.prefix + bad]!.status}`;
       this.#set(at, { status: 'failed', reason });
@@ -315,7 +319,7 @@ export class RunProgress {
     if (this.#openElements.get(path)! > 0) return;
     const ended = { ...spreadEnd(scopes, this.#steps), jobId: null, elements: state.elements };
     if (ended.failedCount > 0 && this.#status === 'cancelling') {
-      this.#set(at, { status: 'cancelled', reason: 'the run was cancelled', ...ended });
+      this.#set(at, { status: 'cancelled', reason: BY_CANCEL, ...ended });
     } else if (isEnough(step, ended)) this.#set(at, { status: 'succeeded', ...ended });
     else this.#set(at, { status: 'failed', reason: tooFew(step, ended), ...ended });
   }

@@ -113,6 +113,8 @@ export type Fact =
       readonly elements?: readonly TaskFields[];
     }
   | { readonly kind: 'submitted'; readonly path: string; readonly jobId: number }
+  /** The run was cancelled before there was a job, and there will be none. */
+  | { readonly kind: 'withdrawn'; readonly path: string }
   | {
       readonly kind: 'ended';
       readonly path: string;

@@ -365,6 +365,26 @@ test('a failure blocks what needs it and nothing else', () => {
   expect(last.state.status).toBe('failed');
 });
 
+test('a cancelled step that waits for its job ends without one only when there is none', () => {
+  const definition = flow({ a: task(), b: task() });
+  let { state } = advance(definition, NEW_RUN, [], 0);
+  ({ state } = advance(definition, state, [prepared('a', 2, 0), prepared('b', 1, 0)], 0));
+  const cancelled = advance(definition, state, [{ kind: 'cancel_requested' }], 0);
+  expect(cancelled.commands.map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+    'submit a',
+    'submit b',
+  ]);
+  const facts = [
+    { kind: 'withdrawn', path: 'a' },
+    { kind: 'submitted', path: 'b', jobId: 3 },
+  ] as const;
+  ({ state } = advance(definition, cancelled.state, facts, 0));
+  expect(state.steps).toMatchObject({
+    a: { status: 'cancelled', reason: 'the run was cancelled' },
+    b: { status: 'cancelling', jobId: 3 },
+  });
+});
+
 const template: Template = {
   argv: ['run', '{line}', 'x'],
   env: { A: '{index}' },

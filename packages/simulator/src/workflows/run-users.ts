@@ -5,6 +5,8 @@ import type { World } from '../world.ts';
 import type { PlannedRound } from './planned-rounds.ts';
 
 const PAUSE_MS_MEAN = 500;
+/** Jobs that may be on their way as a cancel is acknowledged: as many as there are lanes. */
+const SUBMITTING_MAX = 6;
 /** Short: a run is resumed before whoever ended it has heard that it is written. */
 const LOOK_MS_MEAN = 5;
 
@@ -76,11 +78,16 @@ export class RunUsers {
       oracle.fail('cancelled', '', `round ${round} of run_${runId} runs on: its cancel is lost`);
     }
     const begun = await this.#store.instances(runId, round);
+    const lastJobId = Math.max(0, ...this.#world.database.jobs.keys());
     await this.#end(runId);
     const inTheEnd = await this.#store.instances(runId, round);
-    if (inTheEnd.length === begun.length) return;
-    const late = `${inTheEnd.at(-1)!.path} of round ${round} of run_${runId}`;
-    oracle.fail('cancelled', '', `${late} was prepared after the cancel`);
+    const name = `round ${round} of run_${runId}`;
+    if (inTheEnd.length !== begun.length) {
+      oracle.fail('cancelled', '', `${name} prepared ${inTheEnd.at(-1)!.path} after its cancel`);
+    }
+    const late = inTheEnd.filter(({ jobId }) => jobId !== null && jobId > lastJobId);
+    if (late.length <= SUBMITTING_MAX) return;
+    oracle.fail('cancelled', '', `${name} made ${late.length} jobs after its cancel`);
   }
 
   async #ask(act: () => Promise<void>): Promise<void> {

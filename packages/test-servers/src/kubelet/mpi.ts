@@ -14,6 +14,8 @@ export interface Mpi {
   /** Folders of what is loaded by name when it starts, so that no library names it. */
   readonly modules: readonly string[];
   readonly texts: readonly string[];
+  /** What its launcher says of a last rank of two that was killed. */
+  readonly killed: RegExp;
 }
 
 export const OPEN_MPI: Mpi = {
@@ -23,6 +25,7 @@ export const OPEN_MPI: Mpi = {
   programs: { mpirun: 'mpirun.openmpi', orted: 'orted' },
   modules: ['/usr/lib/*/openmpi/lib/openmpi3', '/usr/lib/*/pmix2/lib'],
   texts: ['/usr/share/openmpi', '/etc/openmpi'],
+  killed: /rank 1 .*signal 9/,
 };
 
 export const MPICH: Mpi = {
@@ -32,6 +35,7 @@ export const MPICH: Mpi = {
   programs: { mpirun: 'mpiexec.hydra', hydra_pmi_proxy: 'hydra_pmi_proxy' },
   modules: ['/usr/lib/*/ucx'],
   texts: [],
+  killed: /RUNNING AT majorana-.*-1\n=   EXIT CODE: 9/,
 };
 
 /** Why it is not here; undefined where it is. */
