@@ -113,13 +113,13 @@ export function describeWorkflowStore(
         NOW_MS,
       );
     const state = { status: 'preparing', startedAtMs: 1, sinceMs: 2 } as const;
-    const instance = (elements: readonly NewElement[]): RunWrite => ({
+    const instance = (elements: readonly NewElement[], path = 'work'): RunWrite => ({
       kind: 'instance',
       instance: {
         runId,
         round: 1,
-        path: 'work',
-        stepName: 'work',
+        path,
+        stepName: path,
         template,
         isFanOut: true,
         reusedCount: 0,
@@ -236,6 +236,36 @@ export function describeWorkflowStore(
       expect(outputs.get(path)).toEqual([file(0, '0'), file(2, '2'), file(3, '0')]);
       const found = await store.results.reuse(newRun, ['x', 'y', 'z'].map(keyOf), NOW_MS);
       expect(found).toEqual(new Set(['x', 'z'].map(keyOf)));
+    });
+
+    test('of thousands each task that succeeded has its result, and what was there stays', async () => {
+      const places = (at: number): number => (at === 4500 ? 10 : at > 4500 ? at - 1 : at);
+      const all = Array.from({ length: 5000 }, (_, at) => element(`e${places(at)}`, places(at)));
+      const objectOf = (place: number): string => String(place).padStart(64, '0');
+      await write(0, { writes: [instance([element('e42', 0)]), instance(all, 'all')] });
+      const [first, many] = await Promise.all(
+        ['work', 'all'].map(async (path) => (await store.results.instance(runId, 1, path))!),
+      );
+      const job = { ...ended.jobs[0]!, taskCount: 4999, rowCount: 4999, nextPosition: 4999 };
+      const tasks = Array.from({ length: 4999 }, (_, at) =>
+        task(at, at === 7 ? 'failed' : 'succeeded'),
+      );
+      const artifacts = tasks.map(({ position }) => ({
+        ...ended.artifacts[0]!,
+        position,
+        object: objectOf(position),
+      }));
+      await store.engine.commit({ ...ended, jobs: [job], tasks, artifacts });
+      for (const [at, { instanceId }] of [first!, many!].entries()) {
+        await write(2 * at + 1, { writes: [{ kind: 'job', instanceId, jobId: 1 }] });
+        const one = (await store.results.instance(runId, 1, at === 0 ? 'work' : 'all'))!;
+        const harvest = { kind: 'harvest', instance: one, project: 'default' } as const;
+        await write(2 * at + 2, { writes: [harvest] });
+      }
+      const files = (await store.results.outputs(many!, ['all'], 'default')).get('all')!;
+      const expected = all.flatMap((_, at) => (at === 7 ? [] : [[at, objectOf(places(at))]]));
+      expected[41] = [42, objectOf(0)];
+      expect(files.map(({ position, object }) => [position, object])).toEqual(expected);
     });
   });
 }
