@@ -3,9 +3,9 @@ import type { Role } from '@majorana/protocol';
 import { ROLES } from '@majorana/protocol';
 import type { Access } from '@majorana/store';
 import type { FastifyRequest } from 'fastify';
+import type { Metrics } from '../metrics.ts';
 import type { Api, ApiContext } from './context.ts';
 import { ProblemError } from './problem.ts';
-import type { RefuseToken } from './token-refusal.ts';
 
 export const hashToken = (token: string): string =>
   createHash('sha256').update(token).digest('hex');
@@ -60,7 +60,7 @@ function refuse(access: Access, method: string, path: string): void {
 }
 
 /** Every request but the health checks needs a token that may do what it asks. */
-export function guard(app: Api, context: ApiContext, refuseToken: RefuseToken): void {
+export function guard(app: Api, context: ApiContext, { refusedTokens }: Metrics): void {
   app.decorateRequest('access', null as unknown as Access);
   app.addHook('onRequest', async (request) => {
     const path = request.routeOptions.url ?? request.url;
@@ -69,11 +69,13 @@ export function guard(app: Api, context: ApiContext, refuseToken: RefuseToken): 
     if (token === undefined) {
       const what =
         'send "Authorization: Bearer TOKEN"; the first token is in the data folder, file "token"';
-      return refuseToken(request, what);
+      throw new ProblemError(401, 'unauthenticated', what);
     }
     const access = await context.access.find(hashToken(token));
-    if (access === undefined)
-      return refuseToken(request, 'this token is not known, or was taken back');
+    if (access === undefined) {
+      refusedTokens.inc();
+      throw new ProblemError(401, 'unauthenticated', 'this token is not known, or was taken back');
+    }
     refuse(access, request.method, path);
     request.access = access;
   });

@@ -92,8 +92,7 @@ export async function buildServer(
   });
   passStreams(app);
   checkJsonText(app);
-  const refuseToken = tokenRefusal(app, metrics);
-  guard(app, context, refuseToken);
+  guard(app, context, metrics);
   observe(app, metrics);
   addHealth(app, context, metrics);
   addJobRoutes(app, context);
@@ -102,7 +101,7 @@ export async function buildServer(
   addObjectRoutes(app, context);
   addOperationRoutes(app, context);
   addClusterRoutes(app, context);
-  addRunnerRoutes(app, context, refuseToken);
+  addRunnerRoutes(app, context, tokenRefusal(app, metrics));
   addWorkflowRoutes(app, context);
   addDatasetRoutes(app, context);
   addLineageRoutes(app, context);

@@ -3,10 +3,10 @@ import type { Metrics } from '../metrics.ts';
 import type { Api } from './context.ts';
 import { ProblemError } from './problem.ts';
 
-/** A second and address. Nobody guesses 192 bits; this slows a loop that has lost its token. */
+/** A second and address. Nobody guesses 192 bits; this slows a program in a pod that tries. */
 const REFUSALS_PER_SECOND = 20;
 
-/** Answers a token that is not taken. Others of its address, behind one NAT say, are not held up. */
+/** Answers a runner's token that is not taken. Others of its address, behind one NAT say, are not held up. */
 export type RefuseToken = (request: FastifyRequest, what: string) => Promise<never>;
 
 export function tokenRefusal(app: Api, { refusedTokens }: Metrics): RefuseToken {
