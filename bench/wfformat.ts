@@ -7,7 +7,7 @@ import { Product } from '../e2e/product.ts';
 import { importWfFormat } from '../packages/cli/src/workflow/wfformat.ts';
 import type { Figure } from './figure.ts';
 
-/** Those of this machine, and those of the machines that most of the executions were recorded on. */
+/** Those of this machine, and as many as six of the fourteen executions were recorded on. */
 const CORES = [2, 48];
 /** Tasks wait and hold nothing: as many may run as there are cores. */
 const MEMORY_GB_PER_CORE = 2;
