@@ -63,7 +63,9 @@ class Planner {
     const request = round.requestAt(asked, at);
     const { gang } = request;
     const left =
-      gang === undefined ? this.#placeTasks(request, count) : this.#placeGangs(request, gang, count);
+      gang === undefined
+        ? this.#placeTasks(request, count)
+        : this.#placeGangs(request, gang, count);
     this.#flush(asked.keys[at]!);
     if (left > 0 && gang === undefined && mayKeep) this.#reservations.reserve(request);
     return left;
