@@ -95,8 +95,20 @@ describe('adding a cluster', () => {
     const { code, stderr } = await product.run('clusters', 'add', 'lab', '--kubeconfig', file);
     expect(code).toBe(5);
     expect(stderr).toContain('✓ may list nodes everywhere');
-    expect(stderr).toContain('✗ may create pods in majorana\n    bind the roles');
+    expect(stderr).toMatch(
+      /✗ may not create pods in majorana\n(✗ may not .*\n)*✗ may not list events in majorana\n    bind the roles/,
+    );
+    expect(stderr.match(/bind the roles/g)).toHaveLength(1);
     expect(await product.json('clusters')).toEqual({ clusters: [] });
+  });
+
+  test('a program is told what is missing too', async () => {
+    const file = await kubernetes.serviceAccountKubeconfig('foreigner', []);
+    const args = ['clusters', 'add', 'lab', '--json', '--kubeconfig', file];
+    const { code, stderr } = await product.run(...args);
+    expect(code).toBe(5);
+    const { error } = JSON.parse(stderr) as { error: { issues: { where: string }[] } };
+    expect(error.issues.map(({ where }) => where)).toContain('may not list nodes everywhere');
   });
 
   test('an administrator’s kubeconfig is good, and told to be more than an agent needs', async () => {

@@ -21,17 +21,22 @@ const GRACE_MS = 5 * 60_000;
 const tokenFileOf = (name: string): string => `majorana-${name}.token`;
 
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
-  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register, urlFindings } =
-    await import('../clusters/add.ts');
+  const add = await import('../clusters/add.ts');
+  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register } = add;
+  add.checkName(name);
   const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
   const { leaseTtl } = options;
   const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
-  const findings = [...(await check(options)), ...urlFindings(options)];
+  const findings = [...(await check(options)), ...add.urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
   // Inside the cluster the agent has an account of its own; here its roles are another's matter.
   if (!isManifest && findings.some(({ verdict }) => verdict === 'missing'))
-    throw new CliError(`${name} is not added: mend what has ✗, then repeat this`, EXIT.refused);
+    throw new CliError(
+      `${name} is not added: mend what has ✗, then repeat this`,
+      EXIT.refused,
+      add.issuesOf(findings),
+    );
   if (isManifest) {
     const { token, url } = await register(name, settings);
     print(manifestOf(name, url, options, token));
