@@ -269,11 +269,15 @@ test('the platform engineer sees nodes, room, pods, the window and why, latencie
     nodes: { count: 3, ready: 3, cordoned: 0, cooling: 0 },
     allocatable: { cpuMillis: 12_000 },
     groups: [{ name: '4 cores, 16 GiB', nodeCount: 3 }],
-    window: { why: 'containers start' },
+    // Of a slow machine it has shrunk, and says so.
+    window: {
+      why: expect.stringMatching(
+        /^containers start$|^it grows again, after |^a creation/,
+      ) as string,
+    },
   });
   const page = await product.ok('clusters', 'show', 'lab');
-  expect(page).toContain('dispatch window: 0 of at most');
-  expect(page).toContain('(containers start)');
+  expect(page).toMatch(/dispatch window: 0 pods starting, at most \d+ may \(/);
   const { nodes } = await product.json<{ nodes: ClusterNode[] }>('nodes', 'lab');
   expect(nodes.map(({ name, isReady }) => [name, isReady])).toEqual([
     ['kwok-0', true],
