@@ -20,9 +20,8 @@ function attemptLines(attempt: AttemptView): string[] {
 }
 
 function reasonLines(detail: TaskDetail): string[] {
-  const { tasksAhead, shortages = [], waitsForJobs = [], notBeforeMs } = detail.explanation;
+  const { shortages = [], waitsForJobs = [], notBeforeMs } = detail.explanation;
   return [
-    ...(tasksAhead === undefined ? [] : [`  ${tasksAhead} waiting tasks go first`]),
     ...shortages.map(
       (short) =>
         `  ${formatQuantity(short.resource, short.requested)} asked, ${formatQuantity(short.resource, short.available)} free (agents: ${short.agentCount})`,
