@@ -13,10 +13,12 @@ import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
 import { Orphans } from './orphans.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
-import { standingOf } from './pod-standing.ts';
+import { hasCompany, standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
 import { lastWord } from './start-words.ts';
 import type { PodOptions } from './pod.ts';
+import { podRequests } from './quantities.ts';
+import { isForGood, isHeldBack, isStatus } from './refusals.ts';
 import {
   AGENT_LABEL,
   attemptOf,
@@ -77,17 +79,6 @@ const newlyKnown = (lease: Lease): Known => ({
   mayExist: false,
   isOrdered: false,
 });
-
-const isStatus = (error: unknown, ...statuses: number[]): boolean =>
-  error instanceof ApiServerError && statuses.includes(error.status);
-
-/** Of the pod itself, or of the namespace's pod security level, which lets no such pod be. */
-const isForGood = (error: unknown): boolean =>
-  isStatus(error, 400, 422) ||
-  (isStatus(error, 403) && (error as Error).message.includes('violates PodSecurity'));
-
-/** A quota, a limit, a policy, a role or a token that was taken away, a namespace that is gone. */
-const isHeldBack = (error: unknown): boolean => isStatus(error, 401, 403, 404);
 
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
@@ -287,7 +278,10 @@ export class PodHost implements AttemptHost {
       const pod = await api.request<Pod>('POST', `/api/v1/namespaces/${pods.namespace}/pods`, body);
       known.pod ??= pod;
       delete known.heldBack;
-      this.#room.created(attemptId, clock.nowMs() - begunMs);
+      this.#room.created(attemptId, clock.nowMs() - begunMs, {
+        resources: podRequests(pod, { gpu: pods.gpuResource }),
+        nodeSelector: pod.spec.nodeSelector ?? {},
+      });
     } catch (error) {
       await this.#refused(known, attemptId, error);
     }
@@ -346,7 +340,11 @@ export class PodHost implements AttemptHost {
   /** Also one that is not known to be there: it may have been made, and nobody heard. */
   async #clear(known: Known, attemptId: string): Promise<void> {
     if (known.isDeleted || (known.pod === undefined && !known.mayExist)) return;
-    await this.#delete(attemptId, 0);
+    // Its node keeps the room of a sidecar until that has ended too, and so does the picture of it.
+    const staysOn = known.pod !== undefined && hasCompany(known.pod);
+    if (!staysOn) await this.#delete(attemptId, 0);
+    else if (known.pod?.metadata.deletionTimestamp === undefined)
+      await this.#delete(attemptId, undefined);
     known.isDeleted = true;
   }
 
