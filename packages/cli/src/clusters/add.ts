@@ -5,8 +5,9 @@ import type { ClusterSettings, ClusterView } from '@majorana/protocol';
 import { stringify } from 'yaml';
 import { connect } from '../connect.ts';
 import { CliError, EXIT } from '../output.ts';
+import type { SettingsOptions } from './settings.ts';
 
-export interface AddOptions {
+export interface AddOptions extends SettingsOptions {
   readonly kubeconfig: string;
   readonly context?: string;
   readonly namespace: string;
@@ -17,7 +18,6 @@ export interface AddOptions {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly printManifest?: boolean;
-  readonly leaseTtl?: string;
 }
 
 const MARKS = { good: '✓', notice: '!', missing: '✗' } as const;
