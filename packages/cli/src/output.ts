@@ -82,6 +82,9 @@ export function formatDuration(ms: number): string {
 
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
+/** Three figures, of whatever size: a task may cost a fraction of a cent. */
+export const formatFigure = (amount: number): string => String(Number(amount.toPrecision(3)));
+
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;

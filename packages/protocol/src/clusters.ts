@@ -106,6 +106,8 @@ export const clusterViewSchema = z.object({
   sinceMs: timeMs.describe('when it came into this state'),
   endsAtMs: timeMs.nullable().describe('of a drain: when what still runs is ended'),
   leaseTtlMs: count.describe('how long its agent may be silent before its tasks run elsewhere'),
+  corePricePerHour: z.number().nullable().describe('as its agent says; null: not known'),
+  dataPricePerGb: z.number().describe('of bringing data there from the object store, and back'),
   isConnected: z.boolean().describe('its agent was heard within the last 20 s'),
   lastSeenMs: timeMs.nullable().describe('since this control plane started'),
   heldCount: count.describe('attempts that its agent holds'),
@@ -129,13 +131,21 @@ export const clusterNameSchema = nameSchema.refine(
   'ends with a letter or digit: it is a label of its pods',
 );
 
+/** What is not named stays as it is. */
 export const clusterSettingsSchema = z.strictObject({
   leaseTtlMs: z
     .number()
     .int()
     .min(LEASE_TTL_MS_MIN)
     .max(LEASE_TTL_MS_MAX)
+    .optional()
     .describe('how long its agent may be silent before its tasks run elsewhere'),
+  dataPricePerGb: z
+    .number()
+    .min(0)
+    .max(1e6)
+    .optional()
+    .describe('what a gigabyte costs that is brought there from the object store, or back'),
 });
 export type ClusterSettings = z.output<typeof clusterSettingsSchema>;
 

@@ -7,8 +7,9 @@ import { stringify } from 'yaml';
 import { connect } from '../connect.ts';
 import { CliError } from '../output.ts';
 import { noAnswer } from './no-answer.ts';
+import type { SettingsOptions } from './settings.ts';
 
-export interface AddOptions {
+export interface AddOptions extends SettingsOptions {
   readonly kubeconfig: string;
   readonly context?: string;
   readonly namespace: string;
@@ -19,7 +20,6 @@ export interface AddOptions {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly printManifest?: boolean;
-  readonly leaseTtl?: string;
 }
 
 const MARKS = { good: '✓', notice: '!', missing: '✗' } as const;

@@ -1,6 +1,6 @@
 import type { Resources } from '@majorana/core';
 import type { ClusterReport, ClusterView } from '@majorana/protocol';
-import { formatDuration, plural, table } from '../output.ts';
+import { formatDuration, formatFigure, plural, table } from '../output.ts';
 import type { Amount } from './amounts.ts';
 import { bar, barColumn, formats, usedOf } from './amounts.ts';
 
@@ -15,11 +15,29 @@ function unheardWords({ lastSeenMs, leasesEndAtMs }: ClusterView, nowMs: number)
   return `${words}, leases kept for ${formatDuration(leasesEndAtMs - nowMs)}`;
 }
 
+/** Of a core for an hour, and of a gigabyte. */
+function priceOf({ corePricePerHour, dataPricePerGb }: ClusterView): string {
+  const core = corePricePerHour === null ? '-' : formatFigure(corePricePerHour);
+  return dataPricePerGb === 0 ? core : `${core} + ${formatFigure(dataPricePerGb)}/GB`;
+}
+
+export function priceSentence({ corePricePerHour, dataPricePerGb }: ClusterView): string {
+  const core =
+    corePricePerHour === null
+      ? 'its agent says no price of a core, so those with a price go first'
+      : `a core costs ${formatFigure(corePricePerHour)} an hour`;
+  const data =
+    dataPricePerGb === 0
+      ? 'bringing data there costs nothing'
+      : `bringing data there or back costs ${formatFigure(dataPricePerGb)} a GB`;
+  return `${core}; ${data}`;
+}
+
 function clusterRow(cluster: ClusterView, nowMs: number): string[] {
   const { name, state, isConnected, lastSeenMs, heldCount, report } = cluster;
   const ordered = state === 'active' ? [] : [state];
   const shown = isConnected ? state : [...ordered, unheardWords(cluster, nowMs)].join(', ');
-  const rest = [String(heldCount), agoOf(lastSeenMs, nowMs)];
+  const rest = [String(heldCount), priceOf(cluster), agoOf(lastSeenMs, nowMs)];
   if (report === null) return [name, shown, '-', '-', '-', '-', '-', ...rest];
   const { nodes, allocatable, allocatedByOurs: ours, allocatedByOthers: others } = report;
   const amount = (of: Amount): string =>
@@ -40,7 +58,18 @@ export const clustersTable = (clusters: readonly ClusterView[], nowMs: number): 
   clusters.length === 0
     ? 'no clusters; "majorana clusters add NAME --kubeconfig FILE" adds one'
     : table(
-        ['CLUSTER', 'STATE', 'READY', 'CORES', 'GIB', 'GPUS', 'STARTING', 'TASKS', 'HEARD'],
+        [
+          'CLUSTER',
+          'STATE',
+          'READY',
+          'CORES',
+          'GIB',
+          'GPUS',
+          'STARTING',
+          'TASKS',
+          'PRICE',
+          'HEARD',
+        ],
         clusters.map((cluster) => clusterRow(cluster, nowMs)),
       );
 
@@ -155,7 +184,7 @@ function faultLines({ faults }: ClusterReport, nowMs: number): string[] {
 /** One cluster on one page. */
 export function clusterPage(cluster: ClusterView, nowMs: number, barWidth = 0): string {
   const { report, reportedAtMs } = cluster;
-  const head = `${stateSentence(cluster, nowMs)}\n${leaseSentence(cluster, nowMs)}`;
+  const head = `${stateSentence(cluster, nowMs)}\n${leaseSentence(cluster, nowMs)}\n${priceSentence(cluster)}`;
   if (report === null) return `${head}\nits agent has reported nothing to this control plane yet`;
   const { nodes, window } = report;
   const { starting, limit } = window;

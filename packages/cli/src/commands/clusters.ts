@@ -3,12 +3,19 @@ import type { ClusterNode } from '@majorana/protocol';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
+import type { SettingsOptions } from '../clusters/settings.ts';
 import type { JsonOption } from '../command.ts';
 import { addCommand, numberIn } from '../command.ts';
 import { barWidthFor } from '../clusters/amounts.ts';
 import type { NodeChoice } from '../clusters/nodes.ts';
 import { chooseNodes, NODE_ORDERS, NODE_STATES, nodesTable } from '../clusters/nodes.ts';
-import { clusterPage, clustersTable, leaseSentence, stateSentence } from '../clusters/text.ts';
+import {
+  clusterPage,
+  clustersTable,
+  leaseSentence,
+  priceSentence,
+  stateSentence,
+} from '../clusters/text.ts';
 import { connect } from '../connect.ts';
 import { answer, CliError, EXIT, note, plural, print } from '../output.ts';
 import { parseDuration } from '../submit/quantities.ts';
@@ -22,9 +29,8 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
   const add = await import('../clusters/add.ts');
   const { agentCommand, check, findingsText, manifestOf, openTokenFile, register } = add;
   add.checkName(name);
-  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
-  const { leaseTtl } = options;
-  const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
+  const { settingsOf } = await import('../clusters/settings.ts');
+  const settings = settingsOf(options);
   const findings = [...(await check(options)), ...add.urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
@@ -58,18 +64,32 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
 const LEASE_TTL_HELP =
   'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
 
+const DATA_PRICE_HELP =
+  'what a GB costs that is brought there from the object store, or back; 0 unless set';
+const priceOption = numberIn(0, 1e6, false);
+
 function addSet(clusters: Command): void {
   addCommand(clusters, {
     usage: 'set <cluster>',
-    description: 'change how long a cluster that is silent keeps its tasks',
-    examples: ['majorana clusters set lab --lease-ttl 6h'],
+    description:
+      'change how long a cluster that is silent keeps its tasks, and what bringing data there costs',
+    examples: [
+      'majorana clusters set lab --lease-ttl 6h',
+      'majorana clusters set lab --data-price-per-gb 0.09',
+    ],
   })
-    .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
-    .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
-      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
-      const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
-      const cluster = await connect().changeCluster(name, { leaseTtlMs });
-      answer(options, cluster, () => leaseSentence(cluster, Date.now()));
+    .option('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .option('--data-price-per-gb <price>', DATA_PRICE_HELP, priceOption)
+    .action(async (name: string, options: JsonOption & SettingsOptions) => {
+      const { settingsOf } = await import('../clusters/settings.ts');
+      const settings = settingsOf(options);
+      if (settings === undefined) throw new CliError('say what: --lease-ttl, --data-price-per-gb');
+      const cluster = await connect().changeCluster(name, settings);
+      answer(
+        options,
+        cluster,
+        () => `${leaseSentence(cluster, Date.now())}\n${priceSentence(cluster)}`,
+      );
     });
 }
 
@@ -94,6 +114,7 @@ function addAdd(clusters: Command): void {
     .option('--print-manifest', 'print what deploy/kubernetes lacks, token included, as YAML')
     .option('--agent-namespace <namespace>', 'of that manifest', 'majorana-system')
     .option('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .option('--data-price-per-gb <price>', DATA_PRICE_HELP, priceOption)
     .action(addCluster);
 }
 
