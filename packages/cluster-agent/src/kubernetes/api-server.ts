@@ -39,12 +39,14 @@ export class ApiServer implements Disposable {
   #credentials: { readonly value: Credentials; readonly atMs: number } | undefined;
 
   constructor(access: Access) {
-    const { ca, serverName, isUnverified } = access;
+    const { ca, serverName, isUnverified, proxyUrl } = access;
     this.#access = access;
     const trust = {
       ...(ca !== undefined && { ca }),
       ...(serverName !== undefined && { servername: serverName }),
       rejectUnauthorized: !isUnverified,
+      // Only what the kubeconfig says: the variables of whoever starts the agent are not for it.
+      ...(proxyUrl !== undefined && { proxyEnv: { HTTPS_PROXY: proxyUrl } }),
     };
     this.#agent = new https.Agent({ ...trust, keepAlive: true, maxSockets: CONNECTIONS_MAX });
     this.#watchAgent = new https.Agent(trust);
@@ -65,7 +67,7 @@ export class ApiServer implements Disposable {
       const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
       return { answer, content: await text(answer), status: answer.statusCode ?? 0 };
     });
-    if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `${method} ${path}`, content);
+    if ((answer.statusCode ?? 0) >= 400) throw this.#refusal(answer, `${method} ${path}`, content);
     return content;
   }
 
@@ -76,7 +78,8 @@ export class ApiServer implements Disposable {
     silenceMs: number,
   ): AsyncGenerator<WatchEvent<T>> {
     const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent, silenceMs });
-    if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `GET ${path}`, await text(answer));
+    if ((answer.statusCode ?? 0) >= 400)
+      throw this.#refusal(answer, `GET ${path}`, await text(answer));
     for await (const line of linesOf(answer))
       if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
   }
@@ -84,6 +87,12 @@ export class ApiServer implements Disposable {
   [Symbol.dispose](): void {
     this.#agent.destroy();
     this.#watchAgent.destroy();
+  }
+
+  /** Credentials that are not taken may have been replaced since they were read. */
+  #refusal(answer: IncomingMessage, what: string, content: string): ApiServerError {
+    if (answer.statusCode === 401) this.#credentials = undefined;
+    return refusal(answer, what, content);
   }
 
   async #present(): Promise<Credentials> {
