@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { KubernetesObject } from '@majorana/test-servers';
 import { kubeletObstacle, mpiImage, MPICH, mpiObstacle, OPEN_MPI } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
@@ -96,6 +98,34 @@ describe.skipIf(obstacle !== undefined)(
       expect((await ended(id)).attempts).toMatchObject([{ outcome: 'succeeded' }]);
       expect(await product.ok('logs', id)).toContain('rank 1 of 2 on node 1: sum 1');
       await noPods();
+    });
+
+    test('a step of a workflow may be a gang, and its result is taken the second time', async () => {
+      const flow = path.join(product.data, 'gang.yaml');
+      writeFileSync(
+        flow,
+        `
+name: gang
+steps:
+  add:
+    argv: [sh, -c, 'mpirun sum > sums.txt']
+    container: { image: '${IMAGE}' }
+    gang: { nodes: 2, ranksPerNode: 2 }
+    resources: { cpuMillis: 200, memoryBytes: 200000000 }
+    outputs: [sums.txt]
+outputs:
+  sums: add/sums.txt
+`,
+      );
+      const first = await product.ok('workflow', 'run', flow, '--quiet');
+      expect(first).not.toContain('reused');
+      const id = /^run_\d+/.exec(first)![0];
+      const out = path.join(product.data, 'gang');
+      await product.ok('workflow', 'results', id, '-o', out);
+      const sums = readFileSync(path.join(out, 'sums/sums.txt'), 'utf8');
+      expect(sums.match(/^rank \d of 4 on node [01]: sum 6$/gm)).toHaveLength(4);
+      await noPods();
+      expect(await product.ok('workflow', 'run', flow, '--quiet')).toContain('reused');
     });
 
     test('a rank that takes more memory than its node has ends the gang with that', async () => {

@@ -11,6 +11,9 @@ import (
 
 // The guard reaps whatever ends and forks from the first thread: it has a process of its own.
 func TestMain(m *testing.M) {
+	if beInGroup() {
+		return
+	}
 	if folder := os.Getenv("TEST_GUARD_FOLDER"); folder != "" {
 		guardInChild(folder)
 		return

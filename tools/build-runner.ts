@@ -61,6 +61,11 @@ function build(architecture: Architecture): void {
   renameSync(temporary, target);
 }
 
+/** The tests as one program, for a machine that has neither Go nor the sources. */
+export function buildRunnerTests(target: string): void {
+  go(['test', '-c', '-o', target, '.'], { CGO_ENABLED: '0' });
+}
+
 if (process.argv[1] === import.meta.filename) {
   if (process.argv[2] === '--test') {
     go(['vet', './...']);
