@@ -13,7 +13,7 @@ import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
 import { Orphans } from './orphans.ts';
 import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
-import { standingOf } from './pod-standing.ts';
+import { deletedReason, standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
 import { lastWord } from './start-words.ts';
 import type { PodOptions } from './pod.ts';
@@ -221,7 +221,7 @@ export class PodHost implements AttemptHost {
     if (standing.kind === 'starting') this.#lookIfSlow(known, pod);
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
     if (known.isDeleted && known.isOrdered) return { kind: 'exited' };
-    if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
+    if (known.isDeleted) return { kind: 'gone', reason: deletedReason(pod) };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
     const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
     const faultyNode = pod.spec.nodeName ?? '';
