@@ -14,7 +14,7 @@ import type { FailedCreation } from './pod-creation.ts';
 import { createPod, isOverload, mayHaveBeenMade } from './pod-creation.ts';
 import { readPodEnd, refusedEnd } from './pod-end.ts';
 import type { PodStanding, StartLimits } from './pod-standing.ts';
-import { hasCompany } from './pod-standing.ts';
+import { deletedReason, hasCompany } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
 import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
@@ -169,7 +169,7 @@ export class PodHost implements AttemptHost {
     if (standing.kind === 'starting') this.#starts.lookIfSlow(held, pod);
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
     if (held.isDeleted && held.isOrdered) return { kind: 'exited' };
-    if (held.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
+    if (held.isDeleted) return { kind: 'gone', reason: deletedReason(pod) };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
     const faultyNode = pod.spec.nodeName ?? '';
     const trouble = this.#view.troubleOf(faultyNode, clock.nowMs(), nodePatienceMs);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ContainerState, Pod } from './objects.ts';
-import { standingOf } from './pod-standing.ts';
+import { deletedReason, standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
 
 const SECOND = 1000;
@@ -327,4 +327,12 @@ describe('containers that somebody else put into the pod', () => {
       end: { kind: 'lost', reason: expect.stringContaining('what mesh brings') as string },
     });
   });
+});
+
+test.each([
+  [{ status: DISRUPTED }, 'its pod was deleted: EvictionByEvictionAPI: Eviction API: evicting'],
+  [{ deletionTimestamp: CREATED }, 'its pod was deleted, and not by us'],
+  [{}, 'its pod was deleted, and not by us'],
+])('of a pod that is gone it is told who deleted it, if the cluster says', (parts, reason) => {
+  expect(deletedReason(podOf(parts))).toBe(reason);
 });

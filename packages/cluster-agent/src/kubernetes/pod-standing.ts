@@ -123,6 +123,12 @@ function causeOf(pod: Pod): string | undefined {
   return pod.metadata.deletionTimestamp === undefined ? undefined : 'deleted, and not by us';
 }
 
+/** Of a pod that is gone with no word of its runner. */
+export function deletedReason(pod: Pod): string {
+  const cause = causeOf(pod) ?? 'deleted, and not by us';
+  return cause.startsWith('deleted') ? `its pod was ${cause}` : `its pod was deleted: ${cause}`;
+}
+
 interface Wait {
   readonly reason: string;
   readonly message: string;

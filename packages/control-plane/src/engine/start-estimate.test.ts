@@ -2,7 +2,7 @@ import type { JobSpec } from '@majorana/protocol';
 import { jobSpecSchema, storedJobSpecSchema } from '@majorana/protocol';
 import { expect, test } from 'vitest';
 import { onSubmit } from './reactor.ts';
-import { countAhead } from './start-estimate.ts';
+import { aheadInJob, countAhead } from './start-estimate.ts';
 import { EngineState } from './state.ts';
 import { EMPTY_HOT_SET } from './test-hot-set.ts';
 
@@ -29,4 +29,17 @@ test('tasks that go first are counted by the place that a run’s steps have in 
     countAhead(state, state.jobs.get(jobId)!, position);
   expect([older, long, short, younger].map((jobId) => ahead(jobId, 0))).toEqual([0, 2, 4, 6]);
   expect(ahead(younger, 1)).toBe(7);
+});
+
+test.each([
+  // Ten tasks, of which six have been given out and two of those came back.
+  [0, 0],
+  [1, 1],
+  [5, 1],
+  [6, 2],
+  [9, 5],
+])('of its own job at most those before it go first: position %i, %i', (position, ahead) => {
+  const job = state.jobs.get(submit(9000))!;
+  const counts = { ...job.counts, queued: 6 };
+  expect(aheadInJob({ ...job, counts, taskCount: 10, nextPosition: 6 }, position)).toBe(ahead);
 });

@@ -47,8 +47,13 @@ function isAtQueueLimit(state: EngineState, name: string): boolean {
 }
 
 /** Waiting tasks of a job that go before the one at a position. */
-export const aheadInJob = (job: JobRecord, position: number): number =>
-  Math.max(0, job.counts.queued - (job.taskCount - Math.max(position, job.nextPosition)));
+export function aheadInJob(job: JobRecord, position: number): number {
+  const { counts, taskCount, nextPosition } = job;
+  if (position >= nextPosition) return Math.max(0, counts.queued - (taskCount - position));
+  // It came back: of those that did so too, itself not, no more than stand before it.
+  const backCount = counts.queued - (taskCount - nextPosition);
+  return Math.max(0, Math.min(backCount - 1, position));
+}
 
 function lineJob(
   state: EngineState,
