@@ -7,12 +7,15 @@ import {
   cacheFolder,
   isBuilt,
   moduleFolder,
+  otherKubernetes,
+  pinnedFolder,
   PROGRAM_NAMES,
   programPath,
   PROGRAMS,
   programVersion,
 } from '@majorana/test-servers';
 import { findGo } from './go-command.ts';
+import { writeModule } from './other-version.ts';
 
 const PROGRESS_EVERY_MS = 15_000;
 
@@ -33,11 +36,18 @@ function linkerFlags(name: ProgramName): string {
   return ['-s -w', ...settings].join(' ');
 }
 
+const goEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  CGO_ENABLED: '0',
+  GOTOOLCHAIN: 'auto',
+  GOFLAGS: '-mod=readonly',
+});
+
 /** Go says each package that it compiles; what it says otherwise is an error. */
 function runGo(go: string, args: readonly string[], folder: string): Promise<void> {
   const child = spawn(go, args, {
     cwd: folder,
-    env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'auto', GOFLAGS: '-mod=readonly' },
+    env: goEnvironment(),
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   const lines: string[] = [];
@@ -62,6 +72,14 @@ async function build(go: string, name: ProgramName): Promise<void> {
   mkdirSync(path.dirname(target), { recursive: true });
   process.stdout.write(`building ${PROGRAMS[name].binary} ${programVersion(name)}\n`);
   const startedAt = Date.now();
+  const other = otherKubernetes(name);
+  if (other !== undefined)
+    writeModule(
+      { go, environment: goEnvironment() },
+      pinnedFolder(name),
+      moduleFolder(name),
+      other,
+    );
   const args = ['build', '-v', '-trimpath', '-buildvcs=false', `-ldflags=${linkerFlags(name)}`];
   await runGo(go, [...args, '-o', part, PROGRAMS[name].goPackage], moduleFolder(name));
   renameSync(part, target);

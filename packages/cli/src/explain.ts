@@ -30,16 +30,9 @@ const costWords = ({ agentId, cost, dataCost, dataBytes }: ExpectedCost): string
 const COSTS_SHOWN = 8;
 
 function reasonLines(detail: TaskDetail): string[] {
-  const {
-    tasksAhead,
-    shortages = [],
-    waitsForJobs = [],
-    notBeforeMs,
-    costs = [],
-  } = detail.explanation;
+  const { shortages = [], waitsForJobs = [], notBeforeMs, costs = [] } = detail.explanation;
   const shown = costs.slice(0, COSTS_SHOWN).map(costWords).join(', ');
   return [
-    ...(tasksAhead === undefined ? [] : [`  ${tasksAhead} waiting tasks go first`]),
     ...shortages.map(
       (short) =>
         `  ${formatQuantity(short.resource, short.requested)} asked, ${formatQuantity(short.resource, short.available)} free (agents: ${short.agentCount})`,

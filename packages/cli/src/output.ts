@@ -17,14 +17,22 @@ export const EXIT = {
   detached: 130,
 } as const;
 
+export interface Issue {
+  readonly where: string;
+  readonly what: string;
+}
+
 /** An error for a person: what is wrong, where, what to do; no stack. */
 export class CliError extends Error {
   override name = 'CliError';
   readonly exitCode: number;
+  /** For `--json`; a person has read them by then. */
+  readonly issues: readonly Issue[];
 
-  constructor(message: string, exitCode: number = EXIT.usage) {
+  constructor(message: string, exitCode: number = EXIT.usage, issues: readonly Issue[] = []) {
     super(message);
     this.exitCode = exitCode;
+    this.issues = issues;
   }
 }
 

@@ -28,6 +28,8 @@ export const LEASE_TTL_MS_DEFAULT = 90 * 60_000;
 export const NODE_GROUPS_MAX = 20;
 export const FAULTS_MAX = 20;
 export const NODES_PER_PAGE_MAX = 500;
+/** Of one node that are told. */
+export const TAINTS_MAX = 10;
 
 const nodeGroupSchema = z.object({
   name: short.describe('instance type, or the size of its nodes'),
@@ -70,6 +72,11 @@ export const clusterNodeSchema = z.object({
   isReady: z.boolean(),
   isCordoned: z.boolean(),
   coolingUntilMs: timeMs.nullable(),
+  taints: z
+    .array(z.string().max(400))
+    .max(TAINTS_MAX)
+    .default([])
+    .describe('KEY=VALUE:EFFECT; only jobs that tolerate them run there'),
   fault: z.string().max(500),
   allocatable: resourcesSchema,
   allocated: resourcesSchema,

@@ -2,6 +2,7 @@ export * from './audit-log.ts';
 export * from './kubernetes.ts';
 export * from './kubernetes-api.ts';
 export * from './kwok.ts';
+export * from './pod-webhook.ts';
 export * from './programs.ts';
 export * from './quota.ts';
 export * from './kubeconfig.ts';

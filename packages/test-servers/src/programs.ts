@@ -35,6 +35,7 @@ export const PROGRAMS = {
   nats: { folder: 'nats', module: nats, goPackage: nats, binary: 'nats-server' },
   'controller-manager': kubernetes('kube-controller-manager'),
   scheduler: kubernetes('kube-scheduler'),
+  proxy: kubernetes('kube-proxy'),
   kubectl: kubernetes('kubectl'),
 } as const satisfies Record<string, Program>;
 
@@ -43,14 +44,31 @@ export const PROGRAM_NAMES = Object.keys(PROGRAMS) as ProgramName[];
 
 const modules = new URL('../../../tools/kubernetes/', import.meta.url);
 
-/** Where the go.mod of a program stands. */
-export const moduleFolder = (name: ProgramName): string =>
+/** Where the go.mod stands that pins a program. */
+export const pinnedFolder = (name: ProgramName): string =>
   new URL(PROGRAMS[name].folder, modules).pathname;
 
-/** The version that go.mod pins, without the v. */
+/** The Kubernetes that was asked for instead of the pinned one, if any was. */
+export function otherKubernetes(name: ProgramName): string | undefined {
+  const version = process.env['MAJORANA_KUBERNETES'];
+  if (version === undefined || version === '' || PROGRAMS[name].folder !== 'kube') return undefined;
+  if (!/^1\.\d+\.\d+$/.test(version))
+    throw new Error(`MAJORANA_KUBERNETES is ${version}; it names a whole version, such as 1.37.2`);
+  return version;
+}
+
+/** Where the go.mod stands that a program is built by. */
+export function moduleFolder(name: ProgramName): string {
+  const other = otherKubernetes(name);
+  return other === undefined ? pinnedFolder(name) : path.join(cacheFolder(), other, 'module');
+}
+
+/** The version that go.mod pins, or that was asked for, without the v. */
 export function programVersion(name: ProgramName): string {
+  const other = otherKubernetes(name);
+  if (other !== undefined) return other;
   const { module } = PROGRAMS[name];
-  const text = readFileSync(path.join(moduleFolder(name), 'go.mod'), 'utf8');
+  const text = readFileSync(path.join(pinnedFolder(name), 'go.mod'), 'utf8');
   const line = text
     .split('\n')
     .find((one) => one.replace('require ', '').trim().startsWith(`${module} v`));

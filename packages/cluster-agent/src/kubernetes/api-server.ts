@@ -67,7 +67,7 @@ export class ApiServer implements Disposable {
       const answer = await this.#send(method, path, { body, signal, agent: this.#agent });
       return { answer, content: await text(answer), status: answer.statusCode ?? 0 };
     });
-    if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `${method} ${path}`, content);
+    if ((answer.statusCode ?? 0) >= 400) throw this.#refusal(answer, `${method} ${path}`, content);
     return content;
   }
 
@@ -78,7 +78,8 @@ export class ApiServer implements Disposable {
     silenceMs: number,
   ): AsyncGenerator<WatchEvent<T>> {
     const answer = await this.#send('GET', path, { signal, agent: this.#watchAgent, silenceMs });
-    if ((answer.statusCode ?? 0) >= 400) throw refusal(answer, `GET ${path}`, await text(answer));
+    if ((answer.statusCode ?? 0) >= 400)
+      throw this.#refusal(answer, `GET ${path}`, await text(answer));
     for await (const line of linesOf(answer))
       if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
   }
@@ -86,6 +87,12 @@ export class ApiServer implements Disposable {
   [Symbol.dispose](): void {
     this.#agent.destroy();
     this.#watchAgent.destroy();
+  }
+
+  /** Credentials that are not taken may have been replaced since they were read. */
+  #refusal(answer: IncomingMessage, what: string, content: string): ApiServerError {
+    if (answer.statusCode === 401) this.#credentials = undefined;
+    return refusal(answer, what, content);
   }
 
   async #present(): Promise<Credentials> {

@@ -13,6 +13,9 @@ const container = { image: 'science:1', nodeSelector: {}, tolerations: [] };
 const SHAPE = { key: 'shape', resources: DEFAULT_RESOURCES, container };
 const WAITING = { digest: 'd', shapes: [SHAPE] };
 
+/** As the API server has a pod to which nothing was added. */
+const STORED = { resources: DEFAULT_RESOURCES, nodeSelector: {} };
+
 /** Nodes of eight cores, and tasks of one. */
 class Bench {
   readonly clock = new TestClock();
@@ -176,7 +179,7 @@ test('a rule of the cluster that refuses pods holds back their shape alone, and 
   bench.room.refused(probe.attemptId, 'exceeded quota: two');
   wait(bench, tasks, 1);
   expect(placed()).toHaveLength(WINDOW_LIMITS.first + 1);
-  bench.room.created(probe.attemptId, 10);
+  bench.room.created(probe.attemptId, 10, STORED);
   bench.room.occupy(probe);
   wait(bench, tasks, 1);
   expect(placed()).toHaveLength(40);
@@ -186,7 +189,7 @@ test('a rule of the cluster that refuses pods holds back their shape alone, and 
 test('where a quota is used up, a pod that ends lets another be tried at once', () => {
   const bench = new Bench(100);
   const [first] = bench.enter(1, 'first');
-  bench.room.created(first!.attemptId, 10);
+  bench.room.created(first!.attemptId, 10, STORED);
   bench.room.occupy(first!);
   const [second] = bench.enter(1, 'second');
   bench.room.refused(second!.attemptId, 'exceeded quota: one');
@@ -257,4 +260,22 @@ test('whatever happens, no node is overfilled, and what is left gives all of its
       expect(bench.offered.count).toBe(Math.min(16, Math.floor(bench.room.window.limit)));
     }),
   );
+});
+
+test('what the cluster adds to a pod is counted to those after it, until none was made for a minute', () => {
+  const bench = new Bench(2);
+  bench.view.setNode(testNode('pool', 8, { metadata: { name: 'pool', labels: { pool: 'a' } } }));
+  const [first] = bench.enter(1, 'first');
+  expect(bench.offered.count).toBe(23);
+  const resources = { ...DEFAULT_RESOURCES, cpuMillis: 2000 };
+  bench.room.created(first!.attemptId, 10, { resources, nodeSelector: { pool: 'a' } });
+  bench.room.leave(first!);
+  expect(bench.offered.count).toBe(4);
+  const later = bench.enter(4);
+  expect(later.map((one) => bench.room.nodeOf(one.attemptId))).toEqual(Array(4).fill('pool'));
+  expect(bench.heldMillis).toBe(8000);
+  expect(bench.offered.count).toBe(0);
+  bench.clock.pass(61 * SECOND);
+  bench.enter(1, 'probe');
+  expect(bench.offered.count).toBeGreaterThan(0);
 });

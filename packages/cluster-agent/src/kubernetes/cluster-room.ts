@@ -2,18 +2,18 @@ import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from 
 import {
   explainer,
   formatExplanation,
-  hashText,
   nextWindow,
   openWindow,
   planPlacement,
   windowRoom,
-  withRequestFloor,
 } from '@majorana/core';
-import type { AgentSync, Lease, WaitingShape, WaitingShapes } from '@majorana/protocol';
+import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
+import type { Asked } from './additions.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
+import { Groups, keyOfLease, keyOfShape } from './groups.ts';
 import { RefusedShapes } from './refused-shapes.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
@@ -81,8 +81,7 @@ export class ClusterRoom implements RoomPort {
   #isPlanned = false;
   #isReplanned = false;
   #lateCheckedMs = -Infinity;
-  /** Of a lease: thousands of tasks ask for the same. */
-  readonly #groupByLease = new WeakMap<Lease, PlacementGroup>();
+  readonly #groups = new Groups();
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
@@ -164,8 +163,10 @@ export class ClusterRoom implements RoomPort {
     this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
   }
 
-  created(id: string, latencyMs: number): void {
+  /** `stored`: as the API server has it, with what the cluster added to it. */
+  created(id: string, latencyMs: number, stored: Asked): void {
     this.learn({ kind: 'created', latencyMs });
+    this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
     const placed = this.#starting.get(attemptOfMember(id));
     if (placed !== undefined) placed.isRefused = false;
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
@@ -184,7 +185,7 @@ export class ClusterRoom implements RoomPort {
   }
 
   #keyOf(id: string): string {
-    return keyOf(shapeOf(this.#options.leaseOf(id)));
+    return keyOfLease(this.#options.leaseOf(id));
   }
 
   /** Soon, for all that has changed until then. */
@@ -211,6 +212,7 @@ export class ClusterRoom implements RoomPort {
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
+    this.#groups.forget(nowMs);
     this.#giveBackLate(nowMs);
     const room = windowRoom(this.#window, this.startingCount, nowMs);
     if (this.#waiting.size === 0) return;
@@ -219,7 +221,7 @@ export class ClusterRoom implements RoomPort {
       if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
       return;
     }
-    const byShape = this.#groups(room);
+    const byShape = this.#byShape(room);
     const groups = [...byShape.values()].map(({ group, waiters }) => ({
       ...group,
       count: waiters.length,
@@ -248,7 +250,7 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = this.#groupOf(lease, sinceMs);
+      const group = this.#groups.ofLease(lease, sinceMs);
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
       if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
@@ -269,14 +271,14 @@ export class ClusterRoom implements RoomPort {
    * The first that wait, as many as may be created now. The pods of a gang are created together, so
    * the last one may go beyond that.
    */
-  #groups(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
+  #byShape(room: number): Map<string, { group: PlacementGroup; waiters: Waiter[] }> {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     const nowMs = this.#options.clock.nowMs();
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const group = this.#groupOf(lease, waiter.sinceMs);
+      const group = this.#groups.ofLease(lease, waiter.sinceMs);
       const known = byShape.get(group.key);
       if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
       left -= podCountOf(lease);
@@ -286,20 +288,11 @@ export class ClusterRoom implements RoomPort {
     return byShape;
   }
 
-  #groupOf(lease: Lease, sinceMs: number): PlacementGroup {
-    const known = this.#groupByLease.get(lease);
-    if (known !== undefined) return known;
-    const shape = shapeOf(lease);
-    const group = groupOf({ ...shape, key: keyOf(shape) }, sinceMs);
-    this.#groupByLease.set(lease, group);
-    return group;
-  }
-
   #place(one: Occupant, nodeNames: readonly string[]): void {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
     const lease = leaseOf(attemptId);
-    const resources = withRequestFloor(lease.resources);
+    const resources = this.#groups.resourcesOf(lease);
     for (const [nodeRank, id] of this.#podsOf(attemptId).entries())
       view.assume(podKey(id), nodeNames[nodeRank]!, resources);
     this.#settle(one, nodeNames, lease.container!.image);
@@ -328,11 +321,11 @@ export class ClusterRoom implements RoomPort {
     const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
     const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
-      const group = groupOf(shape, nowMs);
+      const group = this.#groups.ofShape(shape, nowMs);
       const pods = shape.nodes ?? 1;
       const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
       const fitting = Math.floor(podsFitting / pods);
-      const key = this.#refused.isEmpty ? '' : keyOf(shape);
+      const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
       const allowed = this.#refused.roomFor(key, nowMs);
       const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
       const refused = this.#refused.why(key);
@@ -365,30 +358,3 @@ export class ClusterRoom implements RoomPort {
     return text;
   }
 }
-
-const shapeOf = ({ resources, container, gang }: Lease): Omit<WaitingShape, 'key'> => ({
-  resources,
-  container: container!,
-  ...(gang && { nodes: gang.nodes }),
-});
-
-/** Of all that placement and the cluster's rules go by. */
-const keyOf = ({ resources, container, nodes }: Omit<WaitingShape, 'key'>): string => {
-  const { image, nodeSelector, tolerations } = container;
-  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, nodes]));
-};
-
-const groupOf = (shape: WaitingShape, waitingSinceMs: number): PlacementGroup => ({
-  key: shape.key,
-  resources: shape.resources,
-  podsPerTask: 1,
-  nodeSelector: shape.container.nodeSelector,
-  // zod tells an absent value by undefined, the core by absence.
-  tolerations: shape.container.tolerations as PlacementGroup['tolerations'],
-  image: shape.container.image,
-  ...(shape.nodes !== undefined && { gang: { size: shape.nodes } }),
-  priority: 0,
-  waitingSinceMs,
-  count: 1,
-  policy: 'pack',
-});

@@ -157,3 +157,35 @@ test('a node that failed starts is left alone twice as long each time, until one
   view.praise('n');
   expect(coolDownAfter(0)).toBe(30_000);
 });
+
+test('beside nodes of amd64 those of another architecture are tainted; Windows always is', () => {
+  const view = new ClusterView(NAMES, isOurs);
+  const add = (name: string, os: string, arch: string): void => {
+    const labels = { 'kubernetes.io/os': os, 'kubernetes.io/arch': arch };
+    view.setNode(testNode(name, 8, { metadata: { name, labels } }));
+  };
+  const tainted = (): object =>
+    Object.fromEntries(
+      view
+        .pictures()
+        .map(({ picture }) => [picture.name, picture.taints.map(({ value }) => value).join()]),
+    );
+  add('arm', 'linux', 'arm64');
+  add('window', 'windows', 'amd64');
+  expect(tainted()).toEqual({ arm: '', window: 'windows' });
+  add('usual', 'linux', 'amd64');
+  view.setNode(testNode('unnamed', 8));
+  expect(tainted()).toEqual({ arm: 'arm64', window: 'windows', usual: '', unnamed: '' });
+  view.removeNode('usual');
+  view.removeNode('unnamed');
+  expect(tainted()).toEqual({ arm: '', window: 'windows' });
+});
+
+test('an image is known by each name that means it', () => {
+  const view = new ClusterView(NAMES, isOurs);
+  const images = [{ names: ['docker.io/library/python:3', 'registry.test/a:1'] }];
+  view.setNode(testNode('n', 8, { status: { ...testNode('n', 8).status, images } }));
+  const names = ['python:3', 'library/python:3', 'docker.io/library/python:3', 'registry.test/a:1'];
+  for (const name of names) expect(view.hasImage('n', name)).toBe(true);
+  expect(view.hasImage('n', 'a:1')).toBe(false);
+});

@@ -1,5 +1,6 @@
 import type { NodePicture, Resources, Taint } from '@majorana/core';
 import { addResources, NO_RESOURCES, NodeIndex, subtractResources } from '@majorana/core';
+import { ForeignNodes } from './foreign-nodes.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { isTerminated } from './objects.ts';
 import type { ResourceNames } from './quantities.ts';
@@ -43,6 +44,12 @@ const EFFECTS = new Set(['NoSchedule', 'PreferNoSchedule', 'NoExecute']);
 const isOwnTaint = (key: string): boolean =>
   key === 'node.kubernetes.io/unschedulable' || key === 'node.kubernetes.io/not-ready';
 
+/** A node names an image in full; a task may leave away the registry that is meant without one. */
+const namesOf = (name: string): string[] => {
+  const short = /^docker\.io\/(library\/)?(.*)$/.exec(name)?.[2];
+  return short === undefined ? [name] : [name, name.replace('docker.io/', ''), short];
+};
+
 function placeOf(node: KubernetesNode, names: ResourceNames): Place {
   const { allocatable = {}, conditions = [], images = [] } = node.status ?? {};
   const ready = conditions.find(({ type }) => type === 'Ready');
@@ -59,7 +66,7 @@ function placeOf(node: KubernetesNode, names: ResourceNames): Place {
     }),
     allocatable: readResources(allocatable, names),
     podsMax: parseQuantity(allocatable['pods']),
-    images: new Set(images.flatMap(({ names: all = [] }) => all)),
+    images: new Set(images.flatMap(({ names: all = [] }) => all).flatMap(namesOf)),
   };
 }
 
@@ -71,6 +78,7 @@ export class ClusterView {
   readonly #names: ResourceNames;
   readonly #isOurs: (pod: Pod) => boolean;
   readonly #nodes = new Map<string, NodeState>();
+  readonly #foreign = new ForeignNodes();
   readonly #taken = new Map<string, Taken>();
   #allocatable = NO_RESOURCES;
   #others = NO_RESOURCES;
@@ -90,7 +98,8 @@ export class ClusterView {
     this.#countPlace(state, -1);
     state.place = placeOf(node, this.#names);
     this.#countPlace(state, 1);
-    this.#show(state);
+    if (this.#foreign.set(node)) this.#showAll();
+    else this.#show(state);
   }
 
   removeNode(name: string): void {
@@ -100,6 +109,7 @@ export class ClusterView {
     state.place = undefined;
     this.index.remove(name);
     if (state.podCount === 0) this.#nodes.delete(name);
+    if (this.#foreign.remove(name)) this.#showAll();
   }
 
   get nodeNames(): string[] {
@@ -182,7 +192,7 @@ export class ClusterView {
     readonly fault: string;
   }[] {
     return [...this.#nodes.values()].flatMap((state) => {
-      const picture = pictureOf(state);
+      const picture = this.#pictureOf(state);
       return picture === undefined
         ? []
         : [{ picture, ourCount: state.ourCount, fault: state.fault }];
@@ -248,8 +258,17 @@ export class ClusterView {
   }
 
   #show(state: NodeState): void {
-    const picture = pictureOf(state);
+    const picture = this.#pictureOf(state);
     if (picture !== undefined) this.index.set(picture);
+  }
+
+  #showAll(): void {
+    for (const state of this.#nodes.values()) this.#show(state);
+  }
+
+  #pictureOf(state: NodeState): NodePicture | undefined {
+    if (state.place === undefined) return undefined;
+    return pictureOf(state, state.place, this.#foreign.taintOf(state.place.name));
   }
 }
 
@@ -269,17 +288,14 @@ function isSameRequest(a: Resources, b: Resources): boolean {
   );
 }
 
-function pictureOf({
-  place,
-  held,
-  podCount,
-  ours,
-  ourCount,
-  coolDownUntilMs,
-}: NodeState): NodePicture | undefined {
-  if (place === undefined) return undefined;
+function pictureOf(
+  { held, podCount, ours, ourCount, coolDownUntilMs }: NodeState,
+  place: Place,
+  foreign: Taint | undefined,
+): NodePicture {
   return {
     ...place,
+    ...(foreign && { taints: [...place.taints, foreign] }),
     held,
     podCount,
     ...(coolDownUntilMs > 0 && { coolDownUntilMs }),

@@ -25,13 +25,25 @@ export interface ContainerState {
   };
 }
 
+export interface ContainerStatus {
+  readonly name: string;
+  readonly state?: ContainerState;
+  /** What its node has given it, which a resize changes later than its pod's spec. */
+  readonly resources?: { readonly requests?: Quantities };
+  readonly allocatedResources?: Quantities;
+}
+
 export interface Pod {
   readonly metadata: Metadata;
   readonly spec: {
     readonly nodeName?: string;
     readonly terminationGracePeriodSeconds?: number;
     readonly overhead?: Quantities;
+    readonly nodeSelector?: Readonly<Record<string, string>>;
+    /** Of the pod as a whole, from 1.34 on: these go before those of its containers. */
+    readonly resources?: { readonly requests?: Quantities };
     readonly initContainers?: readonly {
+      readonly name?: string;
       readonly restartPolicy?: string;
       readonly resources?: { readonly requests?: Quantities };
     }[];
@@ -52,14 +64,10 @@ export interface Pod {
       readonly reason?: string;
       readonly message?: string;
     }[];
-    readonly initContainerStatuses?: readonly {
-      readonly name: string;
-      readonly state?: ContainerState;
-    }[];
-    readonly containerStatuses?: readonly {
-      readonly name: string;
-      readonly state?: ContainerState;
-    }[];
+    readonly resources?: { readonly requests?: Quantities };
+    readonly allocatedResources?: Quantities;
+    readonly initContainerStatuses?: readonly ContainerStatus[];
+    readonly containerStatuses?: readonly ContainerStatus[];
   };
 }
 

@@ -26,12 +26,17 @@ export interface FailedCreation {
   readonly retryAfterMs: number;
 }
 
+/** A webhook's or a policy's no, for which whoever wrote it chose the status, 400 and 422 among them. */
+const RULE = /denied (the )?request/;
+
 /** Of the pod itself, or of the namespace's pod security level, which lets no such pod be. */
 const isForGood = ({ status, message }: ApiServerError): boolean =>
-  status === 400 || status === 422 || (status === 403 && message.includes('violates PodSecurity'));
+  ([400, 422].includes(status) && !RULE.test(message)) ||
+  (status === 403 && message.includes('violates PodSecurity'));
 
 /** A quota, a limit, a policy, a role or a token that was taken away, a namespace that is gone. */
-const HELD_BACK: readonly number[] = [401, 403, 404];
+const isHeldBack = ({ status, message }: ApiServerError): boolean =>
+  [401, 403, 404].includes(status) || (status < 500 && RULE.test(message));
 
 /** However often it is asked, there is one pod of an attempt, since names are unique. */
 export async function createPod(pods: OwnPods, lease: Lease, nodeName: string): Promise<Creation> {
@@ -43,7 +48,7 @@ export async function createPod(pods: OwnPods, lease: Lease, nodeName: string): 
     const { status, message: reason, retryAfterMs } = error;
     if (status === 409) return adopt(pods, lease.attemptId);
     if (isForGood(error)) return { kind: 'refused', reason };
-    if (HELD_BACK.includes(status)) return { kind: 'held_back', reason };
+    if (isHeldBack(error)) return { kind: 'held_back', reason };
     return { kind: 'failed', error, status, retryAfterMs };
   }
 }

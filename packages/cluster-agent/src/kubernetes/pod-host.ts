@@ -14,9 +14,11 @@ import type { FailedCreation } from './pod-creation.ts';
 import { createPod, isOverload, mayHaveBeenMade } from './pod-creation.ts';
 import { readPodEnd, refusedEnd } from './pod-end.ts';
 import type { PodStanding, StartLimits } from './pod-standing.ts';
+import { hasCompany } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
 import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
+import { podRequests } from './quantities.ts';
 
 const MINUTE = 60_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
@@ -200,7 +202,10 @@ export class PodHost implements AttemptHost {
       case 'created':
         held.pod ??= creation.pod;
         delete held.heldBack;
-        this.#room.created(attemptId, clock.nowMs() - begunMs);
+        this.#room.created(attemptId, clock.nowMs() - begunMs, {
+          resources: podRequests(creation.pod, { gpu: this.#options.pods.gpuResource }),
+          nodeSelector: creation.pod.spec.nodeSelector ?? {},
+        });
         return;
       case 'found':
         held.pod ??= creation.pod;
@@ -278,7 +283,11 @@ export class PodHost implements AttemptHost {
 
   async #clear(held: HeldPod, attemptId: string): Promise<void> {
     if (!mayBeThere(held)) return;
-    await this.#delete(attemptId, 0);
+    // Its node keeps the room of a sidecar until that has ended too, and so does the picture of it.
+    const staysOn = held.pod !== undefined && hasCompany(held.pod);
+    if (!staysOn) await this.#delete(attemptId, 0);
+    else if (held.pod?.metadata.deletionTimestamp === undefined)
+      await this.#delete(attemptId, undefined);
     held.isDeleted = true;
   }
 

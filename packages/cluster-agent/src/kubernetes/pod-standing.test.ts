@@ -288,3 +288,43 @@ describe('ends of containers', () => {
     });
   });
 });
+
+describe('containers that somebody else put into the pod', () => {
+  const mesh = (state: ContainerState) => ({ name: 'mesh', state });
+  const playing = (task: ContainerState, state: ContainerState, phase = 'Running') =>
+    after(1, {
+      status: { phase, containerStatuses: [mesh(state), { name: 'task', state: task }] },
+    });
+  const running: ContainerState = { running: {} };
+
+  test('one that runs on does not keep a task that ended without a word', () => {
+    expect(playing(terminated(137, 'OOMKilled'), running)).toMatchObject({
+      kind: 'silent',
+      end: { kind: 'out_of_memory' },
+    });
+  });
+
+  test('without one the pod’s own end is waited for, which says who ended it', () => {
+    const gone = terminated(0, 'Completed');
+    expect(playing(terminated(137, 'Error'), gone)).not.toMatchObject({ kind: 'silent' });
+  });
+
+  test('one that cannot start is nothing to the task', () => {
+    const missing = waiting('ErrImagePull', 'mesh:1: not found');
+    expect(playing(running, missing)).toMatchObject({ kind: 'running' });
+    expect(playing(waiting('ContainerCreating'), missing, 'Pending')).toEqual({
+      kind: 'starting',
+      doing: 'ContainerCreating',
+    });
+  });
+
+  test('how a native sidecar ended is not taken for how the task’s start did', () => {
+    const initContainerStatuses = [mesh(terminated(143, 'Error'))];
+    const failed = { phase: 'Failed', initContainerStatuses };
+    const task = terminated(137, 'OOMKilled');
+    expect(after(1, { task, status: failed })).toMatchObject({ end: { kind: 'out_of_memory' } });
+    expect(after(1, { status: failed })).toMatchObject({
+      end: { kind: 'lost', reason: expect.stringContaining('what mesh brings') as string },
+    });
+  });
+});

@@ -1,6 +1,7 @@
 import type { OutcomeKind } from '@majorana/core';
 import type { ContainerState, Pod } from './objects.ts';
-import { TASK_CONTAINER } from './pod.ts';
+import { isTerminated } from './objects.ts';
+import { isTaskContainer, RUNNER_CONTAINER } from './pod.ts';
 import type { StartWord } from './start-words.ts';
 
 /** How a pod ended whose runner left no word, in the words of the task life-cycle. */
@@ -74,10 +75,17 @@ export interface StartLimits {
 const timeOf = (text: string | undefined, other: number): number =>
   text === undefined ? other : Date.parse(text);
 
+/** Of those that the task's start waits for; other containers of its pod are started beside it. */
 const statesOf = (pod: Pod): readonly (ContainerState | undefined)[] => [
   ...(pod.status?.initContainerStatuses ?? []).map(({ state }) => state),
-  ...(pod.status?.containerStatuses ?? []).map(({ state }) => state),
+  ...(pod.status?.containerStatuses ?? []).filter(isTaskContainer).map(({ state }) => state),
 ];
+
+/** A mesh, say, has put a container of its own into the pod, which runs on when the task has ended. */
+export const hasCompany = ({ status }: Pod): boolean =>
+  [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])].some(
+    (one) => one.state?.running !== undefined && !isTaskContainer(one),
+  );
 
 /** `word`: the kubelet's last event on a start that takes its time, if it has been asked for. */
 export function standingOf(
@@ -86,16 +94,16 @@ export function standingOf(
   limits: StartLimits,
   word?: StartWord,
 ): PodStanding {
-  const state = pod.status?.containerStatuses?.find(({ name }) => name === TASK_CONTAINER)?.state;
+  const state = pod.status?.containerStatuses?.find(isTaskContainer)?.state;
   const message = state?.terminated?.message;
-  const { phase, message: words = '' } = pod.status ?? {};
+  const { message: words = '' } = pod.status ?? {};
   if (message?.startsWith('{') === true) {
     const cause = causeOf(pod);
     const isOverScratch = OVER_SCRATCH.test(words);
     return { kind: 'told', message, ...(cause !== undefined && { cause }), isOverScratch };
   }
-  if (phase === 'Failed' || phase === 'Succeeded')
-    return { kind: 'silent', end: silentEnd(pod, state) };
+  const isLeft = state?.terminated !== undefined && hasCompany(pod);
+  if (isTerminated(pod) || isLeft) return { kind: 'silent', end: silentEnd(pod, state) };
   if (state?.running !== undefined)
     return { kind: 'running', startedAtMs: timeOf(state.running.startedAt, nowMs) };
   return starting(pod, nowMs, limits, word);
@@ -180,8 +188,11 @@ function silentEnd(pod: Pod, state: ContainerState | undefined): SilentEnd {
   if (cause !== undefined && words === '' && state?.terminated?.reason !== 'OOMKilled')
     return { kind: 'reclaimed', reason: `its pod was ended: ${cause}`, fault: 'none' };
   const init = pod.status?.initContainerStatuses?.find(({ state: of }) => of?.terminated?.exitCode);
-  if (init !== undefined)
-    return lost(`its runner could not be laid in on ${where}: ${wordsOf(init.state)}`);
+  // One that stays ends after the task, and not always well.
+  if (init !== undefined && state?.terminated === undefined) {
+    const what = init.name === RUNNER_CONTAINER ? 'its runner' : `what ${init.name} brings`;
+    return lost(`${what} could not be laid in on ${where}: ${wordsOf(init.state)}`);
+  }
   return silentContainer(state, where, words);
 }
 

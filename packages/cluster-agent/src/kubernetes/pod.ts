@@ -11,7 +11,10 @@ const ATTEMPT_ANNOTATION = 'majorana.dev/attempt';
 const GANG_ANNOTATION = 'majorana.dev/gang';
 const TIME_LIMIT_ANNOTATION = 'majorana.dev/time-limit-ms';
 /** The container that runs the program, by whose state the attempt is judged. */
-export const TASK_CONTAINER = 'task';
+const TASK_CONTAINER = 'task';
+
+/** The one before it, which brings the runner. */
+export const RUNNER_CONTAINER = 'runner';
 
 export const isTaskContainer = ({ name }: { readonly name: string }): boolean =>
   name === TASK_CONTAINER;
@@ -138,7 +141,7 @@ function installer({ resources }: Lease, options: PodOptions): object {
   const { cpuMillis, memoryBytes } = withRequestFloor(resources);
   const requests = { cpu: `${cpuMillis}m`, memory: String(memoryBytes) };
   return {
-    name: 'runner',
+    name: RUNNER_CONTAINER,
     image: options.runnerImage,
     args: ['install', '/majorana'],
     resources: { requests, limits: requests },

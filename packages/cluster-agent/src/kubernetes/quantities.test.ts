@@ -74,3 +74,33 @@ test('a pod takes its containers together, or its largest start, with what stays
   // 300m stay while the second start takes 3: more than 1.5 + 0.3.
   expect(podRequests(pod, NAMES).cpuMillis).toBe(3350);
 });
+
+test('what is asked for a pod as a whole goes before its containers, its overhead on top', () => {
+  const resources = { requests: { cpu: '1', memory: '64Mi' } };
+  const pod: Pod = {
+    metadata: { name: 'p' },
+    spec: {
+      overhead: { cpu: '50m' },
+      resources: { requests: { cpu: '3' } },
+      containers: [
+        { name: 'a', resources },
+        { name: 'b', resources },
+      ],
+    },
+  };
+  expect(podRequests(pod, NAMES)).toMatchObject({ cpuMillis: 3050, memoryBytes: 2 ** 27 });
+});
+
+test('while a pod is resized it takes the larger of what it asks for and what it has', () => {
+  const cpuOf = (asked: string, given: string): number =>
+    podRequests(
+      {
+        metadata: { name: 'p' },
+        spec: { containers: [{ name: 'a', resources: { requests: { cpu: asked } } }] },
+        status: { containerStatuses: [{ name: 'a', allocatedResources: { cpu: given } }] },
+      },
+      NAMES,
+    ).cpuMillis;
+  expect(cpuOf('1', '3')).toBe(3000);
+  expect(cpuOf('3', '1')).toBe(3000);
+});

@@ -85,24 +85,49 @@ function merge(a: Quantities, b: Quantities, choose: (x: number, y: number) => n
 
 const sum = (a: Quantities, b: Quantities): Quantities => merge(a, b, (x, y) => x + y);
 
+const larger = (a: Quantities, b: Quantities): Quantities => merge(a, b, Math.max);
+
+interface Holding {
+  readonly resources?: { readonly requests?: Quantities };
+  readonly allocatedResources?: Quantities;
+}
+
+/** While a resize is under way its node keeps the larger of what is asked for and what it gave. */
+function requestsOf(asked: Holding, given: Holding | undefined): Quantities {
+  const requests = asked.resources?.requests ?? {};
+  if (given === undefined) return requests;
+  return larger(larger(requests, given.resources?.requests ?? {}), given.allocatedResources ?? {});
+}
+
+const namesake = <T extends { readonly name: string }>(
+  list: readonly T[] = [],
+  name: string | undefined,
+): T | undefined => list.find((one) => one.name === name);
+
 /**
- * What a pod takes of its node, as kube-scheduler counts it: the larger of its containers together
- * and each init container, with those that stay counted to both, and the overhead on top.
+ * The larger of a pod's containers together and each init container, with those that stay counted to
+ * both.
  */
-export function podRequests(pod: Pod, names: ResourceNames): Resources {
-  const { containers, initContainers = [], overhead = {} } = pod.spec;
+function containersRequests({ spec, status }: Pod): Quantities {
+  const { containers, initContainers = [] } = spec;
   let running = containers.reduce<Quantities>(
-    (total, one) => sum(total, one.resources?.requests ?? {}),
+    (total, one) => sum(total, requestsOf(one, namesake(status?.containerStatuses, one.name))),
     {},
   );
   let staying: Quantities = {};
   let starting: Quantities = {};
-  for (const { restartPolicy, resources } of initContainers) {
-    const requests = resources?.requests ?? {};
-    if (restartPolicy === 'Always') staying = sum(staying, requests);
-    else starting = merge(starting, sum(staying, requests), Math.max);
+  for (const one of initContainers) {
+    const requests = requestsOf(one, namesake(status?.initContainerStatuses, one.name));
+    if (one.restartPolicy === 'Always') staying = sum(staying, requests);
+    else starting = larger(starting, sum(staying, requests));
   }
   running = sum(running, staying);
-  const total = sum(merge(running, starting, Math.max), overhead);
+  return larger(running, starting);
+}
+
+/** What a pod takes of its node, as kube-scheduler counts it. */
+export function podRequests(pod: Pod, names: ResourceNames): Resources {
+  const whole = requestsOf(pod.spec, pod.spec.resources && pod.status);
+  const total = sum({ ...containersRequests(pod), ...whole }, pod.spec.overhead ?? {});
   return Object.keys(total).length === 0 ? NO_RESOURCES : readResources(total, names);
 }

@@ -100,16 +100,19 @@ export class Reflector<T extends { readonly metadata: Metadata }> {
     };
     while (!this.#isStopped) {
       const version = this.#version;
+      const begunMs = performance.now();
       try {
         const path = `${this.#path}?watch=1&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${version}${this.#selector}`;
         for await (const event of this.#api.watch<T>(path, this.#stop.signal, WATCH_SILENCE_MS)) {
           this.#take(event);
           retryMs = RETRY_MS;
         }
-        // A server that goes down may end watches as soon as they have begun.
-        if (version === this.#version) await rest(undefined);
+        // A proxy may end what is idle; a server that goes down, watches as soon as they have begun.
+        if (performance.now() - begunMs > RETRY_MS_MAX) retryMs = RETRY_MS;
+        else if (version === this.#version) await rest(undefined);
       } catch (error) {
         if (this.#isStopped) return;
+        if (performance.now() - begunMs > RETRY_MS_MAX) retryMs = RETRY_MS;
         const isGone = error instanceof ApiServerError && error.status === 410;
         if (isGone) this.#log('the watch fell behind; all is listed again', { path: this.#path });
         else this.#log('a watch broke; it goes on', { path: this.#path, error: String(error) });

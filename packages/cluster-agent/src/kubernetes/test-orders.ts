@@ -34,7 +34,7 @@ const SHAPE: WaitingShape = { key: 'shape', resources: DEFAULT_RESOURCES, contai
 export class Orders implements AsyncDisposable {
   leases: Lease[] = [];
   endAttemptIds: string[] = [];
-  readonly waiting: WaitingShapes = { digest: 'd', shapes: [SHAPE] };
+  waiting: WaitingShapes = { digest: 'd', shapes: [SHAPE] };
   readonly ended = new Map<string, EndedEvent>();
   /** What the agent said last. */
   offer: AgentSync['offer'];

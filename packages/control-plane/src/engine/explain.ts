@@ -91,7 +91,7 @@ function explainQueued(
     estimate !== undefined
       ? `; it starts in ${formatStartEstimate(estimate)}`
       : tasksAhead > 0
-        ? `; ${plural(tasksAhead, 'waiting task')} go first`
+        ? `; ${plural(tasksAhead, 'waiting task')} ${tasksAhead === 1 ? 'goes' : 'go'} first`
         : '';
   return {
     sentence: sentence + first,

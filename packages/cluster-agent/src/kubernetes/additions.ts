@@ -1,0 +1,83 @@
+import type { Resources } from '@majorana/core';
+import { addResources } from '@majorana/core';
+
+/** After so long without a pod the rule may have been lifted: the next one finds out. */
+const FORGET_MS = 60_000;
+
+type Selector = Readonly<Record<string, string>>;
+
+/** What a pod is placed by. */
+export interface Asked {
+  readonly resources: Resources;
+  readonly nodeSelector: Selector;
+}
+
+/** What is above, and nothing below: a pod that takes less is placed as if it did not. */
+function excess(more: Resources, less: Resources): Resources {
+  const above = (a: number, b: number): number => Math.max(0, a - b);
+  const countable = Object.entries(more.countable)
+    .map(([name, count]) => [name, above(count, less.countable[name] ?? 0)] as const)
+    .filter(([, count]) => count > 0);
+  return {
+    cpuMillis: above(more.cpuMillis, less.cpuMillis),
+    memoryBytes: above(more.memoryBytes, less.memoryBytes),
+    scratchBytes: above(more.scratchBytes, less.scratchBytes),
+    shmBytes: 0,
+    gpuCount: above(more.gpuCount, less.gpuCount),
+    countable: Object.fromEntries(countable),
+  };
+}
+
+interface Added extends Asked {
+  readonly text: string;
+  readonly learnedMs: number;
+}
+
+/** Shapes come and go for weeks; what is forgotten is learned again. */
+const SHAPES_MAX = 1000;
+
+const isNothing = ({ resources, nodeSelector }: Asked): boolean => {
+  const { cpuMillis, memoryBytes, scratchBytes, gpuCount, countable } = resources;
+  const names = Object.keys(countable).length + Object.keys(nodeSelector).length;
+  return cpuMillis + memoryBytes + scratchBytes + gpuCount + names === 0;
+};
+
+/**
+ * What the cluster itself puts into our pods, as the API server stored the last one of each shape: a
+ * sidecar, an overhead, a limit range's default, a node selector. Without it a node would be given
+ * more pods than it takes, or one that it may not, and its kubelet would refuse them again and again.
+ */
+export class Additions {
+  readonly #byShape = new Map<string, Added>();
+
+  /** Whether that changed anything; `key` tells the shape, and is asked for only where it matters. */
+  learn(key: () => string, asked: Asked, stored: Asked, nowMs: number): boolean {
+    const nodeSelector = Object.fromEntries(
+      Object.entries(stored.nodeSelector).filter(([name]) => !(name in asked.nodeSelector)),
+    );
+    const added = { resources: excess(stored.resources, asked.resources), nodeSelector };
+    if (isNothing(added)) return this.#byShape.size > 0 && this.#byShape.delete(key());
+    const known = this.#byShape.get(key());
+    const text = JSON.stringify(added);
+    if (this.#byShape.size >= SHAPES_MAX) this.#byShape.clear();
+    this.#byShape.set(key(), { ...added, text, learnedMs: nowMs });
+    return known?.text !== text;
+  }
+
+  /** Whether there was something to forget. */
+  forget(nowMs: number): boolean {
+    let isChanged = false;
+    for (const [key, { learnedMs }] of this.#byShape)
+      if (nowMs - learnedMs > FORGET_MS) isChanged = this.#byShape.delete(key);
+    return isChanged;
+  }
+
+  to(key: () => string, { resources, nodeSelector }: Asked): Asked {
+    const added = this.#byShape.size === 0 ? undefined : this.#byShape.get(key());
+    if (added === undefined) return { resources, nodeSelector };
+    return {
+      resources: addResources(resources, added.resources),
+      nodeSelector: { ...nodeSelector, ...added.nodeSelector },
+    };
+  }
+}

@@ -1,0 +1,88 @@
+import type { PlacementGroup, Resources } from '@majorana/core';
+import { hashText, withRequestFloor } from '@majorana/core';
+import type { Lease, WaitingShape } from '@majorana/protocol';
+import type { Asked } from './additions.ts';
+import { Additions } from './additions.ts';
+import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
+
+type Shape = Omit<WaitingShape, 'key'>;
+
+const shapeOf = ({ resources, container, gang }: Lease): Shape => ({
+  resources,
+  container: container!,
+  ...(gang && { nodes: gang.nodes }),
+});
+
+/** Of all that placement and the cluster's rules go by. */
+export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
+  const { image, nodeSelector, tolerations } = container;
+  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, nodes]));
+};
+
+export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
+
+const askedBy = ({ resources, container }: Lease): Asked => ({
+  resources: withRequestFloor(resources),
+  nodeSelector: container!.nodeSelector,
+});
+
+/** What leases and waiting shapes are to placement, with what the cluster adds to their pods. */
+export class Groups {
+  readonly #additions = new Additions();
+  /** Of a lease: thousands of tasks ask for the same. */
+  #byLease = new WeakMap<Lease, PlacementGroup>();
+
+  /** A pod of the lease was created, and the cluster has stored it so. */
+  learn(lease: Lease, stored: Asked, nowMs: number): void {
+    const isNews = this.#additions.learn(() => keyOfLease(lease), askedBy(lease), stored, nowMs);
+    if (isNews) this.#byLease = new WeakMap();
+  }
+
+  forget(nowMs: number): void {
+    if (this.#additions.forget(nowMs)) this.#byLease = new WeakMap();
+  }
+
+  /** What a pod of the lease will take of its node. */
+  resourcesOf(lease: Lease): Resources {
+    return this.#additions.to(() => keyOfLease(lease), askedBy(lease)).resources;
+  }
+
+  ofLease(lease: Lease, sinceMs: number): PlacementGroup {
+    const known = this.#byLease.get(lease);
+    if (known !== undefined) return known;
+    const shape = shapeOf(lease);
+    const group = this.ofShape({ ...shape, key: keyOfShape(shape) }, sinceMs);
+    this.#byLease.set(lease, group);
+    return group;
+  }
+
+  /** Who names an architecture is not kept from it. */
+  #tolerating(
+    nodeSelector: Asked['nodeSelector'],
+    tolerations: PlacementGroup['tolerations'],
+  ): PlacementGroup['tolerations'] {
+    if (!(ARCHITECTURE_LABEL in nodeSelector)) return tolerations;
+    return [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }];
+  }
+
+  ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
+    const { key, resources, container, nodes } = shape;
+    const { nodeSelector, tolerations, image } = container;
+    return {
+      key,
+      ...this.#additions.to(() => keyOfShape(shape), {
+        resources: withRequestFloor(resources),
+        nodeSelector,
+      }),
+      podsPerTask: 1,
+      // zod tells an absent value by undefined, the core by absence.
+      tolerations: this.#tolerating(nodeSelector, tolerations as PlacementGroup['tolerations']),
+      image,
+      ...(nodes !== undefined && { gang: { size: nodes } }),
+      priority: 0,
+      waitingSinceMs: sinceMs,
+      count: 1,
+      policy: 'pack',
+    };
+  }
+}
