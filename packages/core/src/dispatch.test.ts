@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { FreeAgent, WaitingGroup } from './dispatch.ts';
 import { aheadPerSlot, isAheadFair, planAhead } from './dispatch-ahead.ts';
 import { CHEAPER_PATIENCE_MS, planDispatch, RESERVE_AFTER_MS } from './dispatch.ts';
-import { DEFAULT_RESOURCES } from './resources.ts';
+import { DEFAULT_RESOURCES, dominantShare } from './resources.ts';
 
 const NOW = 10 * RESERVE_AFTER_MS;
 const cores = (count: number) => ({
@@ -241,4 +241,24 @@ test('a dearer cluster waits for the answer of a cheaper one, until that has had
   expect(byAgent(planDispatch(waiting, [givenUp, cluster(2, 9)], [], NOW))).toEqual({ 'at 2': 3 });
   const bound = [{ ...waiting[0]!, agentId: 'at 2' }];
   expect(byAgent(planDispatch(bound, [silent, cluster(2, 9)], [], NOW))).toEqual({ 'at 2': 3 });
+});
+
+test("of unlike clusters a queue's share is of all they have, whichever of them it holds", () => {
+  const [small, large] = [agent(10, { agentId: 'small' }), agent(90, { agentId: 'large' })];
+  const waiting = ['a', 'b'].map((queue, jobId) => group({ jobId, queue, count: 100 }));
+  // All of a small cluster is a tenth: the other queue goes first until it holds as much.
+  const shares = [
+    { name: 'a', weight: 1, held: cores(10), slots: Infinity },
+    { name: 'b', weight: 1, held: cores(0), slots: Infinity },
+  ];
+  const full = { ...small, free: cores(0) };
+  const { 0: a = 0, 1: b = 0 } = granted(planDispatch(waiting, [full, large], shares, NOW));
+  expect(a + b).toBe(90);
+  expect(Math.abs(a + 10 - b)).toBeLessThanOrEqual(16);
+});
+
+test('devices with a name count in a share as GPUs do', () => {
+  const total = { ...cores(100), countable: { 'amd.com/gpu': 4 } };
+  expect(dominantShare({ ...cores(2), countable: { 'amd.com/gpu': 3 } }, total)).toBe(0.75);
+  expect(dominantShare({ ...cores(2), countable: { unknown: 3 } }, total)).toBe(0.02);
 });

@@ -1,6 +1,6 @@
 import type { ClusterView } from '@majorana/protocol';
 import { expect, test } from 'vitest';
-import { clusterPage, clustersTable, leaseSentence } from './text.ts';
+import { clusterPage, clustersTable, leaseSentence, priceSentence } from './text.ts';
 
 const MINUTE = 60_000;
 const NOW_MS = Date.UTC(2026, 10, 24, 12);
@@ -35,6 +35,17 @@ test.each([
 ])('a cluster that is heard says after how long its tasks would run elsewhere: %i ms', (ms, is) => {
   const sentence = `when its agent is silent for ${is}, its tasks run elsewhere`;
   expect(leaseSentence({ ...heard, leaseTtlMs: ms }, NOW_MS)).toBe(sentence);
+});
+
+test('prices are told: of a core, and of data that has a way to go', () => {
+  const free = { ...heard, corePricePerHour: null, dataPricePerGb: 0 };
+  expect(priceSentence(heard)).toBe(
+    'a core costs 0.02 an hour; bringing data there or back costs 0.09 a GB',
+  );
+  expect(priceSentence(free)).toBe(
+    'its agent says no price of a core, so those with a price go first; bringing data there costs nothing',
+  );
+  expect(clustersTable([heard], NOW_MS)).toContain('0.02 + 0.09/GB');
 });
 
 test('a silent one says since when, and until when its leases are kept', () => {
