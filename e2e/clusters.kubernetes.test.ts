@@ -96,8 +96,20 @@ describe('adding a cluster', () => {
     const { code, stderr } = await product.run('clusters', 'add', 'lab', '--kubeconfig', file);
     expect(code).toBe(5);
     expect(stderr).toContain('✓ may list nodes everywhere');
-    expect(stderr).toContain('✗ may create pods in majorana\n    bind the roles');
+    expect(stderr).toMatch(
+      /✗ may not create pods in majorana\n(✗ may not .*\n)*✗ may not list events in majorana\n    bind the roles/,
+    );
+    expect(stderr.match(/bind the roles/g)).toHaveLength(1);
     expect(await product.json('clusters')).toEqual({ clusters: [] });
+  });
+
+  test('a program is told what is missing too', async () => {
+    const file = await kubernetes.serviceAccountKubeconfig('foreigner', []);
+    const args = ['clusters', 'add', 'lab', '--json', '--kubeconfig', file];
+    const { code, stderr } = await product.run(...args);
+    expect(code).toBe(5);
+    const { error } = JSON.parse(stderr) as { error: { issues: { where: string }[] } };
+    expect(error.issues.map(({ where }) => where)).toContain('may not list nodes everywhere');
   });
 
   test('an administrator’s kubeconfig is good, and told to be more than an agent needs', async () => {
@@ -256,11 +268,15 @@ test('the platform engineer sees nodes, room, pods, the window and why, latencie
     nodes: { count: 3, ready: 3, cordoned: 0, cooling: 0 },
     allocatable: { cpuMillis: 12_000 },
     groups: [{ name: '4 cores, 16 GiB', nodeCount: 3 }],
-    window: { why: 'containers start' },
+    // Of a slow machine it has shrunk, and says so.
+    window: {
+      why: expect.stringMatching(
+        /^containers start$|^it grows again, after |^a creation/,
+      ) as string,
+    },
   });
   const page = await product.ok('clusters', 'show', 'lab');
-  expect(page).toContain('dispatch window: 0 of at most');
-  expect(page).toContain('(containers start)');
+  expect(page).toMatch(/dispatch window: 0 pods starting, at most \d+ may \(/);
   const { nodes } = await product.json<{ nodes: ClusterNode[] }>('nodes', 'lab');
   expect(nodes.map(({ name, isReady }) => [name, isReady])).toEqual([
     ['kwok-0', true],

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { liftPodQuota, setPodQuota } from '@majorana/test-servers';
 import { expect, test } from 'vitest';
 import type { Cluster } from './fault-ground.ts';
@@ -43,6 +46,31 @@ test('the dear cluster takes what the cheap one has no room for', async () => {
   await ground.running(more, 12);
   expect(await countByAgent(more.jobId)).toEqual({ dear: 12 });
   await ground.verdict([filling, more]);
+});
+
+test('a job of large inputs runs beside them, one without on the cheap cores, and why has the sums', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-inputs-'));
+  const file = path.join(folder, 'inputs.bin');
+  await writeFile(file, Buffer.alloc(20_000_000, 1));
+  // As 20 GB at 0.09 would cost.
+  await ground.product.ok('clusters', 'set', 'cheap', '--data-price-per-gb', '90');
+  const play = { runMs: 20_000, exitCode: 0 };
+  const heavy = await ground.played(play, 4, '--input', file);
+  const light = await ground.played(play, 4);
+  await ground.running(heavy, 4);
+  await ground.running(light, 4);
+  expect(await countByAgent(heavy.jobId)).toEqual({ dear: 4 });
+  expect(await countByAgent(light.jobId)).toEqual({ cheap: 4 });
+  expect(await ground.product.ok('why', `job_${heavy.jobId}.0`)).toContain(
+    'expected cost: dear 0.04, cheap 1.82 (1.8 of it for 0.02 GB of data)',
+  );
+  expect(await ground.product.ok('clusters')).toContain('0.01 + 90/GB');
+  await ground.product.ok('clusters', 'set', 'cheap', '--data-price-per-gb', '0');
+  const later = await ground.played(play, 4, '--input', file);
+  await ground.running(later, 4);
+  expect(await countByAgent(later.jobId)).toEqual({ cheap: 4 });
+  await ground.verdict([heavy, light, later]);
+  await rm(folder, { recursive: true });
 });
 
 test('what ran on a cluster cut off for longer than its leases runs elsewhere, and once', async () => {

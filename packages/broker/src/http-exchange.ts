@@ -33,6 +33,16 @@ async function detailOf(response: Response): Promise<string> {
   }
 }
 
+/** "fetch failed" alone helps nobody: the cause says where and why. */
+const unreachable =
+  (url: string) =>
+  (error: Error): never => {
+    const { cause } = error;
+    if (!(cause instanceof Error)) throw error;
+    const why = cause.message || String((cause as { code?: unknown }).code);
+    throw new Error(`${url} cannot be reached: ${why}`, { cause });
+  };
+
 /** The control plane's API, as an agent uses it. */
 export function apiFetch(url: string, token: TokenSource): ApiFetch {
   return async (path, init) => {
@@ -42,7 +52,7 @@ export function apiFetch(url: string, token: TokenSource): ApiFetch {
         authorization: `Bearer ${await token()}`,
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-    });
+    }).catch(unreachable(url));
     if (!response.ok) throw new ControlPlaneError(response.status, await detailOf(response));
     return response;
   };

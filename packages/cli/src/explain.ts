@@ -1,6 +1,8 @@
 import type { AttemptView, TaskDetail } from '@majorana/protocol';
-import { formatQuantity } from '@majorana/core';
-import { formatDuration } from './output.ts';
+import { formatQuantity, GIGABYTE } from '@majorana/core';
+import { formatDuration, formatFigure } from './output.ts';
+
+type ExpectedCost = NonNullable<TaskDetail['explanation']['costs']>[number];
 
 /** Fields of every task, which its id tells already. */
 const COMMON_FIELDS = ['index', 'job', 'task_count'];
@@ -19,15 +21,24 @@ function attemptLines(attempt: AttemptView): string[] {
   return [...lines, `    ${facts.join(', ')}`];
 }
 
+const costWords = ({ agentId, cost, dataCost, dataBytes }: ExpectedCost): string => {
+  const data = ` (${formatFigure(dataCost)} of it for ${formatFigure(dataBytes / GIGABYTE)} GB of data)`;
+  return `${agentId} ${formatFigure(cost)}${dataCost > 0 ? data : ''}`;
+};
+
+/** Clusters beyond these cost more than one would wait for. */
+const COSTS_SHOWN = 8;
+
 function reasonLines(detail: TaskDetail): string[] {
-  const { tasksAhead, shortages = [], waitsForJobs = [], notBeforeMs } = detail.explanation;
+  const { shortages = [], waitsForJobs = [], notBeforeMs, costs = [] } = detail.explanation;
+  const shown = costs.slice(0, COSTS_SHOWN).map(costWords).join(', ');
   return [
-    ...(tasksAhead === undefined ? [] : [`  ${tasksAhead} waiting tasks go first`]),
     ...shortages.map(
       (short) =>
         `  ${formatQuantity(short.resource, short.requested)} asked, ${formatQuantity(short.resource, short.available)} free (agents: ${short.agentCount})`,
     ),
     ...(waitsForJobs.length === 0 ? [] : [`  waits for ${waitsForJobs.join(', ')}`]),
+    ...(shown === '' ? [] : [`  expected cost: ${shown}`]),
     ...(notBeforeMs === undefined ? [] : [`  not before ${new Date(notBeforeMs).toISOString()}`]),
   ];
 }

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import type { Issue } from './output.ts';
 import { CliError, EXIT, note } from './output.ts';
 import { buildProgram } from './program.ts';
 
@@ -6,7 +7,7 @@ interface ToldError {
   readonly code: string;
   readonly exitCode: number;
   readonly message: string;
-  readonly issues?: readonly { readonly where: string; readonly what: string }[];
+  readonly issues?: readonly Issue[];
 }
 
 /** A file that cannot be read or written is the caller's to mend; anything else is ours. */
@@ -21,7 +22,10 @@ function tell(error: Error): ToldError {
   const { message } = error;
   if (error instanceof CommanderError)
     return { code: error.code, exitCode: error.exitCode === 0 ? EXIT.ok : EXIT.usage, message };
-  if (error instanceof CliError) return { code: 'cli', exitCode: error.exitCode, message };
+  if (error instanceof CliError) {
+    const { exitCode, issues } = error;
+    return { code: 'cli', exitCode, message, ...(issues.length > 0 && { issues }) };
+  }
   if (error.name !== 'ApiError') return { ...systemOrFault(error), message };
   const {
     status,

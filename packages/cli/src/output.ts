@@ -17,14 +17,22 @@ export const EXIT = {
   detached: 130,
 } as const;
 
+export interface Issue {
+  readonly where: string;
+  readonly what: string;
+}
+
 /** An error for a person: what is wrong, where, what to do; no stack. */
 export class CliError extends Error {
   override name = 'CliError';
   readonly exitCode: number;
+  /** For `--json`; a person has read them by then. */
+  readonly issues: readonly Issue[];
 
-  constructor(message: string, exitCode: number = EXIT.usage) {
+  constructor(message: string, exitCode: number = EXIT.usage, issues: readonly Issue[] = []) {
     super(message);
     this.exitCode = exitCode;
+    this.issues = issues;
   }
 }
 
@@ -73,6 +81,9 @@ export function formatDuration(ms: number): string {
 }
 
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** Three figures, of whatever size: a task may cost a fraction of a cent. */
+export const formatFigure = (amount: number): string => String(Number(amount.toPrecision(3)));
 
 export function formatBytes(bytes: number): string {
   let value = bytes;

@@ -94,6 +94,7 @@ export class ControlPlane {
       engine: this.engine,
       events: this.#events,
       reads: new Reads(this.store.pool),
+      store: this.store,
       objects: this.objects,
       pool: this.store.pool,
       clock,

@@ -19,6 +19,12 @@ test('it doubles with each round of starts until the first trouble, then grows b
   expect(later.limit - shrunk.limit).toBeCloseTo(1, 1);
 });
 
+test('while it grows again it still says what made it small', () => {
+  const shrunk = nextWindow(openWindow(), { kind: 'created', latencyMs: 1800 }, 0);
+  expect(after([STARTED], openWindow()).why).toBe('containers start');
+  expect(after([STARTED], shrunk).why).toBe('it grows again, after a creation took 1.8 s');
+});
+
 test('429 halves it, and nothing is created until the time the server asked for', () => {
   const window = nextWindow(openWindow(), TOO_MANY, 100);
   expect(window.limit).toBe(WINDOW_LIMITS.first / 2);

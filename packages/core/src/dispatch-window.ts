@@ -16,6 +16,8 @@ export interface DispatchWindow {
   /** Until the first trouble each start makes room for one more: it doubles with every round. */
   readonly isSlowStart: boolean;
   readonly shrunkAtMs: number;
+  /** Of the last time that it gave way; empty: never. A small window is explained by it for long. */
+  readonly shrunkWhy: string;
   readonly why: string;
 }
 
@@ -36,6 +38,7 @@ export const openWindow = (): DispatchWindow => ({
   closedUntilMs: 0,
   isSlowStart: true,
   shrunkAtMs: -Infinity,
+  shrunkWhy: '',
   why: 'nothing has started yet',
 });
 
@@ -43,7 +46,9 @@ function grow(window: DispatchWindow): DispatchWindow {
   const { max } = WINDOW_LIMITS;
   const step = window.isSlowStart ? 1 : 1 / window.limit;
   const limit = Math.min(max, window.limit + step);
-  const why = limit === max ? 'it is as large as it may be' : 'containers start';
+  if (limit === max) return { ...window, limit, why: 'it is as large as it may be' };
+  const { shrunkWhy } = window;
+  const why = shrunkWhy === '' ? 'containers start' : `it grows again, after ${shrunkWhy}`;
   return { ...window, limit, why };
 }
 
@@ -54,7 +59,8 @@ function shrink(
 ): DispatchWindow {
   if (nowMs - window.shrunkAtMs < WINDOW_LIMITS.shrinkEveryMs) return window;
   const limit = Math.max(WINDOW_LIMITS.min, window.limit * how.factor);
-  return { ...window, limit, isSlowStart: false, shrunkAtMs: nowMs, why: how.why };
+  const { why } = how;
+  return { ...window, limit, isSlowStart: false, shrunkAtMs: nowMs, shrunkWhy: why, why };
 }
 
 /**

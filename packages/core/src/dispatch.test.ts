@@ -22,6 +22,8 @@ const group = (edit: Partial<WaitingGroup>): WaitingGroup => ({
   resources: cores(1),
   count: 1,
   aheadPerSlot: 0,
+  coreHours: 1,
+  dataBytes: 0,
   ...edit,
 });
 
@@ -31,6 +33,7 @@ const agent = (free: number, edit: Partial<FreeAgent> = {}): FreeAgent => ({
   free: cores(free),
   slots: 1000,
   corePricePerHour: Infinity,
+  dataPricePerGb: 0,
   ...edit,
 });
 
@@ -215,4 +218,27 @@ test('over any offers no agent is given more than it offers, and a dearer one ne
       }
     }),
   );
+});
+
+test('what waits for one cluster by name keeps nothing of another from the rest', () => {
+  const bound = group({ jobId: 1, shapeKey: 's', count: 5, agentId: 'at 2' });
+  const free = group({ jobId: 2, shapeKey: 's', count: 5 });
+  const plan = planDispatch([bound, free], [cluster(1, 0, 5), cluster(2, 0, 0)], [], NOW);
+  expect([...plan.refusals]).toEqual([
+    [1, 'no_room'],
+    [2, 'no_room'],
+  ]);
+  const late = planDispatch([bound, free], [cluster(1, 0, 5), cluster(2, 6)], [], NOW);
+  expect(granted(late)).toEqual({ 1: 5 });
+  expect([...late.refusals]).toEqual([[2, 'cheaper_soon']]);
+});
+
+test('a dearer cluster waits for the answer of a cheaper one, until that has had its time', () => {
+  const waiting = [group({ shapeKey: 's', count: 3, waitingSinceMs: 0 })];
+  const silent = { ...cluster(1, 0), offers: new Map<string, number>() };
+  expect(byAgent(planDispatch(waiting, [silent, cluster(2, 9)], [], NOW))).toEqual({});
+  const givenUp = { ...silent, unanswered: new Set(['s']) };
+  expect(byAgent(planDispatch(waiting, [givenUp, cluster(2, 9)], [], NOW))).toEqual({ 'at 2': 3 });
+  const bound = [{ ...waiting[0]!, agentId: 'at 2' }];
+  expect(byAgent(planDispatch(bound, [silent, cluster(2, 9)], [], NOW))).toEqual({ 'at 2': 3 });
 });

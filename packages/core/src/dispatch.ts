@@ -7,9 +7,11 @@ import {
   subtractResources,
   timesResources,
 } from './resources.ts';
+import type { Prices, TaskDemand } from './task-cost.ts';
+import { CostRanking, costOf } from './task-cost.ts';
 
 /** A group of waiting tasks of one job with one shape: an array is planned as one thing. */
-export interface WaitingGroup {
+export interface WaitingGroup extends TaskDemand {
   readonly jobId: number;
   readonly queue: string;
   readonly priority: number;
@@ -29,7 +31,7 @@ export interface WaitingGroup {
   readonly aheadPerSlot: number;
 }
 
-export interface FreeAgent {
+export interface FreeAgent extends Prices {
   readonly agentId: string;
   readonly capacity: Resources;
   readonly free: Resources;
@@ -39,8 +41,8 @@ export interface FreeAgent {
   readonly offers?: ReadonlyMap<string, number>;
   /** Of one that takes leases: for how many more it has nodes, once what starts there has started. */
   readonly soon?: ReadonlyMap<string, number>;
-  /** Infinite when not known. */
-  readonly corePricePerHour: number;
+  /** Shapes that it has been asked for too long ago: nobody waits for its offer any more. */
+  readonly unanswered?: ReadonlySet<string>;
 }
 
 export interface QueueShare {
@@ -108,12 +110,12 @@ interface OpenQueue {
   open: number;
 }
 
-interface OpenAgent {
+interface OpenAgent extends Prices {
   readonly agentId: string;
   readonly capacity: Resources;
   readonly offers?: Map<string, number>;
   readonly soon?: Map<string, number>;
-  readonly corePricePerHour: number;
+  readonly unanswered?: ReadonlySet<string>;
   free: Resources;
   slots: number;
 }
@@ -138,26 +140,39 @@ const takesSoon = ({ soon, offers, slots }: OpenAgent, shapeKey: string): number
     ? 0
     : (soon.get(shapeKey) ?? 0) + (slots <= 0 ? Math.max(0, offers?.get(shapeKey) ?? 0) : 0);
 
-/** How many of a group are left to agents that are cheaper than this one. */
-function keptForCheaper(
+/** Who answers first must not take what one may have room for where it costs less. */
+const isAwaited = ({ offers, unanswered }: OpenAgent, shapeKey: string): boolean =>
+  offers?.has(shapeKey) === false && unanswered?.has(shapeKey) !== true;
+
+/** How many of a group are left to agents where they cost less: all, while one is being asked. */
+function leftToCheaper(
   group: WaitingGroup,
   agent: OpenAgent,
-  agents: readonly OpenAgent[],
+  ranked: readonly OpenAgent[],
   nowMs: number,
 ): number {
   const { shapeKey } = group;
-  if (shapeKey === undefined || nowMs - group.waitingSinceMs >= CHEAPER_PATIENCE_MS) return 0;
-  return agents
-    .filter((one) => one.corePricePerHour < agent.corePricePerHour && isFor(one, group))
-    .reduce((sum, one) => sum + takesSoon(one, shapeKey), 0);
+  if (shapeKey === undefined) return 0;
+  const cost = costOf(group, agent);
+  const isPatient = nowMs - group.waitingSinceMs < CHEAPER_PATIENCE_MS;
+  let left = 0;
+  for (const one of ranked) {
+    if (costOf(group, one) >= cost) break;
+    if (!isFor(one, group)) continue;
+    if (isAwaited(one, shapeKey)) return Infinity;
+    if (isPatient) left += takesSoon(one, shapeKey);
+  }
+  return left;
 }
 
 /** What is left of a group will take the room that comes first: it is not there for another. */
-function takeSoon({ shapeKey = '' }: WaitingGroup, count: number, agents: readonly OpenAgent[]) {
+function takeSoon(group: WaitingGroup, count: number, ranked: readonly OpenAgent[]): void {
+  const { shapeKey = '' } = group;
   let left = count;
-  for (const { soon } of agents) {
-    const taken = Math.min(left, soon?.get(shapeKey) ?? 0);
-    if (taken > 0) soon!.set(shapeKey, soon!.get(shapeKey)! - taken);
+  for (const agent of ranked) {
+    if (!isFor(agent, group)) continue;
+    const taken = Math.min(left, agent.soon?.get(shapeKey) ?? 0);
+    if (taken > 0) agent.soon!.set(shapeKey, agent.soon!.get(shapeKey)! - taken);
     left -= taken;
   }
 }
@@ -211,22 +226,27 @@ function reserve(group: WaitingGroup, agents: readonly OpenAgent[]): void {
 }
 
 /** Of a group for which its queue has room. */
-function refusalOf(group: WaitingGroup, agents: readonly OpenAgent[], nowMs: number): Refusal {
+function refusalOf(group: WaitingGroup, ranked: readonly OpenAgent[], nowMs: number): Refusal {
   let refusal: Refusal = 'no_agent';
-  for (const agent of agents) {
+  for (const agent of ranked) {
     if (!isFor(agent, group)) continue;
     const mightTake = runLength(group, agent, 1) > 0;
-    if (mightTake && keptForCheaper(group, agent, agents, nowMs) > 0) return 'cheaper_soon';
+    const left = mightTake ? leftToCheaper(group, agent, ranked, nowMs) : 0;
+    if (left > 0 && left < Infinity) return 'cheaper_soon';
     refusal = 'no_room';
   }
   return refusal;
 }
 
+/** Of those where a task costs the same, the one with more room; nothing depends on who came first. */
+const compareRoom = (a: FreeAgent, b: FreeAgent): number =>
+  b.free.cpuMillis - a.free.cpuMillis || (a.agentId < b.agentId ? -1 : 1);
+
 /**
  * Which jobs get how many leases on which agent, each within what the agent has free. The queue
  * with the smallest dominant share for its weight goes next; within a queue, priority and age
- * decide. Agents come in the order they are filled; one is not given what a cheaper one takes soon.
- * A group that does not fit is passed over, so a small job fills what a large one cannot
+ * decide. A group goes where its tasks cost least, then where there is more room; an agent is not
+ * given what takes place soon where it costs less. A group that does not fit is passed over, so a small job fills what a large one cannot
  * use, until the large one has waited so long that an agent is drained for it. Cost is
  * groups x agents + grants, never tasks.
  */
@@ -239,7 +259,8 @@ export function planDispatch(
   const grants: DispatchGrant[] = [];
   const refusals = new Map<number, Refusal>();
   let patienceEndsMs = Infinity;
-  const agents = given.map(openAgent);
+  const agents = given.toSorted(compareRoom).map(openAgent);
+  const ranking = new CostRanking(agents);
   const total = given.reduce((sum, agent) => addResources(sum, agent.capacity), NO_RESOURCES);
   let queues = openQueues(groups, shares);
   const rest: WaitingGroup[] = [];
@@ -251,11 +272,12 @@ export function planDispatch(
     queue.open = queue.groups[queue.next]?.count ?? 0;
   };
   const refuse = (queue: OpenQueue, group: WaitingGroup): void => {
-    const refusal = queue.slots <= 0 ? 'queue_limit' : refusalOf(group, agents, nowMs);
+    const ranked = ranking.of(group);
+    const refusal = queue.slots <= 0 ? 'queue_limit' : refusalOf(group, ranked, nowMs);
     refusals.set(group.jobId, refusal);
     if (refusal === 'cheaper_soon')
       patienceEndsMs = Math.min(patienceEndsMs, group.waitingSinceMs + CHEAPER_PATIENCE_MS);
-    if (queue.slots > 0) takeSoon(group, queue.open, agents);
+    if (queue.slots > 0) takeSoon(group, queue.open, ranked);
     if (queue.slots > 0 && nowMs - group.waitingSinceMs > RESERVE_AFTER_MS) reserve(group, agents);
     advance(queue);
   };
@@ -269,9 +291,10 @@ export function planDispatch(
     }
     const most = Math.min(queue.open, queue.slots);
     let count = 0;
-    const agent = agents.find((one) => {
+    const ranked = ranking.of(group);
+    const agent = ranked.find((one) => {
       count = runLength(group, one, most);
-      if (count > 0) count = Math.min(count, most - keptForCheaper(group, one, agents, nowMs));
+      if (count > 0) count = Math.min(count, most - leftToCheaper(group, one, ranked, nowMs));
       return count > 0;
     });
     if (agent === undefined) {

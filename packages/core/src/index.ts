@@ -10,6 +10,7 @@ export * from './placement/index.ts';
 export * from './resources.ts';
 export * from './retry.ts';
 export * from './start-estimate.ts';
+export * from './task-cost.ts';
 export * from './task-state.ts';
 export { hashText } from './text-hash.ts';
 export * from './workflow/index.ts';

@@ -105,14 +105,17 @@ export function fits(requested: Resources, available: Resources): boolean {
   return true;
 }
 
-/** The largest part that `held` is of `total` in cores, memory or GPUs: from 0 to 1. */
+/** The largest part that `held` is of `total` in cores, memory, GPUs or anything with a name. */
 export function dominantShare(held: Resources, total: Resources): number {
   const part = (have: number, of: number): number => (of > 0 ? have / of : 0);
-  return Math.max(
+  let share = Math.max(
     part(held.cpuMillis, total.cpuMillis),
     part(held.memoryBytes, total.memoryBytes),
     part(held.gpuCount, total.gpuCount),
   );
+  for (const name in held.countable)
+    share = Math.max(share, part(held.countable[name]!, total.countable[name] ?? 0));
+  return share;
 }
 
 export const NO_RESOURCES: Resources = {

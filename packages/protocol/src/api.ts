@@ -5,6 +5,7 @@ import { fieldNameSchema, nameSchema, resourcesSchema, storedJobSpecSchema } fro
 
 /** What the HTTP API answers. The server checks with these, OpenAPI is made of them, the client is typed by them. */
 
+const count = z.number().int();
 const timeMs = z.number().int().describe('milliseconds since 1970, UTC');
 const bytes = z.number().int().min(0);
 const state = z.enum(TASK_STATES);
@@ -121,6 +122,17 @@ export const explanationSchema = z.object({
   estimatedStartMs: timeMs
     .optional()
     .describe('when it would start as things go now; absent while nothing has ended to judge by'),
+  costs: z
+    .array(
+      z.object({
+        agentId: z.string(),
+        cost: z.number().describe('expected, in the currency of the prices'),
+        dataCost: z.number().describe('of that, for bringing data there and back'),
+        dataBytes: count.describe('expected, of its inputs and results'),
+      }),
+    )
+    .optional()
+    .describe('of clusters with a price where it may run, the least first'),
 });
 export type Explanation = z.output<typeof explanationSchema>;
 

@@ -28,6 +28,8 @@ export const LEASE_TTL_MS_DEFAULT = 90 * 60_000;
 export const NODE_GROUPS_MAX = 20;
 export const FAULTS_MAX = 20;
 export const NODES_PER_PAGE_MAX = 500;
+/** Of one node that are told. */
+export const TAINTS_MAX = 10;
 
 const nodeGroupSchema = z.object({
   name: short.describe('instance type, or the size of its nodes'),
@@ -70,6 +72,11 @@ export const clusterNodeSchema = z.object({
   isReady: z.boolean(),
   isCordoned: z.boolean(),
   coolingUntilMs: timeMs.nullable(),
+  taints: z
+    .array(z.string().max(400))
+    .max(TAINTS_MAX)
+    .default([])
+    .describe('KEY=VALUE:EFFECT; only jobs that tolerate them run there'),
   fault: z.string().max(500),
   allocatable: resourcesSchema,
   allocated: resourcesSchema,
@@ -99,6 +106,8 @@ export const clusterViewSchema = z.object({
   sinceMs: timeMs.describe('when it came into this state'),
   endsAtMs: timeMs.nullable().describe('of a drain: when what still runs is ended'),
   leaseTtlMs: count.describe('how long its agent may be silent before its tasks run elsewhere'),
+  corePricePerHour: z.number().nullable().describe('as its agent says; null: not known'),
+  dataPricePerGb: z.number().describe('of bringing data there from the object store, and back'),
   isConnected: z.boolean().describe('its agent was heard within the last 20 s'),
   lastSeenMs: timeMs.nullable().describe('since this control plane started'),
   heldCount: count.describe('attempts that its agent holds'),
@@ -122,13 +131,21 @@ export const clusterNameSchema = nameSchema.refine(
   'ends with a letter or digit: it is a label of its pods',
 );
 
+/** What is not named stays as it is. */
 export const clusterSettingsSchema = z.strictObject({
   leaseTtlMs: z
     .number()
     .int()
     .min(LEASE_TTL_MS_MIN)
     .max(LEASE_TTL_MS_MAX)
+    .optional()
     .describe('how long its agent may be silent before its tasks run elsewhere'),
+  dataPricePerGb: z
+    .number()
+    .min(0)
+    .max(1e6)
+    .optional()
+    .describe('what a gigabyte costs that is brought there from the object store, or back'),
 });
 export type ClusterSettings = z.output<typeof clusterSettingsSchema>;
 

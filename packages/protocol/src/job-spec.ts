@@ -209,6 +209,7 @@ const place = z.strictObject({
 export const storedJobSpecSchema = spec.extend({
   array: storedArraySchema,
   place: place.optional(),
+  inputBytes: count.optional().describe('of the inputs of one task, a mean; of jobs in containers'),
 });
 /** A job's spec as the engine, the store and the API's answers hold it. */
 export type JobSpec = z.output<typeof storedJobSpecSchema>;

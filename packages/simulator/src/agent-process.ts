@@ -42,9 +42,11 @@ export class AgentProcess {
     trace.add('boot', 0, name);
     const crash = (why: string): void => this.crash(why);
     const caller: Caller = { name, life, crash };
+    const { corePricePerHour } = this.machine;
     const agent = new Agent({
       agentId: this.machine.name,
       capacity: this.machine.capacity,
+      ...(corePricePerHour !== undefined && { corePricePerHour }),
       host: new SimulatedHost(this.machine, this.#world, caller),
       exchange: this.#exchange(life),
       clock: { nowMs: () => life.nowMs(), after: (delayMs, act) => life.after(delayMs, act) },

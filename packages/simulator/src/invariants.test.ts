@@ -19,6 +19,7 @@ const job: JobRecord = {
   counts: { ...ZERO_COUNTS, queued: 2, running: 1 },
   submittedAtMs: 0,
   untouchedSinceMs: 0,
+  outputBytes: 0,
   endedAtMs: null,
 };
 const task: TaskRecord = {

@@ -44,6 +44,8 @@ const TERM_MS_MEAN = 100;
 export class Machine {
   readonly name: string;
   readonly capacity: Resources;
+  /** As its agent says; not all do. */
+  readonly corePricePerHour: number | undefined;
   readonly #world: World;
   readonly #random: Random;
   readonly #programs: Random;
@@ -55,6 +57,7 @@ export class Machine {
   constructor(world: World, name: string, capacity: Resources, shape: ProgramShape) {
     this.name = name;
     this.capacity = capacity;
+    this.corePricePerHour = world.random.stream(`price/${name}`).pick([undefined, 0.01, 0.02]);
     this.#world = world;
     this.#random = world.random.stream(`machine/${name}`);
     this.#programs = world.random.stream('programs');

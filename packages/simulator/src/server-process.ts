@@ -7,6 +7,7 @@ import { ENGINE_LIMITS } from '@majorana/control-plane/engine/limits';
 import type { EngineLimits } from '@majorana/control-plane/engine/limits';
 import type { AgentOrders, AgentSync, JobSpec, QueueSettings } from '@majorana/protocol';
 import { agentSyncSchema } from '@majorana/protocol';
+import type { EngineStore } from '@majorana/store';
 import type { TaskState, WorkflowDefinition } from '@majorana/core';
 import { checkEngineState } from './engine-state.ts';
 import { FaultyStore, StoreOutage } from './faulty-store.ts';
@@ -73,7 +74,7 @@ export class ServerProcess {
     const engine = new Engine(store, clock, listener, this.#limits);
     const gateway = new AgentGateway(engine, clock);
     wake = (agentIds) => gateway.wake(agentIds);
-    const workflows = this.#makeWorkflows(engine, clock, caller);
+    const workflows = this.#makeWorkflows(engine, store, clock, caller);
     const loop = workflows?.loop;
     const start = async (): Promise<void> => {
       await engine.start();
@@ -94,13 +95,19 @@ export class ServerProcess {
   }
 
   /** As `makeWorkflows` has it. */
-  #makeWorkflows(engine: Engine, clock: EngineClock, caller: Caller): Workflows | undefined {
+  #makeWorkflows(
+    engine: Engine,
+    engineStore: EngineStore,
+    clock: EngineClock,
+    caller: Caller,
+  ): Workflows | undefined {
     const { workflows, database, trace } = this.#world;
     if (workflows === undefined) return undefined;
     const store = faultyWorkflows(workflows.store, this.#world, caller);
     const loop = new WorkflowLoop({
       engine,
       reads: { job: async (jobId) => database.jobs.get(jobId) },
+      store: engineStore,
       results: store,
       runs: store,
       objects: workflows.objects as unknown as LoopPorts['objects'],

@@ -114,6 +114,7 @@ function makeClusters(random: Random, database: MemoryDatabase, names: readonly 
     .map((name) => ({
       ...newCluster(name, EPOCH_MS),
       leaseTtlMs: random.int(LEASE_TTL_MS_MIN, LEASE_TTL_MS_MAX),
+      dataPricePerGb: random.pick([0, 0.02, 0.09]),
     }));
   const nothing = {
     jobs: [],

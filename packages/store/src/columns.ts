@@ -22,6 +22,7 @@ export const jobColumns = {
   submittedAtMs: ['submitted_at_ms', 'bigint'],
   untouchedSinceMs: ['untouched_since_ms', 'bigint'],
   endedAtMs: ['ended_at_ms', 'bigint'],
+  outputBytes: ['output_bytes', 'bigint'],
 } satisfies Columns<JobRecord>;
 
 export const taskColumns = {
@@ -92,6 +93,7 @@ export const clusterColumns = {
   endsAtMs: ['ends_at_ms', 'bigint'],
   sessionId: ['session_id', 'text'],
   leaseTtlMs: ['lease_ttl_ms', 'bigint'],
+  dataPricePerGb: ['data_price_per_gb', 'double precision'],
 } satisfies Columns<ClusterRecord>;
 
 type AnyColumns = Readonly<Record<string, readonly [string, string]>>;

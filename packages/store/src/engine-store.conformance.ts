@@ -65,6 +65,7 @@ function makeJob(
     counts: { ...ZERO_COUNTS, [untouchedState]: taskCount },
     submittedAtMs: NOW_MS,
     untouchedSinceMs: NOW_MS,
+    outputBytes: 0,
     endedAtMs: null,
     ...fields,
   };
@@ -253,6 +254,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           endsAtMs: NOW_MS + 1,
           sessionId: 's1',
           leaseTtlMs: 60_000,
+          dataPricePerGb: 0.09,
         } as const;
         await store.commit(
           change({
@@ -287,6 +289,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
           counts: { ...ZERO_COUNTS, succeeded: 1, queued: 1 },
           untouchedState: 'cancelled',
           untouchedSinceMs: NOW_MS + 7,
+          outputBytes: 2 ** 40,
         };
         const ended = makeTask(job.jobId, 0, 'succeeded', { exitCode: 0, sinceMs: NOW_MS + 9 });
         const endedAttempt: AttemptRecord = {
@@ -344,6 +347,7 @@ export function describeEngineStore(name: string, make: () => Promise<StoreUnder
               endsAtMs: null,
               sessionId: null,
               leaseTtlMs: 5_400_000,
+              dataPricePerGb: 0.09,
             },
           ],
         });

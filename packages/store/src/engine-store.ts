@@ -19,6 +19,8 @@ export interface JobRecord {
   /** When the untouched tasks came into their state. */
   readonly untouchedSinceMs: number;
   readonly endedAtMs: number | null;
+  /** What its tasks have stored as outputs so far. */
+  readonly outputBytes: number;
 }
 
 export interface TaskRecord {
@@ -91,6 +93,8 @@ export interface ClusterRecord {
   readonly sessionId: string | null;
   /** How long it may be silent before what it holds is run elsewhere. */
   readonly leaseTtlMs: number;
+  /** What a gigabyte costs that is brought there from the object store, or back. */
+  readonly dataPricePerGb: number;
 }
 
 /** Everything one turn of the engine decided; written in one transaction or not at all. */

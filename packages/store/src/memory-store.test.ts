@@ -48,6 +48,7 @@ const job = {
   counts: { ...ZERO_COUNTS, queued: 1 },
   submittedAtMs: 0,
   untouchedSinceMs: 0,
+  outputBytes: 0,
   endedAtMs: null,
 } as const;
 const transition: TransitionRecord = {

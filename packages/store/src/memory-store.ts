@@ -74,10 +74,12 @@ function refuse(why: string): never {
   throw new ConstraintError(why);
 }
 
+const FRACTIONS: ReadonlySet<string> = new Set(['weight', 'dataPricePerGb']);
+
 /** Integer columns take no fraction, text no NUL. */
 function checkValues(record: object): void {
   for (const [name, value] of Object.entries(record)) {
-    if (typeof value === 'number' && name !== 'weight' && !Number.isSafeInteger(value)) {
+    if (typeof value === 'number' && !FRACTIONS.has(name) && !Number.isSafeInteger(value)) {
       refuse(`${name} is ${value}, not an integer`);
     }
     if (typeof value === 'string' && value.includes('\0')) refuse(`${name} holds a NUL`);

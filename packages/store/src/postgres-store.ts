@@ -43,21 +43,22 @@ const jobFields = [
   'counts',
   'untouchedSinceMs',
   'endedAtMs',
+  'outputBytes',
 ];
 
 const insertJobs = `
   insert into job (job_id, spec, project, queue, parameter_set_id, idempotency_key, task_count,
     row_count, next_position, untouched_state, counts, submitted_at_ms, untouched_since_ms,
-    ended_at_ms)
+    ended_at_ms, output_bytes)
   select r."jobId", r.spec, r.spec->>'project', r.spec->>'queue',
     (r.spec->'array'->>'parameterSetId')::int, r.spec->>'idempotencyKey', r."taskCount",
     r."rowCount", r."nextPosition", r."untouchedState", r.counts, r."submittedAtMs",
-    r."untouchedSinceMs", r."endedAtMs"
+    r."untouchedSinceMs", r."endedAtMs", r."outputBytes"
   from ${recordset(jobColumns)}
   on conflict (job_id) do update set row_count = excluded.row_count,
     next_position = excluded.next_position, untouched_state = excluded.untouched_state,
     counts = excluded.counts, untouched_since_ms = excluded.untouched_since_ms,
-    ended_at_ms = excluded.ended_at_ms`;
+    ended_at_ms = excluded.ended_at_ms, output_bytes = excluded.output_bytes`;
 
 const statements = {
   queues: upsert('queue', queueColumns, 'name', ['weight', 'parallelMax', 'isPaused']),

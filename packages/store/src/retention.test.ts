@@ -43,6 +43,7 @@ const job = (jobId: number, endedAtMs: number | null, spec: Partial<JobSpecInput
     counts: { ...ZERO_COUNTS, succeeded: 1 },
     submittedAtMs: 0,
     untouchedSinceMs: 0,
+    outputBytes: 0,
     endedAtMs,
   }) satisfies JobRecord;
 

@@ -65,6 +65,7 @@ const ended: Change = {
       counts: { ...ZERO_COUNTS, succeeded: 2, failed: 1 },
       submittedAtMs: NOW_MS,
       untouchedSinceMs: NOW_MS,
+      outputBytes: 0,
       endedAtMs: NOW_MS,
     },
   ],

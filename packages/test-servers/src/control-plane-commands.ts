@@ -12,6 +12,9 @@ const ETCD_QUOTA_BYTES = 8 * 1024 ** 3;
 /** The default of 100 MB is rotated away; a count needs every line. */
 const AUDIT_LOG_MEGABYTES_MAX = 100_000;
 
+/** The API server's own among services: the first of their range. */
+export const SERVICE_ADDRESS = '10.0.0.1';
+
 const answersOk = (url: string): Promise<boolean> =>
   fetch(url).then(
     (answer) => answer.ok,
@@ -53,7 +56,12 @@ export async function apiServerCommand(
   const serving = await authority.issue({
     name: 'apiserver',
     subject: '/CN=kube-apiserver',
-    alternativeNames: ['IP:127.0.0.1', 'DNS:localhost', 'DNS:kubernetes.default.svc'],
+    alternativeNames: [
+      'IP:127.0.0.1',
+      `IP:${SERVICE_ADDRESS}`,
+      'DNS:localhost',
+      'DNS:kubernetes.default.svc',
+    ],
   });
   const toKubelet = await authority.issue({
     name: 'apiserver-kubelet-client',
@@ -77,6 +85,8 @@ export async function apiServerCommand(
     `--service-account-key-file=${tokens.certificatePath}`,
     `--service-account-signing-key-file=${tokens.keyPath}`,
     '--service-cluster-ip-range=10.0.0.0/24',
+    // Pods reach it where a node with kube-proxy says; by itself it would name what it does not listen on.
+    '--endpoint-reconciler-type=none',
     '--allow-privileged=true',
     `--audit-policy-file=${file('audit-policy.yaml')}`,
     `--audit-log-path=${file('audit.log')}`,

@@ -35,6 +35,7 @@ export const PROGRAMS = {
   nats: { folder: 'nats', module: nats, goPackage: nats, binary: 'nats-server' },
   'controller-manager': kubernetes('kube-controller-manager'),
   scheduler: kubernetes('kube-scheduler'),
+  proxy: kubernetes('kube-proxy'),
   kubectl: kubernetes('kubectl'),
 } as const satisfies Record<string, Program>;
 

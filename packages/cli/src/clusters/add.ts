@@ -2,11 +2,14 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, rename, writeFile } from 'node:fs/promises';
 import type { Finding } from '@majorana/cluster-agent/kubernetes/cluster-check';
 import type { ClusterSettings, ClusterView } from '@majorana/protocol';
+import { clusterNameSchema } from '@majorana/protocol';
 import { stringify } from 'yaml';
 import { connect } from '../connect.ts';
-import { CliError, EXIT } from '../output.ts';
+import { CliError } from '../output.ts';
+import { noAnswer } from './no-answer.ts';
+import type { SettingsOptions } from './settings.ts';
 
-export interface AddOptions {
+export interface AddOptions extends SettingsOptions {
   readonly kubeconfig: string;
   readonly context?: string;
   readonly namespace: string;
@@ -17,18 +20,33 @@ export interface AddOptions {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly printManifest?: boolean;
-  readonly leaseTtl?: string;
 }
 
 const MARKS = { good: '✓', notice: '!', missing: '✗' } as const;
 
+/** What is to be done stands once, below all that it mends. */
 export const findingsText = (findings: readonly Finding[]): string =>
   findings
-    .map(
-      ({ verdict, what, todo }) =>
-        `${MARKS[verdict]} ${what}${todo === undefined ? '' : `\n    ${todo}`}`,
-    )
+    .map(({ verdict, what, todo }, at) => {
+      const isSaidBelow = todo === undefined || todo === findings[at + 1]?.todo;
+      return `${MARKS[verdict]} ${what}${isSaidBelow ? '' : `\n    ${todo}`}`;
+    })
     .join('\n');
+
+/** For a program: the same that a person reads above the error. */
+export const issuesOf = (findings: readonly Finding[]): { where: string; what: string }[] =>
+  findings
+    .filter(({ verdict }) => verdict === 'missing')
+    .map(({ what, todo = '' }) => ({ where: what, what: todo }));
+
+/** Before anything is asked of a cluster that could not be added by this name. */
+export function checkName(name: string): void {
+  const checked = clusterNameSchema.safeParse(name);
+  if (!checked.success)
+    throw new CliError(
+      `the name "${name}" is not one of a cluster: ${checked.error.issues[0]?.message}`,
+    );
+}
 
 /** Looks at the cluster from this machine, by the account of the kubeconfig. */
 export async function check(options: AddOptions): Promise<readonly Finding[]> {
@@ -41,14 +59,18 @@ export async function check(options: AddOptions): Promise<readonly Finding[]> {
   });
   using api = new ApiServer(access);
   const createsNamespace = createNamespace === true;
-  return await checkCluster(api, { namespace, runnerImage, gpuResource, createsNamespace }).catch(
-    (error: Error & { readonly status?: number }) => {
-      const isRefusal = error.name === 'ApiServerError';
-      const what = isRefusal ? error.message : `${access.server} does not answer: ${error.message}`;
-      throw new CliError(what, isRefusal ? EXIT.refused : EXIT.unreachable);
-    },
-  );
+  const settings = { namespace, runnerImage, gpuResource, createsNamespace };
+  const findings = await checkCluster(api, settings).catch(async (error: Error) => {
+    throw await noAnswer(error, access, Date.now());
+  });
+  return access.isUnverified ? [...findings, UNVERIFIED] : findings;
 }
+
+const UNVERIFIED: Finding = {
+  verdict: 'notice',
+  what: 'its certificate is not checked (insecure-skip-tls-verify): who is on the way reads the credentials',
+  todo: 'give the kubeconfig certificate-authority-data instead',
+};
 
 /** Pods ask the control plane by this address, each from its own network. */
 export function urlFindings(options: AddOptions): readonly Finding[] {

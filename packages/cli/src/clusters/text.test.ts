@@ -11,6 +11,8 @@ const heard: ClusterView = {
   sinceMs: 0,
   endsAtMs: null,
   leaseTtlMs: 90 * MINUTE,
+  corePricePerHour: 0.02,
+  dataPricePerGb: 0.09,
   isConnected: true,
   lastSeenMs: NOW_MS - 2000,
   heldCount: 7,

@@ -1,27 +1,10 @@
 import type { Resources } from '@majorana/core';
-import type { ClusterNode, ClusterReport, ClusterView } from '@majorana/protocol';
-import { formatDuration, plural, table } from '../output.ts';
+import type { ClusterReport, ClusterView } from '@majorana/protocol';
+import { formatDuration, formatFigure, plural, table } from '../output.ts';
+import type { Amount } from './amounts.ts';
+import { bar, barColumn, formats, usedOf } from './amounts.ts';
 
-/** Clusters and nodes as people are shown them. */
-
-type Amount = 'cpuMillis' | 'memoryBytes' | 'gpuCount';
-
-const formats: Readonly<Record<Amount, (amount: number) => string>> = {
-  cpuMillis: (millis) => String(Math.round(millis / 100) / 10),
-  memoryBytes: (bytes) => String(Math.round(bytes / 2 ** 30)),
-  gpuCount: String,
-};
-
-export function bar(part: number, whole: number, width: number): string {
-  const filled = whole > 0 ? Math.min(width, Math.round((part / whole) * width)) : 0;
-  return '█'.repeat(filled) + '·'.repeat(width - filled);
-}
-
-/** `12/64`, and the bar of it. */
-const usedOf = (of: Amount, part: Resources, whole: Resources): string =>
-  `${formats[of](part[of])}/${formats[of](whole[of])}`;
-const barOf = (of: Amount, part: Resources, whole: Resources, width: number): string =>
-  bar(part[of], whole[of], width);
+/** Clusters as people are shown them. */
 
 const agoOf = (ms: number | null, nowMs: number): string =>
   ms === null ? 'never' : `${formatDuration(nowMs - ms)} ago`;
@@ -32,11 +15,29 @@ function unheardWords({ lastSeenMs, leasesEndAtMs }: ClusterView, nowMs: number)
   return `${words}, leases kept for ${formatDuration(leasesEndAtMs - nowMs)}`;
 }
 
+/** Of a core for an hour, and of a gigabyte. */
+function priceOf({ corePricePerHour, dataPricePerGb }: ClusterView): string {
+  const core = corePricePerHour === null ? '-' : formatFigure(corePricePerHour);
+  return dataPricePerGb === 0 ? core : `${core} + ${formatFigure(dataPricePerGb)}/GB`;
+}
+
+export function priceSentence({ corePricePerHour, dataPricePerGb }: ClusterView): string {
+  const core =
+    corePricePerHour === null
+      ? 'its agent says no price of a core, so those with a price go first'
+      : `a core costs ${formatFigure(corePricePerHour)} an hour`;
+  const data =
+    dataPricePerGb === 0
+      ? 'bringing data there costs nothing'
+      : `bringing data there or back costs ${formatFigure(dataPricePerGb)} a GB`;
+  return `${core}; ${data}`;
+}
+
 function clusterRow(cluster: ClusterView, nowMs: number): string[] {
   const { name, state, isConnected, lastSeenMs, heldCount, report } = cluster;
   const ordered = state === 'active' ? [] : [state];
   const shown = isConnected ? state : [...ordered, unheardWords(cluster, nowMs)].join(', ');
-  const rest = [String(heldCount), agoOf(lastSeenMs, nowMs)];
+  const rest = [String(heldCount), priceOf(cluster), agoOf(lastSeenMs, nowMs)];
   if (report === null) return [name, shown, '-', '-', '-', '-', '-', ...rest];
   const { nodes, allocatable, allocatedByOurs: ours, allocatedByOthers: others } = report;
   const amount = (of: Amount): string =>
@@ -57,7 +58,18 @@ export const clustersTable = (clusters: readonly ClusterView[], nowMs: number): 
   clusters.length === 0
     ? 'no clusters; "majorana clusters add NAME --kubeconfig FILE" adds one'
     : table(
-        ['CLUSTER', 'STATE', 'READY', 'CORES', 'GIB', 'GPUS', 'STARTING', 'TASKS', 'HEARD'],
+        [
+          'CLUSTER',
+          'STATE',
+          'READY',
+          'CORES',
+          'GIB',
+          'GPUS',
+          'STARTING',
+          'TASKS',
+          'PRICE',
+          'HEARD',
+        ],
         clusters.map((cluster) => clusterRow(cluster, nowMs)),
       );
 
@@ -98,39 +110,45 @@ export function leaseSentence(cluster: ClusterView, nowMs: number): string {
   return `${silent}; its leases are kept until ${until}, ${formatDuration(leftMs)} more`;
 }
 
-function groupLines({ groups }: ClusterReport): string {
-  const rows = groups.map(({ name, nodeCount, allocatable, allocated }) => [
+function groupLines({ groups, allocatable }: ClusterReport, barWidth: number): string {
+  const hasGpus = allocatable.gpuCount > 0;
+  const rows = groups.map(({ name, nodeCount, allocatable: all, allocated }) => [
     name,
     String(nodeCount),
-    barOf('cpuMillis', allocated, allocatable, 20),
-    usedOf('cpuMillis', allocated, allocatable),
-    barOf('memoryBytes', allocated, allocatable, 20),
-    usedOf('memoryBytes', allocated, allocatable),
-    usedOf('gpuCount', allocated, allocatable),
+    ...barColumn('cpuMillis', allocated, all, barWidth),
+    usedOf('cpuMillis', allocated, all),
+    ...barColumn('memoryBytes', allocated, all, barWidth),
+    usedOf('memoryBytes', allocated, all),
+    ...(hasGpus ? [usedOf('gpuCount', allocated, all)] : []),
   ]);
-  return table(['NODES OF', 'COUNT', 'CORES', '', 'GIB', '', 'GPUS'], rows);
+  const gap = barWidth > 0 ? [''] : [];
+  const gpus = hasGpus ? ['GPUS'] : [];
+  return table(['NODES OF', 'COUNT', ...gap, 'CORES', ...gap, 'GIB', ...gpus], rows);
 }
 
-function roomLines({ allocatable, allocatedByOurs, allocatedByOthers }: ClusterReport): string {
+function roomLines(
+  { allocatable, allocatedByOurs, allocatedByOthers }: ClusterReport,
+  barWidth: number,
+): string {
   const line = (
     label: string,
     of: (resources: Resources) => number,
     format: (amount: number) => string = String,
-  ) => {
+  ): string[] => {
     const [all, ours, others] = [allocatable, allocatedByOurs, allocatedByOthers].map(of) as [
       number,
       number,
       number,
     ];
-    return [label, all, Math.max(0, all - ours - others), ours, others].map((cell) =>
-      typeof cell === 'number' ? format(cell) : cell,
-    );
+    const picture = barWidth > 0 ? [bar([ours, others], all, barWidth)] : [];
+    const free = Math.max(0, all - ours - others);
+    return [label, ...picture, ...[all, free, ours, others].map(format)];
   };
   const named = Object.keys(allocatable.countable).map((name) =>
     line(name, ({ countable }) => countable[name] ?? 0),
   );
   return table(
-    ['', 'ALL', 'FREE', 'TASKS', 'OTHERS'],
+    ['', ...(barWidth > 0 ? ['█ TASKS ▒ OTHERS'] : []), 'ALL', 'FREE', 'TASKS', 'OTHERS'],
     [
       line('cores', ({ cpuMillis }) => cpuMillis, formats.cpuMillis),
       line('memory, GiB', ({ memoryBytes }) => memoryBytes, formats.memoryBytes),
@@ -164,50 +182,25 @@ function faultLines({ faults }: ClusterReport, nowMs: number): string[] {
 }
 
 /** One cluster on one page. */
-export function clusterPage(cluster: ClusterView, nowMs: number): string {
+export function clusterPage(cluster: ClusterView, nowMs: number, barWidth = 0): string {
   const { report, reportedAtMs } = cluster;
-  const head = `${stateSentence(cluster, nowMs)}\n${leaseSentence(cluster, nowMs)}`;
+  const head = `${stateSentence(cluster, nowMs)}\n${leaseSentence(cluster, nowMs)}\n${priceSentence(cluster)}`;
   if (report === null) return `${head}\nits agent has reported nothing to this control plane yet`;
   const { nodes, window } = report;
-  const starting = `${window.starting} of at most ${window.limit} pods are starting`;
+  const { starting, limit } = window;
+  // It shrinks faster than what has begun ends.
+  const most = starting > limit ? `now at most ${limit} may` : `at most ${limit} may`;
   return [
     head,
     `Kubernetes ${report.kubernetesVersion}; reported ${agoOf(reportedAtMs, nowMs)}`,
     `nodes: ${nodes.count}, ready ${nodes.ready}, cordoned ${nodes.cordoned}, left alone after a fault ${nodes.cooling}`,
     `pods: ${countsOf(report.podsByPhase)}; of others: ${report.otherPodCount}`,
-    `dispatch window: ${starting} (${window.why}); ${plural(window.waiting, 'task')} wait for it or a node`,
+    `dispatch window: ${plural(starting, 'pod')} starting, ${most} (${window.why}); ${plural(window.waiting, 'task')} waiting for it or a node`,
     apiLine(report),
     '',
-    roomLines(report),
+    roomLines(report, barWidth),
     '',
-    groupLines(report),
+    groupLines(report, barWidth),
     ...faultLines(report, nowMs),
   ].join('\n');
 }
-
-function nodeState(node: ClusterNode, nowMs: number): string {
-  if (!node.isReady) return 'not ready';
-  if (node.isCordoned) return 'cordoned';
-  if (node.coolingUntilMs === null) return 'ready';
-  return `left alone for ${formatDuration(node.coolingUntilMs - nowMs)}`;
-}
-
-export const nodesTable = (nodes: readonly ClusterNode[], nowMs: number): string =>
-  table(
-    ['NODE', 'OF', 'STATE', 'CORES', '', 'GIB', '', 'GPUS', 'PODS', 'FAULT'],
-    nodes.map((node) => {
-      const { allocatable, allocated } = node;
-      return [
-        node.name,
-        node.group,
-        nodeState(node, nowMs),
-        barOf('cpuMillis', allocated, allocatable, 10),
-        usedOf('cpuMillis', allocated, allocatable),
-        barOf('memoryBytes', allocated, allocatable, 10),
-        usedOf('memoryBytes', allocated, allocatable),
-        usedOf('gpuCount', allocated, allocatable),
-        `${node.ourPodCount}/${node.podCount}`,
-        node.fault.slice(0, 80),
-      ];
-    }),
-  );

@@ -1,14 +1,19 @@
 import { rm } from 'node:fs/promises';
 import type { ClusterNode } from '@majorana/protocol';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { AddOptions } from '../clusters/add.ts';
+import type { SettingsOptions } from '../clusters/settings.ts';
 import type { JsonOption } from '../command.ts';
 import { addCommand, numberIn } from '../command.ts';
+import { barWidthFor } from '../clusters/amounts.ts';
+import type { NodeChoice } from '../clusters/nodes.ts';
+import { chooseNodes, NODE_ORDERS, NODE_STATES, nodesTable } from '../clusters/nodes.ts';
 import {
   clusterPage,
   clustersTable,
   leaseSentence,
-  nodesTable,
+  priceSentence,
   stateSentence,
 } from '../clusters/text.ts';
 import { connect } from '../connect.ts';
@@ -21,17 +26,21 @@ const GRACE_MS = 5 * 60_000;
 const tokenFileOf = (name: string): string => `majorana-${name}.token`;
 
 async function addCluster(name: string, options: AddOptions & JsonOption): Promise<void> {
-  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register, urlFindings } =
-    await import('../clusters/add.ts');
-  const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
-  const { leaseTtl } = options;
-  const settings = leaseTtl === undefined ? undefined : { leaseTtlMs: parseLeaseTtl(leaseTtl) };
-  const findings = [...(await check(options)), ...urlFindings(options)];
+  const add = await import('../clusters/add.ts');
+  const { agentCommand, check, findingsText, manifestOf, openTokenFile, register } = add;
+  add.checkName(name);
+  const { settingsOf } = await import('../clusters/settings.ts');
+  const settings = settingsOf(options);
+  const findings = [...(await check(options)), ...add.urlFindings(options)];
   if (options.json !== true) note(findingsText(findings));
   const isManifest = options.printManifest === true;
   // Inside the cluster the agent has an account of its own; here its roles are another's matter.
   if (!isManifest && findings.some(({ verdict }) => verdict === 'missing'))
-    throw new CliError(`${name} is not added: mend what has ✗, then repeat this`, EXIT.refused);
+    throw new CliError(
+      `${name} is not added: mend what has ✗, then repeat this`,
+      EXIT.refused,
+      add.issuesOf(findings),
+    );
   if (isManifest) {
     const { token, url } = await register(name, settings);
     print(manifestOf(name, url, options, token));
@@ -55,18 +64,32 @@ async function addCluster(name: string, options: AddOptions & JsonOption): Promi
 const LEASE_TTL_HELP =
   'how long its agent may be silent before its tasks run elsewhere, 60s to 7d; 90m unless set';
 
+const DATA_PRICE_HELP =
+  'what a GB costs that is brought there from the object store, or back; 0 unless set';
+const priceOption = numberIn(0, 1e6, false);
+
 function addSet(clusters: Command): void {
   addCommand(clusters, {
     usage: 'set <cluster>',
-    description: 'change how long a cluster that is silent keeps its tasks',
-    examples: ['majorana clusters set lab --lease-ttl 6h'],
+    description:
+      'change how long a cluster that is silent keeps its tasks, and what bringing data there costs',
+    examples: [
+      'majorana clusters set lab --lease-ttl 6h',
+      'majorana clusters set lab --data-price-per-gb 0.09',
+    ],
   })
-    .requiredOption('--lease-ttl <duration>', LEASE_TTL_HELP)
-    .action(async (name: string, options: JsonOption & { readonly leaseTtl: string }) => {
-      const { parseLeaseTtl } = await import('../clusters/lease-ttl.ts');
-      const leaseTtlMs = parseLeaseTtl(options.leaseTtl);
-      const cluster = await connect().changeCluster(name, { leaseTtlMs });
-      answer(options, cluster, () => leaseSentence(cluster, Date.now()));
+    .option('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .option('--data-price-per-gb <price>', DATA_PRICE_HELP, priceOption)
+    .action(async (name: string, options: JsonOption & SettingsOptions) => {
+      const { settingsOf } = await import('../clusters/settings.ts');
+      const settings = settingsOf(options);
+      if (settings === undefined) throw new CliError('say what: --lease-ttl, --data-price-per-gb');
+      const cluster = await connect().changeCluster(name, settings);
+      answer(
+        options,
+        cluster,
+        () => `${leaseSentence(cluster, Date.now())}\n${priceSentence(cluster)}`,
+      );
     });
 }
 
@@ -91,6 +114,7 @@ function addAdd(clusters: Command): void {
     .option('--print-manifest', 'print what deploy/kubernetes lacks, token included, as YAML')
     .option('--agent-namespace <namespace>', 'of that manifest', 'majorana-system')
     .option('--lease-ttl <duration>', LEASE_TTL_HELP)
+    .option('--data-price-per-gb <price>', DATA_PRICE_HELP, priceOption)
     .action(addCluster);
 }
 
@@ -164,29 +188,48 @@ function addReads(program: Command, clusters: Command): void {
     examples: ['majorana clusters show lab'],
   }).action(async (name: string, options: JsonOption) => {
     const cluster = await connect().cluster(name);
-    answer(options, cluster, () => clusterPage(cluster, Date.now()));
+    answer(options, cluster, () => clusterPage(cluster, Date.now(), barWidthFor(process.stdout)));
   });
   addCommand(program, {
     usage: 'nodes <cluster>',
-    description: 'the nodes of a cluster, asked of its agent now',
-    examples: ['majorana nodes lab', 'majorana nodes lab --limit 50 --json'],
+    description: 'the nodes of a cluster, asked of its agent now: used/all, pods of tasks/all',
+    examples: [
+      'majorana nodes lab',
+      'majorana nodes lab --state not-ready',
+      'majorana nodes lab --sort gpus --limit 10',
+      'majorana nodes lab --of c7a.24xlarge --json',
+    ],
   })
-    .option('--limit <number>', 'at most so many; default: all', numberIn(1))
-    .action(async (name: string, options: JsonOption & { readonly limit?: number }) => {
-      const nodes = await readNodes(name, options.limit ?? Infinity);
-      answer(options, { nodes }, () => nodesTable(nodes, Date.now()));
-    });
+    .addOption(new Option('--state <state>', 'only these').choices(NODE_STATES))
+    .option('--of <type>', 'only of this instance type or size, as the column OF has it')
+    .addOption(
+      new Option('--sort <by>', 'by name, or most free first').choices(NODE_ORDERS).default('name'),
+    )
+    .option('--limit <number>', 'at most so many; default: all, in a terminal 50', numberIn(1))
+    .action(showNodes);
 }
 
-async function readNodes(name: string, limit: number): Promise<ClusterNode[]> {
+/** More is no page that a person reads. */
+const NODES_SHOWN = 50;
+
+interface NodesOptions extends JsonOption, NodeChoice {
+  readonly limit?: number;
+}
+
+async function showNodes(name: string, options: NodesOptions): Promise<void> {
+  const nodes = chooseNodes(await readNodes(name), options);
+  const { limit = process.stdout.isTTY ? NODES_SHOWN : Infinity } = options;
+  answer(options, { nodes: nodes.slice(0, options.limit) }, () =>
+    nodesTable(nodes, Date.now(), { barWidth: barWidthFor(process.stdout), limit }),
+  );
+}
+
+async function readNodes(name: string): Promise<ClusterNode[]> {
   const client = connect();
   const nodes: ClusterNode[] = [];
   let after: string | null = '';
-  while (after !== null && nodes.length < limit) {
-    const page = await client.clusterNodes(name, {
-      after,
-      limit: Math.min(NODES_PER_PAGE, limit - nodes.length),
-    });
+  while (after !== null) {
+    const page = await client.clusterNodes(name, { after, limit: NODES_PER_PAGE });
     nodes.push(...page.nodes);
     after = page.next;
   }

@@ -1,5 +1,6 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { AttemptEvent, EndedEvent, Lease } from '@majorana/protocol';
+import { bareEnd } from './bare-end.ts';
 import type { AgentClock, AttemptHost, AttemptStanding } from './ports.ts';
 import { keptEvent } from './kept-event.ts';
 import { HeldBackError, LeaseRefusedError } from './ports.ts';
@@ -278,15 +279,10 @@ export class HeldAttempt implements Occupant {
   }
 
   async #conclude(outcome: AttemptOutcome, end?: EndedEvent): Promise<AttemptStanding> {
-    const base = end ?? {
-      kind: 'ended',
-      attemptId: this.attemptId,
-      atMs: this.#context.clock.nowMs(),
-      peakMemoryBytes: 0,
-      cpuTimeMs: 0,
-      artifacts: [],
-    };
-    const event: EndedEvent = { ...base, outcome };
+    const event: EndedEvent =
+      end === undefined
+        ? bareEnd(this.attemptId, outcome, this.#context.clock.nowMs())
+        : { ...end, outcome };
     await this.#context.host.conclude(event);
     this.#isFresh = false;
     return { kind: 'collected', event };

@@ -39,12 +39,14 @@ export class ApiServer implements Disposable {
   #credentials: { readonly value: Credentials; readonly atMs: number } | undefined;
 
   constructor(access: Access) {
-    const { ca, serverName, isUnverified } = access;
+    const { ca, serverName, isUnverified, proxyUrl } = access;
     this.#access = access;
     const trust = {
       ...(ca !== undefined && { ca }),
       ...(serverName !== undefined && { servername: serverName }),
       rejectUnauthorized: !isUnverified,
+      // Only what the kubeconfig says: the variables of whoever starts the agent are not for it.
+      ...(proxyUrl !== undefined && { proxyEnv: { HTTPS_PROXY: proxyUrl } }),
     };
     this.#agent = new https.Agent({ ...trust, keepAlive: true, maxSockets: CONNECTIONS_MAX });
     this.#watchAgent = new https.Agent(trust);

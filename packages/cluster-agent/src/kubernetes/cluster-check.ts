@@ -74,20 +74,23 @@ async function checkVersion(api: ApiServer): Promise<Finding[]> {
 async function checkPermissions(api: ApiServer, namespace: string): Promise<Finding[]> {
   const needed = AGENT_PERMISSIONS.map(async ({ verb, resource, isNamespaced }) => {
     const where = isNamespaced ? `in ${namespace}` : 'everywhere';
-    const what = `may ${verb} ${resource} ${where}`;
+    const what = `${verb} ${resource} ${where}`;
     const attributes = { verb, resource, ...(isNamespaced && { namespace }) };
     return (await isAllowed(api, attributes))
-      ? good(what)
-      : missing(what, 'bind the roles of deploy/kubernetes/roles.yaml to this account');
+      ? good(`may ${what}`)
+      : missing(
+          `may not ${what}`,
+          'bind the roles of deploy/kubernetes/roles.yaml to this account',
+        );
   });
   const asked = TOO_MUCH.map(async (attributes) => ({
     attributes,
     isAllowed: await isAllowed(api, attributes),
   }));
-  const more = (await Promise.all(asked))
+  const [findings, answers] = await Promise.all([Promise.all(needed), Promise.all(asked)]);
+  const more = answers
     .filter((one) => one.isAllowed)
     .map(({ attributes: { verb, resource } }) => `${verb} ${resource}`);
-  const findings = await Promise.all(needed);
   if (more.length === 0) return findings;
   const what = `this account may do more than an agent needs: ${more.join(', ')}`;
   return [

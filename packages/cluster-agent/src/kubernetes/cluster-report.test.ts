@@ -89,3 +89,20 @@ test('a report goes when it has changed, every five seconds at most, and at once
   expect(pace.due(make, 15_000, false)).toBeUndefined();
   expect(pace.due(make, 15_001, true)).toEqual(second);
 });
+
+test('a node says what keeps jobs away from it', () => {
+  const taints = [
+    { key: 'dedicated', value: 'bio', effect: 'NoSchedule' },
+    { key: 'gpu', value: '', effect: 'NoExecute' },
+    { key: 'old', value: '', effect: 'PreferNoSchedule' },
+  ] as const;
+  const page = makeNodesPage(
+    [shownNode(1, { taints })],
+    { requestId: 'r', after: '', limit: 5 },
+    0,
+  );
+  expect(nodesAnswerSchema.parse(page).nodes[0]?.taints).toEqual([
+    'dedicated=bio:NoSchedule',
+    'gpu:NoExecute',
+  ]);
+});

@@ -1,7 +1,7 @@
 import type { NodePicture, Resources } from '@majorana/core';
 import { addResources, GIBIBYTE, NO_RESOURCES, subtractResources } from '@majorana/core';
 import type { ClusterNode, ClusterReport, NodesAnswer, NodesRequest } from '@majorana/protocol';
-import { FAULTS_MAX, NODE_GROUPS_MAX } from '@majorana/protocol';
+import { FAULTS_MAX, NODE_GROUPS_MAX, TAINTS_MAX } from '@majorana/protocol';
 import type { ClusterView } from './cluster-view.ts';
 
 const INSTANCE_TYPE = 'node.kubernetes.io/instance-type';
@@ -119,6 +119,15 @@ export function makeReport(
   };
 }
 
+/** One that keeps nobody away is not told. */
+const taintsOf = ({ taints }: NodePicture): string[] =>
+  taints
+    .filter(({ effect }) => effect !== 'PreferNoSchedule')
+    .slice(0, TAINTS_MAX)
+    .map(({ key, value, effect }) =>
+      `${key}${value === '' ? '' : `=${value}`}:${effect}`.slice(0, 400),
+    );
+
 function nodeView({ picture, ourCount, fault }: NodeShown, nowMs: number): ClusterNode {
   const { name, notReadySinceMs, isSchedulable, coolDownUntilMs = 0 } = picture;
   return {
@@ -127,6 +136,7 @@ function nodeView({ picture, ourCount, fault }: NodeShown, nowMs: number): Clust
     isReady: notReadySinceMs === undefined,
     isCordoned: !isSchedulable,
     coolingUntilMs: coolDownUntilMs > nowMs ? coolDownUntilMs : null,
+    taints: taintsOf(picture),
     fault: fault.slice(0, 500),
     allocatable: shown(picture.allocatable),
     allocated: shown(picture.held),

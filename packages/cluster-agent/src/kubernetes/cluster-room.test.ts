@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import type { Occupant } from '../engine/room.ts';
 import { ClusterRoom, PLAN_MS } from './cluster-room.ts';
 import { ClusterView } from './cluster-view.ts';
-import { TestClock } from './test-clock.ts';
+import { TestClock } from '@majorana/testing/test-clock';
 import { NAMES, testNode, testPod } from './test-objects.ts';
 
 const SECOND = 1000;

@@ -1,5 +1,6 @@
 import type { AttemptOutcome } from '@majorana/core';
 import type { EndedEvent, Lease, LogRequest } from '@majorana/protocol';
+import { bareEnd } from '../engine/bare-end.ts';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { attemptOfMember, memberId, memberIds } from './gang-member.ts';
 import type { Fallen, GangState, HeadEnd } from './gang-standing.ts';
@@ -88,15 +89,7 @@ export class GangHost implements AttemptHost {
   }
 
   #eventOf(outcome: AttemptOutcome, attemptId: string): EndedEvent {
-    return {
-      kind: 'ended',
-      attemptId,
-      atMs: this.#clock.nowMs(),
-      outcome,
-      peakMemoryBytes: 0,
-      cpuTimeMs: 0,
-      artifacts: [],
-    };
+    return bareEnd(attemptId, outcome, this.#clock.nowMs());
   }
 
   /** Results that cannot be read now are the business of `collect`, which is tried again. */

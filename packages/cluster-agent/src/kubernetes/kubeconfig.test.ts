@@ -98,6 +98,45 @@ test('a program that fails or says nothing of use is named', async () => {
   await expect(silent.credentials()).rejects.toThrow('/bin/true: it printed no ExecCredential');
 });
 
+test('a program with a path is looked for beside the kubeconfig', async () => {
+  const file = await program(3_600_000);
+  const access = await readKubeconfig(await write(execOf(`./${path.basename(file)}`)));
+  expect(await access.credentials()).toEqual({ token: 'token-de-1' });
+});
+
+test('a program that is not there is named with what its makers say about it', async () => {
+  const user = {
+    exec: { apiVersion: 'v1', command: 'no-such-login', installHint: 'get it here\n' },
+  };
+  const { credentials } = await readKubeconfig(await write(user));
+  await expect(credentials()).rejects.toThrow(
+    'no-such-login: this credential program of the kubeconfig is not there; install it, or put it in PATH: get it here',
+  );
+});
+
+test('a proxy on the way is kept, unless it is of a kind that does not work', async () => {
+  const file = await write({ token: 't' }, { 'proxy-url': 'http://proxy:3128' });
+  expect(await readKubeconfig(file)).toMatchObject({ proxyUrl: 'http://proxy:3128' });
+  const other = await write({ token: 't' }, { 'proxy-url': 'socks5://proxy:1080' });
+  await expect(readKubeconfig(other)).rejects.toThrow(
+    'of proxy-url only http:// and https:// work',
+  );
+});
+
+test.each([
+  [{ 'auth-provider': { name: 'oidc' } }, 'other ways to log in do not work'],
+  [{ username: 'a', password: 'b' }, 'the user "u" has no token, tokenFile, client-certificate'],
+  [{ 'client-certificate-data': 'Q0VSVA==' }, 'a client certificate and no key'],
+  [{ 'client-key-data': 'S0VZ' }, 'a client key and no certificate'],
+])('a user who could not log in is refused, not sent on as nobody: %j', async (user, words) => {
+  await expect(readKubeconfig(await write(user))).rejects.toThrow(words);
+});
+
+test('an address without TLS is refused', async () => {
+  const file = await write({ token: 't' }, { server: 'http://127.0.0.1:8001' });
+  await expect(readKubeconfig(file)).rejects.toThrow('it has to be an https:// address');
+});
+
 test('what is wrong with a kubeconfig is said with its file', async () => {
   const file = await write({ token: 't' });
   await expect(readKubeconfig(file, 'there')).rejects.toThrow(
@@ -107,8 +146,12 @@ test('what is wrong with a kubeconfig is said with its file', async () => {
   await expect(readKubeconfig(missing)).rejects.toThrow(`${missing}: cannot be read (ENOENT)`);
   await writeFile(path.join(folder, 'list'), '- a\n- b\n');
   await expect(readKubeconfig(path.join(folder, 'list'))).rejects.toThrow('no kubeconfig');
+  await writeFile(path.join(folder, 'empty'), '');
+  await expect(readKubeconfig(path.join(folder, 'empty'))).rejects.toThrow(
+    'empty: no kubeconfig: Invalid input: expected object, received null',
+  );
   await writeFile(path.join(folder, 'broken'), 'a: [b');
   await expect(readKubeconfig(path.join(folder, 'broken'))).rejects.toThrow('no YAML');
-  const lost = await write({ 'client-certificate': 'lost.crt' });
+  const lost = await write({ 'client-certificate': 'lost.crt', 'client-key': 'lost.key' });
   await expect(readKubeconfig(lost)).rejects.toThrow(/lost.crt: cannot be read \(ENOENT\)/);
 });

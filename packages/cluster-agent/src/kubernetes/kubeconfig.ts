@@ -13,6 +13,8 @@ export interface Access {
   readonly ca?: string;
   readonly serverName?: string;
   readonly isUnverified: boolean;
+  /** An HTTP proxy on the way there. */
+  readonly proxyUrl?: string;
   readonly credentials: () => Promise<Credentials>;
 }
 
@@ -27,6 +29,7 @@ const execSchema = z.object({
   command: z.string(),
   args: z.array(z.string()).nullish(),
   env: z.array(z.object({ name: z.string(), value: z.string() })).nullish(),
+  installHint: z.string().nullish(),
 });
 const named = <T extends z.ZodType>(field: string, schema: T) =>
   z.array(z.object({ name: z.string(), [field]: schema })).default([]);
@@ -36,6 +39,7 @@ const clusterSchema = z.object({
   'certificate-authority-data': z.string().optional(),
   'tls-server-name': z.string().optional(),
   'insecure-skip-tls-verify': z.boolean().optional(),
+  'proxy-url': z.string().optional(),
 });
 const userSchema = z.object({
   token: z.string().optional(),
@@ -104,15 +108,20 @@ const EXPIRY_MARGIN_MS = 60_000;
 
 /** Its own words may hold a token: they are not repeated. */
 async function output(
-  command: string,
-  args: readonly string[],
+  { command, args, installHint }: z.output<typeof execSchema>,
   options: { readonly timeout: number; readonly env: NodeJS.ProcessEnv },
 ): Promise<string> {
   try {
-    return (await run(command, args, options)).stdout;
+    return (await run(command, args ?? [], options)).stdout;
   } catch (error) {
     const { code, signal } = error as { code?: string | number; signal?: string };
-    throw new KubeconfigError(`${command}: it gave no credentials (${code ?? signal})`);
+    if (code === 'ENOENT')
+      throw new KubeconfigError(
+        `${command}: this credential program of the kubeconfig is not there; install it, or put it in PATH${installHint ? `: ${installHint.trim()}` : ''}`,
+      );
+    throw new KubeconfigError(
+      `${command}: it gave no credentials (${code ?? signal}); run it by hand to see why`,
+    );
   }
 }
 
@@ -129,9 +138,9 @@ function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentia
   let kept: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
   return async () => {
     if (kept !== undefined && Date.now() < kept.untilMs) return kept.credentials;
-    const { apiVersion, command, args, env } = exec;
+    const { apiVersion, command, env } = exec;
     const info = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
-    const stdout = await output(command, args ?? [], {
+    const stdout = await output(exec, {
       timeout: EXEC_PATIENCE_MS,
       env: {
         ...process.env,
@@ -150,8 +159,13 @@ function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentia
   };
 }
 
+/** A path is relative to the kubeconfig; a bare name is looked for in PATH. */
+const located = (command: string, folder: string): string =>
+  command.includes('/') ? path.resolve(folder, command) : command;
+
 async function credentialsOf(user: User, folder: string): Promise<() => Promise<Credentials>> {
-  if (user.exec !== undefined) return fromProgram(user.exec);
+  if (user.exec !== undefined)
+    return fromProgram({ ...user.exec, command: located(user.exec.command, folder) });
   const { token, tokenFile } = user;
   const cert = await material(user['client-certificate-data'], user['client-certificate'], folder);
   const key = await material(user['client-key-data'], user['client-key'], folder);
@@ -163,15 +177,44 @@ async function credentialsOf(user: User, folder: string): Promise<() => Promise<
   };
 }
 
-export async function readKubeconfig(file: string, context?: string): Promise<Access> {
-  const checked = configSchema.safeParse(parseYaml(await readText(file), file));
-  if (!checked.success) {
-    const [issue] = checked.error.issues;
+/** Without this the API server would be asked as nobody, and refuse what the user may do. */
+function requireLogin(user: User, name: string, file: string): void {
+  const { token, tokenFile, exec } = user;
+  const hasCertificate =
+    user['client-certificate'] !== undefined || user['client-certificate-data'] !== undefined;
+  const hasKey = user['client-key'] !== undefined || user['client-key-data'] !== undefined;
+  const who = `${file}: the user "${name}"`;
+  if (hasCertificate !== hasKey)
     throw new KubeconfigError(
-      `${file}: no kubeconfig: ${issue?.path.join('.')}: ${issue?.message}`,
+      `${who} has a client ${hasCertificate ? 'certificate and no key' : 'key and no certificate'}`,
     );
-  }
-  const config = checked.data;
+  if (hasCertificate || [token, tokenFile, exec].some((one) => one !== undefined)) return;
+  throw new KubeconfigError(
+    `${who} has no token, tokenFile, client-certificate or exec; other ways to log in do not work`,
+  );
+}
+
+/** Only of the cluster that is asked for: the file may name others that work with other programs. */
+function requireWay(cluster: z.output<typeof clusterSchema>, name: string, file: string): void {
+  const protocolOf = (url: string): string | undefined => URL.parse(url)?.protocol;
+  const { server, 'proxy-url': proxyUrl = '' } = cluster;
+  const who = `${file}: the cluster "${name}"`;
+  if (protocolOf(server) !== 'https:')
+    throw new KubeconfigError(`${who} has the server ${server}; it has to be an https:// address`);
+  if (proxyUrl !== '' && !['http:', 'https:'].includes(protocolOf(proxyUrl) ?? ''))
+    throw new KubeconfigError(`${who}: of proxy-url only http:// and https:// work`);
+}
+
+function readConfig(content: unknown, file: string): z.output<typeof configSchema> {
+  const checked = configSchema.safeParse(content);
+  if (checked.success) return checked.data;
+  const [issue] = checked.error.issues;
+  const where = issue?.path.length ? `${issue.path.join('.')}: ` : '';
+  throw new KubeconfigError(`${file}: no kubeconfig: ${where}${issue?.message}`);
+}
+
+export async function readKubeconfig(file: string, context?: string): Promise<Access> {
+  const config = readConfig(parseYaml(await readText(file), file), file);
   const name = context ?? config['current-context'] ?? '';
   const chosen = find<z.output<typeof contextSchema>>(config.contexts, 'context', name, file);
   const cluster = find<z.output<typeof clusterSchema>>(
@@ -181,7 +224,10 @@ export async function readKubeconfig(file: string, context?: string): Promise<Ac
     file,
   );
   const user = find<User>(config.users, 'user', chosen.user, file);
+  requireWay(cluster, chosen.cluster, file);
+  requireLogin(user, chosen.user, file);
   const folder = path.dirname(path.resolve(file));
+  const proxyUrl = cluster['proxy-url'];
   const ca = await material(
     cluster['certificate-authority-data'],
     cluster['certificate-authority'],
@@ -192,6 +238,7 @@ export async function readKubeconfig(file: string, context?: string): Promise<Ac
     ...(ca !== undefined && { ca }),
     ...(cluster['tls-server-name'] !== undefined && { serverName: cluster['tls-server-name'] }),
     isUnverified: cluster['insecure-skip-tls-verify'] === true,
+    ...(proxyUrl && { proxyUrl }),
     credentials: await credentialsOf(user, folder),
   };
 }

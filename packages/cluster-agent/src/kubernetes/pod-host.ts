@@ -1,46 +1,28 @@
-import type { AttemptOutcome } from '@majorana/core';
-import { parseAttemptId } from '@majorana/core';
 import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
-import { parseRunnerEnd, runnerEndedEvent } from '../runner/runner-end.ts';
 import type { ApiServer } from './api-server.ts';
-import { ApiServerError } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
-import { attemptOfMember } from './gang-member.ts';
-import type { KubernetesEvent, Pod } from './objects.ts';
+import type { HeldPod } from './held-pod.ts';
+import { mayBeThere, newHeldPod } from './held-pod.ts';
+import type { Pod } from './objects.ts';
 import { Orphans } from './orphans.ts';
-import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
-import { hasCompany, standingOf } from './pod-standing.ts';
-import type { StartWord } from './start-words.ts';
-import { lastWord } from './start-words.ts';
+import { OwnPods } from './own-pods.ts';
+import type { FailedCreation } from './pod-creation.ts';
+import { createPod, isOverload, mayHaveBeenMade } from './pod-creation.ts';
+import { readPodEnd, refusedEnd } from './pod-end.ts';
+import type { PodStanding, StartLimits } from './pod-standing.ts';
+import { hasCompany } from './pod-standing.ts';
+import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
+import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
 import { podRequests } from './quantities.ts';
-import { isForGood, isHeldBack, isStatus } from './refusals.ts';
-import {
-  AGENT_LABEL,
-  attemptOf,
-  isTaskContainer,
-  leaseOf,
-  makePod,
-  podName,
-  refusalOf,
-} from './pod.ts';
 
 const MINUTE = 60_000;
-export const START_LIMITS: StartLimits = {
-  pullPatienceMs: 10 * MINUTE,
-  // Of a 17 GB image the pull took 30 minutes on a fresh node.
-  startPatienceMs: 60 * MINUTE,
-};
-/** A start that takes longer is looked into, so often; each look is a request to the API server. */
-const LOOK_MS = 10_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
 export const NODE_PATIENCE_MS = 5 * MINUTE;
-
-const NOT_ITS_RUNNERS = 'its last word is not its runner’s: its program wrote over it';
 
 export interface PodHostOptions {
   readonly api: ApiServer;
@@ -54,32 +36,6 @@ export interface PodHostOptions {
   readonly log: (message: string, details: object) => void;
 }
 
-interface Known {
-  readonly lease: Lease;
-  /** As the watch last showed it. */
-  pod?: Pod;
-  /** It is no longer in the cluster. */
-  isDeleted: boolean;
-  /** A creation got no clear answer: there may be a pod that nobody told us of. */
-  mayExist: boolean;
-  /** A user ended it, so we asked for its deletion. */
-  isOrdered: boolean;
-  /** The kubelet's last word on its start, when it was asked for. */
-  word?: { readonly word: StartWord | undefined; readonly atMs: number };
-  /** The API server will never take its pod. */
-  refusal?: string;
-  /** It does not take its pod now, by a rule of the cluster's. */
-  heldBack?: string;
-  outcome?: EndedEvent;
-}
-
-const newlyKnown = (lease: Lease): Known => ({
-  lease,
-  isDeleted: false,
-  mayExist: false,
-  isOrdered: false,
-});
-
 /**
  * Runs attempts as pods. The cluster itself is what must not be forgotten: an agent that starts
  * anew finds its pods by their label, and makes none a second time, since names are unique.
@@ -89,8 +45,11 @@ export class PodHost implements AttemptHost {
   readonly collectPatienceMs = 120 * MINUTE;
   readonly #options: PodHostOptions;
   readonly #view: ClusterView;
-  readonly #known = new Map<string, Known>();
+  readonly #pods: OwnPods;
+  readonly #starts: PodStart;
   readonly #orphans: Orphans;
+  /** By attempt, or by member of a gang. */
+  readonly #held = new Map<string, HeldPod>();
   #room!: ClusterRoom;
   /** The agent knows what there is: any other pod of ours is one that nobody holds. */
   #isListed = false;
@@ -99,11 +58,13 @@ export class PodHost implements AttemptHost {
   constructor(options: PodHostOptions, view: ClusterView) {
     this.#options = options;
     this.#view = view;
-    const { clock, log, mayAct } = options;
+    const { api, clock, limits, log, mayAct } = options;
+    this.#pods = new OwnPods(api, options.pods);
+    this.#starts = new PodStart({ pods: this.#pods, clock, limits, log });
     this.#orphans = new Orphans({
       clock,
       log,
-      isLeftAlone: (attemptId) => this.#known.has(attemptId) || mayAct?.() === false,
+      isLeftAlone: (attemptId) => this.#held.has(attemptId) || mayAct?.() === false,
       remove: (attemptId) => this.#delete(attemptId, 0),
     });
   }
@@ -113,19 +74,13 @@ export class PodHost implements AttemptHost {
   }
 
   isOurs(pod: Pod): boolean {
-    const { agentId, namespace } = this.#options.pods;
-    const { metadata } = pod;
-    if (metadata.namespace !== namespace || metadata.labels?.[AGENT_LABEL] !== agentId)
-      return false;
-    // Somebody's copy of a pod of ours has another name, or a label and no attempt.
-    const id = attemptOf(pod);
-    return parseAttemptId(attemptOfMember(id)) !== undefined && podName(id) === metadata.name;
+    return this.#pods.isOwn(pod);
   }
 
   /** How many of our pods are in which phase. */
   phases(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const { pod, isDeleted } of this.#known.values()) {
+    for (const { pod, isDeleted } of this.#held.values()) {
       if (pod === undefined || isDeleted) continue;
       const phase = pod.status?.phase ?? 'Pending';
       counts[phase] = (counts[phase] ?? 0) + 1;
@@ -134,16 +89,16 @@ export class PodHost implements AttemptHost {
   }
 
   podKey(attemptId: string): string {
-    return `${this.#options.pods.namespace}/${podName(attemptId)}`;
+    return this.#pods.key(attemptId);
   }
 
   leaseOf(attemptId: string): Lease {
-    return this.#known.get(attemptId)!.lease;
+    return this.#held.get(attemptId)!.lease;
   }
 
   /** Where its pod is, if there is one. */
   placeOf(attemptId: string): { readonly nodeName: string; readonly image: string } | undefined {
-    const { nodeName, containers } = this.#known.get(attemptId)?.pod?.spec ?? {};
+    const { nodeName, containers } = this.#held.get(attemptId)?.pod?.spec ?? {};
     if (nodeName === undefined) return undefined;
     return { nodeName, image: containers?.find(isTaskContainer)?.image ?? '' };
   }
@@ -151,111 +106,81 @@ export class PodHost implements AttemptHost {
   /** From the watch. */
   see(pod: Pod): void {
     const attemptId = attemptOf(pod);
-    const known = this.#known.get(attemptId);
-    if (known === undefined) this.#meet(pod, attemptId);
+    const held = this.#held.get(attemptId);
+    if (held === undefined) this.#meet(pod, attemptId);
     else {
-      known.pod = pod;
-      known.isDeleted = false;
+      held.pod = pod;
+      held.isDeleted = false;
     }
     this.#onChange(attemptId);
   }
 
   #meet(pod: Pod, attemptId: string): void {
-    if (!this.#isListed)
-      this.#known.set(attemptId, { ...newlyKnown(leaseOf(pod, this.#options.pods)), pod });
+    if (!this.#isListed) this.#held.set(attemptId, { ...newHeldPod(this.#pods.leaseOf(pod)), pod });
     // Its creation was given up, and came through all the same.
     else if (pod.metadata.deletionTimestamp === undefined) this.#orphans.end(attemptId);
+  }
+
+  /** From the watch: deleted, as it was at last. */
+  miss(pod: Pod): void {
+    const attemptId = attemptOf(pod);
+    const held = this.#held.get(attemptId);
+    if (held === undefined) return;
+    held.pod = pod;
+    held.isDeleted = true;
+    this.#onChange(attemptId);
+  }
+
+  /** After a gap in the watch: pods as old as the list that are not in it are gone. */
+  missAllBut(names: ReadonlySet<string>, version: string): void {
+    for (const { pod, isDeleted } of this.#held.values()) {
+      if (pod === undefined || isDeleted || names.has(pod.metadata.name)) continue;
+      if (Number(pod.metadata.resourceVersion) <= Number(version)) this.miss(pod);
+    }
   }
 
   /** A node is gone or silent: what runs there is looked at, also when it has been silent too long. */
   lookAtNode(nodeName: string): void {
     const { clock, nodePatienceMs = NODE_PATIENCE_MS } = this.#options;
     const look = (): void => {
-      for (const [attemptId, { pod }] of this.#known)
+      for (const [attemptId, { pod }] of this.#held)
         if (pod?.spec.nodeName === nodeName) this.#onChange(attemptId);
     };
     look();
     clock.after(nodePatienceMs + 1, look);
   }
 
-  /** From the watch: deleted, as it was at last. */
-  miss(pod: Pod): void {
-    const attemptId = attemptOf(pod);
-    const known = this.#known.get(attemptId);
-    if (known === undefined) return;
-    known.pod = pod;
-    known.isDeleted = true;
-    this.#onChange(attemptId);
-  }
-
-  /** After a gap in the watch: pods as old as the list that are not in it are gone. */
-  missAllBut(names: ReadonlySet<string>, version: string): void {
-    for (const { pod, isDeleted } of this.#known.values()) {
-      if (pod === undefined || isDeleted || names.has(pod.metadata.name)) continue;
-      if (Number(pod.metadata.resourceVersion) <= Number(version)) this.miss(pod);
-    }
-  }
-
   async list(): Promise<{ readonly attemptId: string; readonly lease: Lease }[]> {
     this.#isListed = true;
-    return [...this.#known].map(([attemptId, { lease }]) => ({ attemptId, lease }));
+    return [...this.#held].map(([attemptId, { lease }]) => ({ attemptId, lease }));
   }
 
   async inspect(attemptId: string): Promise<AttemptStanding> {
-    const known = this.#known.get(attemptId);
-    if (known === undefined) return { kind: 'absent' };
-    if (known.outcome !== undefined) return { kind: 'collected', event: known.outcome };
-    if (known.refusal !== undefined) return { kind: 'exited' };
-    const { pod } = known;
-    if (pod === undefined) return { kind: 'accepted' };
-    const standing = this.#standing(known, pod);
-    if (standing.kind === 'starting') this.#lookIfSlow(known, pod);
+    const held = this.#held.get(attemptId);
+    if (held === undefined) return { kind: 'absent' };
+    if (held.outcome !== undefined) return { kind: 'collected', event: held.outcome };
+    if (held.refusal !== undefined) return { kind: 'exited' };
+    if (held.pod === undefined) return { kind: 'accepted' };
+    return this.#inspectPod(held, held.pod);
+  }
+
+  #inspectPod(held: HeldPod, pod: Pod): AttemptStanding {
+    const standing = this.#starts.standingOf(held, pod);
+    if (standing.kind === 'starting') this.#starts.lookIfSlow(held, pod);
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
-    if (known.isDeleted && known.isOrdered) return { kind: 'exited' };
-    if (known.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
+    if (held.isDeleted && held.isOrdered) return { kind: 'exited' };
+    if (held.isDeleted) return { kind: 'gone', reason: 'its pod was deleted, and not by us' };
     const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
-    const trouble = this.#view.troubleOf(pod.spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
     const faultyNode = pod.spec.nodeName ?? '';
+    const trouble = this.#view.troubleOf(faultyNode, clock.nowMs(), nodePatienceMs);
     if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
     // The kubelet tells of a start up to 2 s late.
     return standing.kind === 'running' ? standing : { kind: 'accepted', mayBegin: true };
   }
 
-  #standing(known: Known, pod: Pod): PodStanding {
-    const { clock, limits = START_LIMITS } = this.#options;
-    return standingOf(pod, clock.nowMs(), limits, known.word?.word);
-  }
-
-  #lookIfSlow(known: Known, { metadata }: Pod): void {
-    const { clock, log } = this.#options;
-    const nowMs = clock.nowMs();
-    const lastMs = known.word?.atMs ?? Date.parse(metadata.creationTimestamp ?? '');
-    if (!(nowMs - lastMs >= LOOK_MS)) return;
-    known.word = { word: known.word?.word, atMs: nowMs };
-    this.#look(known).catch((error: unknown) =>
-      log('the events of a slow start cannot be read', { error: String(error) }),
-    );
-  }
-
-  async #look(known: Known): Promise<StartWord | undefined> {
-    const { api, pods, clock } = this.#options;
-    const field = encodeURIComponent(`involvedObject.uid=${known.pod?.metadata.uid}`);
-    const path = `/api/v1/namespaces/${pods.namespace}/events?fieldSelector=${field}`;
-    const { items } = await api.request<{ items: KubernetesEvent[] }>('GET', path);
-    known.word = { word: lastWord(items), atMs: clock.nowMs() };
-    return known.word.word;
-  }
-
   async describeStart(attemptId: string): Promise<string> {
-    const known = this.#known.get(attemptId);
-    if (known?.pod === undefined)
-      return `its pod has not been created yet${known?.heldBack === undefined ? '' : `: ${known.heldBack}`}`;
-    const { spec, metadata } = known.pod;
-    await this.#look(known).catch(() => undefined);
-    const standing = this.#standing(known, known.pod);
-    if (standing.kind !== 'starting') return '';
-    const waitedMs = this.#options.clock.nowMs() - Date.parse(metadata.creationTimestamp ?? '');
-    return `${standing.doing}, on node ${spec.nodeName} for ${Math.round(waitedMs / 1000)} s`;
+    const held = this.#held.get(attemptId);
+    return held === undefined ? NOT_CREATED : this.#starts.describe(held);
   }
 
   async accept(lease: Lease): Promise<void> {
@@ -263,158 +188,113 @@ export class PodHost implements AttemptHost {
     if (container === undefined) throw new LeaseRefusedError('this cluster runs images only');
     const refusal = refusalOf(container, this.#options.pods);
     if (refusal !== undefined) throw new LeaseRefusedError(refusal);
-    const known = this.#known.get(attemptId);
-    if (known?.pod === undefined) this.#known.set(attemptId, newlyKnown(lease));
+    if (this.#held.get(attemptId)?.pod === undefined) this.#held.set(attemptId, newHeldPod(lease));
   }
 
   async start(attemptId: string): Promise<void> {
-    const known = this.#known.get(attemptId)!;
+    const held = this.#held.get(attemptId)!;
     const nodeName = this.#room.nodeOf(attemptId);
-    if (known.pod !== undefined || nodeName === undefined) return;
-    const { api, pods, clock } = this.#options;
+    if (held.pod !== undefined || nodeName === undefined) return;
+    const { clock } = this.#options;
     const begunMs = clock.nowMs();
-    try {
-      const body = makePod(known.lease, nodeName, pods);
-      const pod = await api.request<Pod>('POST', `/api/v1/namespaces/${pods.namespace}/pods`, body);
-      known.pod ??= pod;
-      delete known.heldBack;
-      this.#room.created(attemptId, clock.nowMs() - begunMs, {
-        resources: podRequests(pod, { gpu: pods.gpuResource }),
-        nodeSelector: pod.spec.nodeSelector ?? {},
-      });
-    } catch (error) {
-      await this.#refused(known, attemptId, error);
+    const creation = await createPod(this.#pods, held.lease, nodeName);
+    switch (creation.kind) {
+      case 'created':
+        held.pod ??= creation.pod;
+        delete held.heldBack;
+        this.#room.created(attemptId, clock.nowMs() - begunMs, {
+          resources: podRequests(creation.pod, { gpu: this.#options.pods.gpuResource }),
+          nodeSelector: creation.pod.spec.nodeSelector ?? {},
+        });
+        return;
+      case 'found':
+        held.pod ??= creation.pod;
+        return;
+      case 'refused':
+        held.refusal = creation.reason;
+        return;
+      case 'name_taken':
+        held.refusal = creation.reason;
+        held.mayExist = false;
+        return;
+      case 'held_back':
+        held.heldBack = creation.reason;
+        this.#room.refused(attemptId, creation.reason);
+        throw new HeldBackError(creation.reason);
+      case 'failed':
+        this.#noteFailure(held, creation);
+        throw creation.error;
     }
   }
 
-  async #refused(known: Known, attemptId: string, error: unknown): Promise<void> {
-    if (isStatus(error, 409)) return this.#adopt(known, attemptId);
-    if (isForGood(error)) {
-      known.refusal = (error as Error).message;
-      return;
-    }
-    if (isHeldBack(error)) {
-      known.heldBack = (error as Error).message;
-      this.#room.refused(attemptId, known.heldBack);
-      throw new HeldBackError(known.heldBack);
-    }
-    const { status, retryAfterMs } =
-      error instanceof ApiServerError ? error : { status: 0, retryAfterMs: 0 };
-    if (status === 0 || status >= 500) known.mayExist = true;
-    if (status === 0 || status === 429 || status >= 500)
-      this.#room.learn({ kind: 'refused', status, retryAfterMs });
-    throw error;
-  }
-
-  /** It was made before, and nobody heard: the answer was lost, or another agent did it. */
-  async #adopt(known: Known, attemptId: string): Promise<void> {
-    const { api, pods } = this.#options;
-    const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}`;
-    const pod = await api.request<Pod>('GET', path);
-    if (this.isOurs(pod) && attemptOf(pod) === attemptId) known.pod ??= pod;
-    else {
-      known.refusal = `there is a pod ${podName(attemptId)} that is not ours`;
-      known.mayExist = false;
-    }
+  #noteFailure(held: HeldPod, creation: FailedCreation): void {
+    const { status, retryAfterMs } = creation;
+    if (mayHaveBeenMade(creation)) held.mayExist = true;
+    if (isOverload(creation)) this.#room.learn({ kind: 'refused', status, retryAfterMs });
   }
 
   async end(attemptId: string): Promise<void> {
-    const known = this.#known.get(attemptId);
-    if (known?.pod === undefined || known.isOrdered) return;
+    const held = this.#held.get(attemptId);
+    if (held?.pod === undefined || held.isOrdered) return;
     await this.#delete(attemptId, undefined);
-    known.isOrdered = true;
-  }
-
-  /** A grace of 0 takes it from the API server at once: for what has ended. */
-  async #delete(attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
-    const { api, pods } = this.#options;
-    const query = graceSeconds === undefined ? '' : `?gracePeriodSeconds=${graceSeconds}`;
-    const path = `/api/v1/namespaces/${pods.namespace}/pods/${podName(attemptId)}${query}`;
-    await api.delete(path).catch((error: unknown) => {
-      if (!isStatus(error, 404)) throw error;
-      const known = this.#known.get(attemptId);
-      if (known !== undefined) known.isDeleted = true;
-    });
-  }
-
-  /** Also one that is not known to be there: it may have been made, and nobody heard. */
-  async #clear(known: Known, attemptId: string): Promise<void> {
-    if (known.isDeleted || (known.pod === undefined && !known.mayExist)) return;
-    // Its node keeps the room of a sidecar until that has ended too, and so does the picture of it.
-    const staysOn = known.pod !== undefined && hasCompany(known.pod);
-    if (!staysOn) await this.#delete(attemptId, 0);
-    else if (known.pod?.metadata.deletionTimestamp === undefined)
-      await this.#delete(attemptId, undefined);
-    known.isDeleted = true;
+    held.isOrdered = true;
   }
 
   async collect(attemptId: string): Promise<EndedEvent> {
-    const known = this.#known.get(attemptId)!;
-    known.outcome ??= await this.#read(known, attemptId);
-    return known.outcome;
+    const held = this.#held.get(attemptId)!;
+    held.outcome ??= await this.#readEnd(held);
+    return held.outcome;
   }
 
-  async #read(known: Known, attemptId: string): Promise<EndedEvent> {
+  async #readEnd(held: HeldPod): Promise<EndedEvent> {
     const { objects, clock } = this.#options;
-    const { lease, pod, isOrdered } = known;
     const nowMs = clock.nowMs();
-    if (known.refusal !== undefined)
-      return silentEvent(
-        known,
-        { kind: 'start_error', reason: `could not start: ${known.refusal}` },
-        nowMs,
-      );
-    const standing = this.#standing(known, pod!);
-    if (standing.kind === 'told') {
-      this.#view.praise(pod!.spec.nodeName ?? '');
-      const end = parseRunnerEnd(standing.message);
-      const { cause, isOverScratch } = standing;
-      if (end?.attemptId === attemptOfMember(attemptId))
-        return runnerEndedEvent(end, {
-          lease,
-          objects,
-          isOrdered,
-          isOverScratch,
-          nowMs,
-          ...(cause !== undefined && { cause }),
-        });
-    }
-    if (isOrdered)
-      return silentEvent(known, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
-    if (standing.kind === 'told')
-      return silentEvent(known, { kind: 'exit_code', reason: NOT_ITS_RUNNERS }, nowMs);
-    if (standing.kind !== 'silent') throw new Error(`${attemptId} has not ended`);
-    return this.#silent(known, standing.end, nowMs);
+    if (held.refusal !== undefined) return refusedEnd(held, held.refusal, nowMs);
+    const standing = this.#starts.standingOf(held, held.pod!);
+    this.#judgeNode(held, standing, nowMs);
+    return readPodEnd(held, standing, { objects, nowMs });
   }
 
-  #silent(known: Known, end: SilentEnd, nowMs: number): EndedEvent {
-    const { kind, exitCode, reason, fault } = end;
-    const nodeName = known.pod?.spec.nodeName ?? '';
+  /** Its node is praised or blamed, and too many starts that fail close the window. */
+  #judgeNode({ pod, isOrdered }: HeldPod, standing: PodStanding, nowMs: number): void {
+    const nodeName = pod?.spec.nodeName ?? '';
+    if (standing.kind === 'told') this.#view.praise(nodeName);
+    if (standing.kind !== 'silent' || isOrdered) return;
+    const { fault, reason } = standing.end;
     if (fault !== 'none') this.#view.blame(nodeName, { fault, reason }, nowMs);
     if (fault === 'broke') this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
-    const outcome: AttemptOutcome = {
-      kind,
-      reason,
-      ...(exitCode !== undefined && { exitCode }),
-      ...(fault === 'broke' && { faultyNode: nodeName }),
-    };
-    return silentEvent(known, outcome, nowMs);
   }
 
   async conclude(event: EndedEvent): Promise<void> {
     const { attemptId } = event;
-    const known = this.#known.get(attemptId);
-    if (known === undefined) return;
-    await this.#clear(known, attemptId);
-    known.outcome = event;
+    const held = this.#held.get(attemptId);
+    if (held === undefined) return;
+    await this.#clear(held, attemptId);
+    held.outcome = event;
   }
 
   /** The pod goes when its end is on record, and not before: it is what remembers it. */
   async forget(attemptId: string): Promise<void> {
-    const known = this.#known.get(attemptId);
-    if (known === undefined) return;
-    await this.#clear(known, attemptId);
-    this.#known.delete(attemptId);
+    const held = this.#held.get(attemptId);
+    if (held === undefined) return;
+    await this.#clear(held, attemptId);
+    this.#held.delete(attemptId);
+  }
+
+  async #clear(held: HeldPod, attemptId: string): Promise<void> {
+    if (!mayBeThere(held)) return;
+    // Its node keeps the room of a sidecar until that has ended too, and so does the picture of it.
+    const staysOn = held.pod !== undefined && hasCompany(held.pod);
+    if (!staysOn) await this.#delete(attemptId, 0);
+    else if (held.pod?.metadata.deletionTimestamp === undefined)
+      await this.#delete(attemptId, undefined);
+    held.isDeleted = true;
+  }
+
+  async #delete(attemptId: string, graceSeconds: 0 | undefined): Promise<void> {
+    const wasThere = await this.#pods.delete(attemptId, graceSeconds);
+    const held = this.#held.get(attemptId);
+    if (!wasThere && held !== undefined) held.isDeleted = true;
   }
 
   /** The runner's link brings the log of what runs. */
@@ -425,20 +305,4 @@ export class PodHost implements AttemptHost {
   onChange(callback: (attemptId: string) => void): void {
     this.#onChange = callback;
   }
-}
-
-function silentEvent(known: Known, outcome: AttemptOutcome, nowMs: number): EndedEvent {
-  const { attemptId } = known.lease;
-  const started = known.pod?.status?.startTime;
-  return {
-    kind: 'ended',
-    attemptId,
-    atMs: nowMs,
-    ...(started !== undefined &&
-      outcome.kind !== 'start_error' && { startedAtMs: Date.parse(started) }),
-    outcome,
-    peakMemoryBytes: 0,
-    cpuTimeMs: 0,
-    artifacts: [],
-  };
 }

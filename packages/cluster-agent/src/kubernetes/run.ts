@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { apiFetch, ControlPlaneError, httpExchange, tokenIn } from '@majorana/broker';
 import { exchangeBy } from '../broker-options.ts';
@@ -8,12 +9,21 @@ import { ApiServer } from './api-server.ts';
 import { readKubeconfig, readServiceAccount } from './kubeconfig.ts';
 import { KubernetesAgent } from './kubernetes-agent.ts';
 import type { KubernetesSettings } from './settings.ts';
+import { SettingsError } from './settings.ts';
 
 export type Log = (message: string, details: object) => void;
 
 /** Nothing but a person can help against these: a token that is not taken, a removed cluster. */
 const isRefusal = (error: unknown): error is ControlPlaneError =>
   error instanceof ControlPlaneError && (error.status === 401 || error.status === 403);
+
+/** Later it may be away for a moment, while it is renewed; at the start it is a mistake. */
+async function requireToken(file: string): Promise<void> {
+  const token = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new SettingsError(`--token-file ${file}: cannot be read (${error.code})`);
+  });
+  if (token.trim() === '') throw new SettingsError(`--token-file ${file}: it is empty`);
+}
 
 /**
  * Runs a cluster's agent until the signal. One that was fenced by another of its name is thrown
@@ -26,8 +36,10 @@ export async function runKubernetesAgent(
 ): Promise<void> {
   const { url, tokenFile, token, kubeconfig, context, corePricePerHour, pods } = settings;
   const { broker, limits, nodePatienceMs } = settings;
-  const access =
-    kubeconfig === undefined ? readServiceAccount() : readKubeconfig(kubeconfig, context);
+  const access = await (kubeconfig === undefined
+    ? readServiceAccount()
+    : readKubeconfig(kubeconfig, context));
+  if (tokenFile !== undefined) await requireToken(tokenFile);
   const controlPlane = apiFetch(
     url,
     tokenFile === undefined ? async () => token! : tokenIn(tokenFile),
@@ -35,7 +47,7 @@ export async function runKubernetesAgent(
   const exchange = exchangeBy(broker, pods.agentId, () => httpExchange(controlPlane));
   const refused = Promise.withResolvers<never>();
   refused.promise.catch(() => undefined);
-  using api = new ApiServer(await access);
+  using api = new ApiServer(access);
   const stopped = signal.aborted ? Promise.resolve() : once(signal, 'abort');
   while (!signal.aborted) {
     const fenced = Promise.withResolvers<void>();

@@ -2,7 +2,8 @@ import { clusterNameSchema } from '@majorana/protocol';
 import type { GivenOptions, KubernetesOptionName } from './options.ts';
 import type { NatsSettings } from '@majorana/broker/nats';
 import { readBroker } from '../broker-options.ts';
-import { NODE_PATIENCE_MS, START_LIMITS } from './pod-host.ts';
+import { NODE_PATIENCE_MS } from './pod-host.ts';
+import { START_LIMITS } from './pod-start.ts';
 import type { StartLimits } from './pod-standing.ts';
 import type { PodOptions } from './pod.ts';
 

@@ -2,6 +2,7 @@ import type { AttemptOutcome } from '@majorana/core';
 import type { Readable } from 'node:stream';
 import type { EndedEvent, Lease, RunnerEnd, StoredArtifact } from '@majorana/protocol';
 import { MANIFEST_BYTES_MAX, runnerEndSchema, runnerManifestSchema } from '@majorana/protocol';
+import { bareEnd } from '../engine/bare-end.ts';
 import { endedEvent } from '../local/outcome.ts';
 
 /** Undefined when it is not of a runner: its program can write over it. */
@@ -59,18 +60,8 @@ export async function runnerEndedEvent(end: RunnerEnd, context: EndContext): Pro
   const { lease, objects, isOrdered, nowMs } = context;
   if (end.kind !== 'ended') {
     const kind = isOrdered ? 'cancelled' : end.kind === 'fenced' ? 'lost' : 'reclaimed';
-    return {
-      kind: 'ended',
-      attemptId: lease.attemptId,
-      atMs: nowMs,
-      outcome: {
-        kind,
-        reason: isOrdered ? 'cancelled before it started' : withCause(end, context),
-      },
-      peakMemoryBytes: 0,
-      cpuTimeMs: 0,
-      artifacts: [],
-    };
+    const reason = isOrdered ? 'cancelled before it started' : withCause(end, context);
+    return bareEnd(lease.attemptId, { kind, reason }, nowMs);
   }
   const isTerm = end.exit.endedBy === 'term' && context.isOverScratch !== true;
   const exit = isTerm && isOrdered ? { ...end.exit, endedBy: 'cancel' } : end.exit;

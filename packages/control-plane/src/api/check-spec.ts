@@ -5,6 +5,7 @@ import { withoutContainer } from '@majorana/protocol';
 import { readParameterSet, writeParameterSet } from '@majorana/store';
 import { taskCountOf } from '../engine/indexes.ts';
 import { COMMON_FIELDS } from '../engine/lease.ts';
+import { withInputBytes } from '../input-size.ts';
 import type { ApiContext } from './context.ts';
 import { RecordReader } from './parameter-records.ts';
 import { ProblemError } from './problem.ts';
@@ -152,5 +153,5 @@ export async function acceptSpec(
   }
   checkPlaceholders(submitted, spec.array.kind === 'range' ? [] : spec.array.fieldNames);
   await checkUpstream(context, spec);
-  return spec;
+  return withInputBytes(context, spec);
 }

@@ -1,30 +1,8 @@
 import type { RunnerGangAnswer } from '@majorana/protocol';
+import { TestClock } from '@majorana/testing/test-clock';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { EngineClock } from '../engine/engine.ts';
 import { GangRoll } from './gang-roll.ts';
-
-/** Time that passes when a test says so. */
-class TestClock implements EngineClock {
-  #nowMs = 0;
-  #timers: { readonly atMs: number; readonly callback: () => void }[] = [];
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  after(delayMs: number, callback: () => void): () => void {
-    const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return () => (this.#timers = this.#timers.filter((one) => one !== timer));
-  }
-
-  async pass(ms: number): Promise<void> {
-    this.#nowMs += ms;
-    for (const { atMs, callback } of this.#timers) if (atMs <= this.#nowMs) callback();
-    await settle();
-  }
-}
 
 /** Lets everything that waits for no timer of the clock run. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -76,7 +54,8 @@ test('a gang of one node has nobody to wait for', async () => {
 test('who waits in vain is answered with nothing, and asks again', async () => {
   const runners = new Runners();
   const head = await runners.ask(0, 2);
-  await runners.clock.pass(WAIT_MS);
+  runners.clock.pass(WAIT_MS);
+  await settle();
   expect(head).toEqual([{}]);
   const again = await runners.ask(0, 2);
   await runners.ask(1, 2);
@@ -102,7 +81,8 @@ test('what a worker said last counts', async () => {
 test('nothing is kept of a gang of which nobody asks any more', async () => {
   const runners = new Runners();
   await runners.ask(1, 2);
-  await runners.clock.pass(WAIT_MS);
+  runners.clock.pass(WAIT_MS);
+  await settle();
   const head = await runners.ask(0, 2);
   expect(head).toEqual([]);
   await runners.ask(1, 2);

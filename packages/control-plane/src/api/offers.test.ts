@@ -1,5 +1,6 @@
+import { Readable } from 'node:stream';
 import { DEFAULT_RESOURCES } from '@majorana/core';
-import type { AgentSync } from '@majorana/protocol';
+import type { AgentSync, TaskDetail } from '@majorana/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '@majorana/testing';
 import { TestServer } from './test-server.ts';
@@ -215,6 +216,67 @@ test('a dear cluster that answers first waits for the answer of a cheap one', as
   expect((await cheapSync({ [key]: 7 })).leases).toHaveLength(7);
   expect((await dearSync({ [key]: 10 })).leases).toHaveLength(3);
   await end(cheap, id);
+  await end(dear, id);
+});
+
+test('a job of much data goes beside it, one of none to the cheaper cores, and why has the figures', async () => {
+  const [far, near] = [new Cluster('cluster-far'), new Cluster('cluster-near')];
+  const farSync = (counts = {}) => far.sync(counts, { corePricePerHour: 0.001 });
+  const nearSync = (counts = {}) => near.sync(counts, { corePricePerHour: 0.002 });
+  await server.call('PUT', '/clusters/cluster-far');
+  const price = { dataPricePerGb: 1000 };
+  const { body } = await server.call('PUT', '/clusters/cluster-far/settings', price);
+  expect(body).toMatchObject({ ...price, leaseTtlMs: 5_400_000 });
+  const content = 'x'.repeat(1_000_000);
+  const { object } = await server.objects.putStream(Readable.from([content]));
+  const [few, much] = [{ image: 'data:few' }, { image: 'data:much' }];
+  const without = await submit({ container: few, array: tasks(2) });
+  const withData = await submit({
+    container: much,
+    array: { kind: 'records', records: [{ file: object }, { file: object }] },
+    inputs: [
+      { path: 'fixed', object },
+      { path: 'own', object: '{file}' },
+    ],
+  });
+  expect((await server.call('GET', `/jobs/${withData}`)).body).toMatchObject({
+    spec: { inputBytes: 2_000_000 },
+  });
+  await farSync();
+  const { waiting } = await nearSync();
+  const keys = [few, much].map(
+    ({ image }) => waiting!.shapes.find(({ container: c }) => c.image === image)!.key,
+  );
+  const counts = Object.fromEntries(keys.map((key) => [key, 5]));
+  await farSync();
+  await farSync(counts);
+  await until('both to have their tasks', async () => {
+    await nearSync(counts);
+    await farSync(counts);
+    return near.held.length + far.held.length === 4;
+  });
+  expect(far.held).toEqual([`${without}.0.1`, `${without}.1.1`]);
+  expect(near.held).toEqual([`${withData}.0.1`, `${withData}.1.1`]);
+  const why = (await server.call('GET', `/tasks/${withData}.0`)).body as TaskDetail;
+  const costs = why.explanation.costs!.filter(({ agentId }) => agentId.startsWith('cluster-'));
+  expect(costs.filter(({ agentId }) => /far|near/.test(agentId))).toEqual([
+    { agentId: 'cluster-near', cost: 0.004, dataCost: 0, dataBytes: 2_000_000 },
+    { agentId: 'cluster-far', cost: 2.002, dataCost: 2, dataBytes: 2_000_000 },
+  ]);
+  await end(far, without);
+  await end(near, withData);
+});
+
+test('what a cordoned cluster offers is waited for by nobody', async () => {
+  const [cheap, dear] = [new Cluster('cluster-closed'), new Cluster('cluster-open')];
+  await server.call('PUT', '/clusters/cluster-closed');
+  await server.call('POST', '/clusters/cluster-closed/cordon');
+  await cheap.sync({}, { corePricePerHour: 0 });
+  await dear.sync({}, { corePricePerHour: 0.0001 });
+  const id = await submit({ container: { image: 'closed:1' }, array: tasks(2) });
+  const { key } = (await dear.sync({}, { corePricePerHour: 0.0001 })).waiting!.shapes.at(-1)!;
+  await dear.sync({ [key]: 2 }, { corePricePerHour: 0.0001 });
+  expect(dear.held).toHaveLength(2);
   await end(dear, id);
 });
 

@@ -17,6 +17,7 @@ export const newCluster = (name: string, nowMs: number): ClusterRecord => ({
   endsAtMs: null,
   sessionId: null,
   leaseTtlMs: LEASE_TTL_MS_DEFAULT,
+  dataPricePerGb: 0,
 });
 
 /**

@@ -17,9 +17,9 @@ import {
 import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
-import { takesLeases } from './clusters.ts';
+import { demandOf, pricesOf } from './demand.ts';
 import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
-import { isSilent } from './silence.ts';
+import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
 import { step } from './step.ts';
@@ -80,6 +80,7 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
     // A job of one task has no earlier one to go by: its workflow may say what to expect.
     const ahead = aheadPerSlot(state.meanRunMs.get(job.jobId) ?? place?.predictedMs);
     const { cluster } = job.spec;
+    const { coreHours, dataBytes } = demandOf(state, job);
     const { jobId, priority, submittedAtMs, remainingMs } = placeInLine(job);
     // One literal, no spread: 100,000 jobs make as many groups in each turn.
     const add = (count: number, waitingSinceMs: number, memoryBytes: number): void => {
@@ -92,6 +93,8 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
         submittedAtMs,
         remainingMs,
         aheadPerSlot: ahead,
+        coreHours,
+        dataBytes,
         agentId: cluster,
         shapeKey: shape?.key,
         waitingSinceMs,
@@ -192,70 +195,51 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
   });
 }
 
-/** The cheaper first, then the one with more room: what can be had anywhere goes there. */
-const compareAgents = (a: AgentState, b: AgentState): number =>
-  a.corePricePerHour - b.corePricePerHour || b.free.cpuMillis - a.free.cpuMillis;
-
-/** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
-const OFFER_PATIENCE_MS = 1000;
-
-/** Who answers first must not take what a cheaper one may have room for. */
-function mustWaitFor(
-  state: EngineState,
-  cheaper: readonly AgentState[],
-  key: string,
-  nowMs: number,
-): boolean {
-  const askedForMs = nowMs - (state.askedSinceMs.get(key) ?? nowMs);
-  if (askedForMs >= OFFER_PATIENCE_MS) return false;
-  return cheaper.some(({ offers }) => offers?.has(key) === false);
-}
-
 /** What it offered, less the leases it had not heard of when it did. */
-function openOffers(
-  state: EngineState,
-  agent: AgentState,
-  cheaper: readonly AgentState[],
-  nowMs: number,
-): ReadonlyMap<string, number> {
-  const offers = new Map<string, number>();
-  for (const [key, { count }] of agent.offers ?? [])
-    offers.set(key, mustWaitFor(state, cheaper, key, nowMs) ? 0 : count);
+function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, number> {
+  const offers = new Map([...(agent.offers ?? [])].map(([key, { count }]) => [key, count]));
   for (const taskKey of agent.unconfirmed) {
     const task = state.tasks.get(taskKey)!;
     const { spec } = state.jobs.get(task.jobId)!;
     const key = shapeOf(spec, task.memoryBytes)?.key ?? '';
-    offers.set(key, (offers.get(key) ?? 0) - 1);
+    const offered = offers.get(key);
+    if (offered !== undefined) offers.set(key, offered - 1);
   }
   return offers;
+}
+
+/** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
+const OFFER_PATIENCE_MS = 1000;
+
+function unansweredBy(
+  state: EngineState,
+  { offers }: AgentState,
+  nowMs: number,
+): ReadonlySet<string> {
+  const unanswered = [...state.askedSinceMs].filter(
+    ([key, sinceMs]) => offers?.has(key) === false && nowMs - sinceMs >= OFFER_PATIENCE_MS,
+  );
+  return new Set(unanswered.map(([key]) => key));
 }
 
 const soonOf = (offers: NonNullable<AgentState['offers']>): Map<string, number> =>
   new Map([...offers].map(([key, { soonCount }]) => [key, soonCount]));
 
-function freeAgents(state: EngineState, nowMs: number): FreeAgent[] {
-  const agents = [...state.agents.values()]
-    .filter(({ agentId }) => !isSilent(state, agentId, nowMs))
-    .toSorted(compareAgents);
-  return agents.map((agent) => {
-    const { agentId, capacity, free, stale, corePricePerHour } = agent;
-    const cheaper = agents.filter(
-      (one) => one.corePricePerHour < corePricePerHour && takesLeases(state, one.agentId),
-    );
-    const isOpen = stale.size === 0 && takesLeases(state, agentId);
-    const slots = isOpen ? state.limits.leasesPerTurnMax : 0;
-    const offers = agent.offers && openOffers(state, agent, cheaper, nowMs);
-    const soon = isOpen && agent.offers && soonOf(agent.offers);
-    return {
-      agentId,
-      capacity,
-      free,
-      slots,
-      corePricePerHour,
-      ...(offers && { offers }),
-      ...(soon && { soon }),
-    };
-  });
+function freeAgent(state: EngineState, agent: AgentState, nowMs: number): FreeAgent {
+  const { agentId, capacity, free, stale } = agent;
+  const isOpen = stale.size === 0;
+  return {
+    agentId,
+    capacity,
+    free,
+    slots: isOpen ? state.limits.leasesPerTurnMax : 0,
+    ...pricesOf(state, agent),
+    ...(agent.offers && {
+      offers: openOffers(state, agent),
+      unanswered: unansweredBy(state, agent, nowMs),
+      ...(isOpen && { soon: soonOf(agent.offers) }),
+    }),
+  };
 }
 
 /** A shape keeps its place among those asked for so long; then one that has no room yields it. */
@@ -263,7 +247,7 @@ const ASK_MS = 1000;
 
 /** Which of the shapes asked for have been refused by all who answered. */
 function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: number): void {
-  const agents = [...state.agents.values()];
+  const agents = openAgents(state, nowMs);
   for (const [key, sinceMs] of state.askedSinceMs) {
     const answers = agents.flatMap(({ offers }) => offers?.get(key) ?? []);
     const isRefused = answers.every(({ count, soonCount }) => count === 0 && soonCount === 0);
@@ -300,7 +284,7 @@ export function dispatch(state: EngineState, nowMs: number): void {
     askForOffers(state, waiting, [], nowMs);
     return;
   }
-  const agents = freeAgents(state, nowMs);
+  const agents = openAgents(state, nowMs).map((agent) => freeAgent(state, agent, nowMs));
   const shares = queueShares(state);
   const plan = planDispatch(waiting.groups, agents, shares, nowMs);
   const held = agents.reduce((sum, { agentId }) => sum + state.agents.get(agentId)!.leased.size, 0);

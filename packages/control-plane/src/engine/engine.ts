@@ -209,7 +209,9 @@ export class Engine {
   async changeCluster(name: string, settings: ClusterSettings): Promise<void> {
     await this.#turns.do((state) => {
       const cluster = state.clusters.get(name);
-      if (cluster !== undefined) state.putCluster({ ...cluster, ...settings });
+      if (cluster === undefined) return;
+      const { leaseTtlMs = cluster.leaseTtlMs, dataPricePerGb = cluster.dataPricePerGb } = settings;
+      state.putCluster({ ...cluster, leaseTtlMs, dataPricePerGb });
     });
   }
 

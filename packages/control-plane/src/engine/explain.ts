@@ -11,6 +11,7 @@ import type { Explanation, JobSpec, WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { elementDependency, upstreamOf } from './dependencies.ts';
+import { expectedCosts } from './demand.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
 import { shapeOf } from './shapes.ts';
@@ -85,12 +86,12 @@ function explainQueued(
     explainLimit(state, job) ??
     explainCheaper(state, job, task.memoryBytes) ??
     explainRoom(state, job.spec, { ...task, nowMs });
-  const estimate = startEstimate(state, job, task.position);
+  const estimate = startEstimate(state, job, { position: task.position, nowMs });
   const first =
     estimate !== undefined
       ? `; it starts in ${formatStartEstimate(estimate)}`
       : tasksAhead > 0
-        ? `; ${plural(tasksAhead, 'waiting task')} go first`
+        ? `; ${plural(tasksAhead, 'waiting task')} ${tasksAhead === 1 ? 'goes' : 'go'} first`
         : '';
   return {
     sentence: sentence + first,
@@ -116,16 +117,12 @@ function explainLimit(state: EngineState, job: JobRecord): Room | undefined {
 }
 
 /** The cheaper cluster that it waits for, though another has room; undefined: it waits for none. */
-function explainCheaper(
-  state: EngineState,
-  { jobId, spec }: JobRecord,
-  memoryBytes: number,
-): Room | undefined {
-  if (state.waitReasons.get(jobId) !== 'cheaper_soon') return undefined;
-  const key = shapeOf(spec, memoryBytes)?.key ?? '';
-  const soon = [...state.agents.values()]
-    .filter(({ offers }) => (offers?.get(key)?.soonCount ?? 0) > 0)
-    .toSorted((a, b) => a.corePricePerHour - b.corePricePerHour)[0];
+function explainCheaper(state: EngineState, job: JobRecord, memoryBytes: number): Room | undefined {
+  if (state.waitReasons.get(job.jobId) !== 'cheaper_soon') return undefined;
+  const key = shapeOf(job.spec, memoryBytes)?.key ?? '';
+  const soon = expectedCosts(state, job)
+    .map(({ agentId }) => state.agents.get(agentId)!)
+    .find(({ offers }) => (offers?.get(key)?.soonCount ?? 0) > 0);
   if (soon === undefined) return undefined;
   const { soonCount, reason } = soon.offers!.get(key)!;
   const patience = `it waits no longer than ${CHEAPER_PATIENCE_MS / 1000} s before a dearer cluster takes it`;
@@ -197,6 +194,18 @@ export function explain(
   at: { readonly position: number; readonly task: TaskRecord | undefined },
   nowMs: number,
 ): Explanation {
+  const explanation = explainState(state, job, at, nowMs);
+  const current = at.task?.state ?? job.untouchedState;
+  const costs = current === 'queued' || isHeld(current) ? expectedCosts(state, job) : [];
+  return costs.length === 0 ? explanation : { ...explanation, costs };
+}
+
+function explainState(
+  state: EngineState,
+  job: JobRecord,
+  at: { readonly position: number; readonly task: TaskRecord | undefined },
+  nowMs: number,
+): Explanation {
   const { position, task } = at;
   const current = task?.state ?? job.untouchedState;
   if (current === 'pending') return explainPending(state, job, position);
@@ -207,7 +216,17 @@ export function explain(
   if (task === undefined) return { sentence: untouchedSentence(job) };
   if (task.isCancelling) return { sentence: `${task.agentId} was told to end it` };
   if (!isHeld(current)) return { sentence: task.reason };
-  return { sentence: `it is ${current} on ${task.agentId}${explainSilence(state, task, nowMs)}` };
+  const where = `it is ${current} on ${task.agentId}`;
+  return { sentence: where + explainSilence(state, task, nowMs) + explainDearer(state, job, task) };
+}
+
+/** It had no room, or a price has changed since: only what is so now is known. */
+function explainDearer(state: EngineState, job: JobRecord, { agentId }: TaskRecord): string {
+  const costs = expectedCosts(state, job);
+  const own = costs.find((one) => one.agentId === agentId);
+  const least = costs[0];
+  if (own === undefined || least === undefined || least.cost >= own.cost) return '';
+  return `; ${least.agentId}, which costs less for it, could not take it then`;
 }
 
 function explainSilence(state: EngineState, task: TaskRecord, nowMs: number): string {

@@ -50,6 +50,7 @@ export function onSubmit(state: EngineState, submission: Submission, nowMs: numb
     submittedAtMs: nowMs,
     untouchedSinceMs: nowMs,
     endedAtMs: null,
+    outputBytes: 0,
   };
   for (const upstream of submission.endedUpstream) {
     if (!state.jobs.has(upstream.jobId)) state.endedUpstream.set(upstream.jobId, upstream);
@@ -188,6 +189,18 @@ function onAttemptEvent(
   state.addArtifacts(
     event.artifacts.map((artifact) => ({ ...artifact, jobId, position, attemptNumber })),
   );
+  learnOutputs(state, jobId, event);
+}
+
+function learnOutputs(state: EngineState, jobId: number, { artifacts }: EndedEvent): void {
+  const job = state.jobs.get(jobId)!;
+  const storedBytes = artifacts.reduce(
+    (sum, { role, sizeBytes }) => sum + (role === 'output' ? sizeBytes : 0),
+    0,
+  );
+  // Sizes are what an agent says: their sum has to stay a number that can be kept.
+  const outputBytes = Math.min(Number.MAX_SAFE_INTEGER, job.outputBytes + storedBytes);
+  if (storedBytes > 0) state.putJob({ ...job, outputBytes });
 }
 
 /** The latest weighs an eighth: a job whose tasks become longer is known within a dozen of them. */

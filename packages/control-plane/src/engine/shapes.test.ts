@@ -18,6 +18,8 @@ const groupOf = (number: number, edit: Partial<WaitingGroup> = {}): WaitingGroup
   shapeKey: `s${number}`,
   count: 1,
   aheadPerSlot: 0,
+  coreHours: 1,
+  dataBytes: 0,
   ...edit,
 });
 const groupsOf = (count: number): WaitingGroup[] =>

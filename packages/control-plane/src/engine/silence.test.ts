@@ -9,19 +9,10 @@ import type { NewsTaken } from './reactor.ts';
 import { endOrders, onAgentSync, onCancelJob, onSubmit, onTick, settle } from './reactor.ts';
 import { silenceOf } from './silence.ts';
 import { EngineState } from './state.ts';
+import { EMPTY_HOT_SET } from './test-hot-set.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
-const NOTHING = {
-  jobs: [],
-  tasks: [],
-  attempts: [],
-  upstreamJobs: [],
-  rowsAhead: new Map(),
-  queues: [],
-  clusters: [],
-  lastSequence: 0,
-};
 
 /** An engine whose clock the test moves, and what one agent says to it. */
 class Scene {
@@ -34,7 +25,7 @@ class Scene {
   constructor(agentId: string, leaseTtlMs?: number) {
     this.agentId = agentId;
     this.#isCluster = leaseTtlMs !== undefined;
-    this.state = new EngineState(NOTHING, this.nowMs);
+    this.state = new EngineState(EMPTY_HOT_SET, this.nowMs);
     if (leaseTtlMs !== undefined) this.state.putCluster({ ...newCluster(agentId, 0), leaseTtlMs });
   }
 
@@ -108,7 +99,7 @@ class Scene {
   reload(): void {
     const { jobs, tasks, attempts, clusters, lastSequence } = this.state;
     const hot = {
-      ...NOTHING,
+      ...EMPTY_HOT_SET,
       jobs: [...jobs.values()],
       tasks: [...tasks.values()],
       attempts: [...attempts.values()],

@@ -1,7 +1,8 @@
 import { isHeld, roughly } from '@majorana/core';
 import { LEASE_TTL_MS_MIN, SESSION_TTL_MS } from '@majorana/protocol';
 import type { TaskRecord } from '@majorana/store';
-import { heldTasksOf, isToDrain } from './clusters.ts';
+import type { AgentState } from './agent-state.ts';
+import { heldTasksOf, isToDrain, takesLeases } from './clusters.ts';
 import type { EngineState } from './state.ts';
 
 /**
@@ -18,6 +19,12 @@ const heardAtMs = (state: EngineState, agentId: string): number =>
 
 export const isSilent = (state: EngineState, agentId: string, nowMs: number): boolean =>
   nowMs - heardAtMs(state, agentId) > SILENT_AFTER_MS;
+
+/** Those that are heard and may be given more: what there is to share. */
+export const openAgents = (state: EngineState, nowMs: number): AgentState[] =>
+  [...state.agents.values()].filter(
+    ({ agentId }) => !isSilent(state, agentId, nowMs) && takesLeases(state, agentId),
+  );
 
 /** A machine that is gone takes its tasks with it, and its agent is started anew within seconds. */
 const leaseTtlMsOf = (state: EngineState, agentId: string): number =>

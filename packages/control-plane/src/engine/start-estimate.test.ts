@@ -4,20 +4,9 @@ import { expect, test } from 'vitest';
 import { onSubmit } from './reactor.ts';
 import { countAhead } from './start-estimate.ts';
 import { EngineState } from './state.ts';
+import { EMPTY_HOT_SET } from './test-hot-set.ts';
 
-const state = new EngineState(
-  {
-    jobs: [],
-    tasks: [],
-    attempts: [],
-    upstreamJobs: [],
-    rowsAhead: new Map(),
-    queues: [],
-    clusters: [],
-    lastSequence: 0,
-  },
-  0,
-);
+const state = new EngineState(EMPTY_HOT_SET, 0);
 
 /** A job of two tasks. */
 function submit(submittedAtMs: number, place?: JobSpec['place']): number {

@@ -8,6 +8,7 @@ import {
 } from '@majorana/core';
 import type { JobRecord } from '@majorana/store';
 import { heldCount, placeInLine } from './dispatch.ts';
+import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 
 /** How the held time of a job's tasks is known: from lease to end, and to the program's start. */
@@ -93,10 +94,10 @@ function competitors(state: EngineState, own: JobRecord): JobRecord[] {
 export function startEstimate(
   state: EngineState,
   own: JobRecord,
-  position: number,
+  { position, nowMs }: { readonly position: number; readonly nowMs: number },
 ): StartEstimate | undefined {
   if (state.queueOf(own.spec.queue).isPaused) return undefined;
-  const total = [...state.agents.values()].reduce(
+  const total = openAgents(state, nowMs).reduce(
     (all, { capacity }) => addResources(all, capacity),
     NO_RESOURCES,
   );

@@ -13,12 +13,13 @@ import type { ObjectStore } from '@majorana/objects';
 import type {
   DrivingResults,
   InstanceRecord,
-  Reads,
   RoundRecord,
   RunRecord,
   RunWrite,
 } from '@majorana/store';
 import type { Engine } from '../engine/engine.ts';
+import type { InputParts } from '../input-size.ts';
+import { withInputBytes } from '../input-size.ts';
 import { elementsOf, newInstance, prepareStep } from './prepare.ts';
 import { RefusedError, Sources } from './sources.ts';
 import { jobKeyOf, jobOf, settingsOf } from './step-job.ts';
@@ -26,9 +27,8 @@ import { jobKeyOf, jobOf, settingsOf } from './step-job.ts';
 /** Fields of a nested fan-out stand in its step's state, which is read whole. */
 const SPREAD_BYTES_MAX = 8 * 1024 * 1024;
 
-export interface CommandParts {
+export interface CommandParts extends InputParts {
   readonly engine: Pick<Engine, 'submit' | 'hasJob' | 'cancelJob'>;
-  readonly reads: Pick<Reads, 'job'>;
   readonly results: DrivingResults;
   readonly objects: Pick<ObjectStore, 'read' | 'stat'>;
   readonly clock: { nowMs(): number };
@@ -168,7 +168,8 @@ export class Commands {
       remainingMs: remainingMs(located),
       predictedMs: located.step.predictedMs,
     };
-    const spec = await jobOf(results, this.#at.run, { instance, settings, place });
+    const job = await jobOf(results, this.#at.run, { instance, settings, place });
+    const spec = await withInputBytes(this.#ports, job);
     // Whoever does it now may have found that there is none, and withdrawn it.
     if (!this.#isCurrent()) return undefined;
     const { jobId } = await engine.submit(spec);

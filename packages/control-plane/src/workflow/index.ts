@@ -1,5 +1,5 @@
 import type { ObjectStore } from '@majorana/objects';
-import type { Reads } from '@majorana/store';
+import type { EngineStore, Reads } from '@majorana/store';
 import { StepResults, WorkflowRuns } from '@majorana/store';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Pool } from 'pg';
@@ -18,17 +18,19 @@ export function makeWorkflows(parts: {
   readonly engine: Engine;
   readonly events: EngineEvents;
   readonly reads: Reads;
+  readonly store: Pick<EngineStore, 'loadFields'>;
   readonly objects: ObjectStore;
   readonly pool: Pool;
   readonly clock: EngineClock;
   readonly log: FastifyBaseLogger;
 }): Workflows {
-  const { engine, events, reads, objects, pool, log, clock } = parts;
+  const { engine, events, reads, store, objects, pool, log, clock } = parts;
   const runs = new WorkflowRuns(pool);
   const results = new StepResults(pool);
   const loop = new WorkflowLoop({
     engine,
     reads,
+    store,
     results,
     objects,
     clock,

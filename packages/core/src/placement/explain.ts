@@ -1,4 +1,5 @@
 import { formatQuantity } from '../resources.ts';
+import { Asked } from './asked.ts';
 import { BLOCKED, findHardTaint, findMissingLabel } from './constraints.ts';
 import { countableColumn, fitsSlot, withRequestFloor } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
@@ -71,7 +72,7 @@ function shortColumn(round: Round, { demand }: Request, slot: number): number {
 function roomReason(round: Round, request: Request, slot: number): NodeReason {
   if (round.isKept(slot, request)) return { kind: 'reserved' };
   if (!round.mayPull(slot, request)) return { kind: 'imagePull' };
-  return { kind: request.group.gang === undefined ? 'room' : 'gang' };
+  return { kind: request.gang === undefined ? 'room' : 'gang' };
 }
 
 const wordOf = (reason: NodeReason): string =>
@@ -121,7 +122,7 @@ class Tally {
 
 /** Why one more task of this group finds no node: a look at every node, for the few who ask. */
 export function explainGroup(round: Round, group: PlacementGroup): Explanation {
-  const request = round.request(group);
+  const request = round.requestAt(new Asked(round, [group]), 0);
   const tally = new Tally(round.index.columnNames);
   let eligibleCount = 0;
   let fitsWhenEmptyCount = 0;

@@ -1,4 +1,5 @@
 import type { Demand } from './demand.ts';
+import { isCommon } from './demand.ts';
 
 interface Failure {
   readonly demand: Demand;
@@ -7,6 +8,7 @@ interface Failure {
 
 /** Smallest failures kept; one that is not kept costs a search, never a wrong answer. */
 const FAILURES_MAX = 64;
+const STEPS_MAX = 1024;
 
 /** Every demand begins with cores, memory and pods. */
 const COMMON_COLUMNS = 3;
@@ -23,45 +25,80 @@ const isAtLeast = (large: Demand, small: Demand): boolean => {
 };
 
 /**
+ * Failures of one pod of cores and memory for any time, as stairs: with more cores goes less
+ * memory, as what is larger in both is no news. One step decides, found in six looks of 64.
+ */
+class Stairs {
+  readonly #cpuMillis: number[] = [];
+  readonly #memoryBytes: number[] = [];
+
+  /** The first step with more cores. */
+  #above(cpuMillis: number): number {
+    let [low, high] = [0, this.#cpuMillis.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#cpuMillis[middle]! > cpuMillis) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  covers(cpuMillis: number, memoryBytes: number): boolean {
+    const above = this.#above(cpuMillis);
+    return above > 0 && this.#memoryBytes[above - 1]! <= memoryBytes;
+  }
+
+  /** What is not covered yet. */
+  add(cpuMillis: number, memoryBytes: number): void {
+    let from = this.#above(cpuMillis);
+    let to = from;
+    if (from > 0 && this.#cpuMillis[from - 1] === cpuMillis) from -= 1;
+    while (to < this.#memoryBytes.length && this.#memoryBytes[to]! >= memoryBytes) to += 1;
+    if (from === to && this.#cpuMillis.length >= STEPS_MAX) return;
+    this.#cpuMillis.splice(from, to - from, cpuMillis);
+    this.#memoryBytes.splice(from, to - from, memoryBytes);
+  }
+}
+
+/**
  * Within a round room only shrinks: what asks for at least as much as something that found no
  * node, on the same nodes and for at least as long, finds none either. Without this each of
  * 100,000 waiting tasks would search a full cluster.
  */
 export class FailureFrontier {
-  #failures: Failure[] = [];
-  /** The cores and memory of each: compared alone they turn most away, without following a link. */
-  #cpuMillis: number[] = [];
-  #memoryBytes: number[] = [];
+  readonly #stairs = new Stairs();
+  /** Of devices, of several pods, of gangs; or only for what ends later than something. */
+  #others: readonly Failure[] = [];
 
   covers(demand: Demand, endsAtMs: number): boolean {
     const { amounts } = demand;
-    const [cpuMillis, memoryBytes] = [amounts[0]!, amounts[1]!];
-    for (let at = 0; at < this.#failures.length; at += 1) {
-      if (cpuMillis < this.#cpuMillis[at]! || memoryBytes < this.#memoryBytes[at]!) continue;
-      const failure = this.#failures[at]!;
+    if (amounts[2]! >= 1 && this.#stairs.covers(amounts[0]!, amounts[1]!)) return true;
+    for (const failure of this.#others)
       if (endsAtMs >= failure.endsAtMs && isAtLeast(demand, failure.demand)) return true;
-    }
     return false;
   }
 
   /** The same for any demand that begins with so much, of which more is not known. */
   coversPlain(cpuMillis: number, memoryBytes: number, endsAtMs: number): boolean {
-    for (let at = 0; at < this.#failures.length; at += 1) {
-      if (cpuMillis < this.#cpuMillis[at]! || memoryBytes < this.#memoryBytes[at]!) continue;
-      const { demand, endsAtMs: failedEndsAtMs } = this.#failures[at]!;
-      const isAlike = demand.amounts.length === COMMON_COLUMNS && demand.amounts[2]! <= 1;
-      if (isAlike && endsAtMs >= failedEndsAtMs) return true;
+    if (this.#stairs.covers(cpuMillis, memoryBytes)) return true;
+    for (const { demand, endsAtMs: failedEndsAtMs } of this.#others) {
+      const [cpu, memory, pods] = demand.amounts;
+      if (demand.amounts.length > COMMON_COLUMNS || pods! > 1) continue;
+      if (endsAtMs >= failedEndsAtMs && cpuMillis >= cpu! && memoryBytes >= memory!) return true;
     }
     return false;
   }
 
   add(demand: Demand, endsAtMs: number): void {
-    const kept = this.#failures.filter(
+    const [cpuMillis, memoryBytes, pods] = demand.amounts;
+    if (isCommon(demand) && pods === 1 && endsAtMs === -Infinity) {
+      this.#stairs.add(cpuMillis!, memoryBytes!);
+      return;
+    }
+    const kept = this.#others.filter(
       (old) => !(old.endsAtMs >= endsAtMs && isAtLeast(old.demand, demand)),
     );
     if (kept.length < FAILURES_MAX) kept.push({ demand, endsAtMs });
-    this.#failures = kept;
-    this.#cpuMillis = kept.map((failure) => failure.demand.amounts[0]!);
-    this.#memoryBytes = kept.map((failure) => failure.demand.amounts[1]!);
+    this.#others = kept;
   }
 }

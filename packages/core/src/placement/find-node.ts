@@ -61,7 +61,7 @@ export class NodeSearch {
     if (constraint.isRefused(demand, endsAtMs)) return -1;
     this.#request = request;
     this.#constraint = constraint;
-    this.#isPack = request.group.policy === 'pack';
+    this.#isPack = request.isPack;
     const { few } = constraint;
     const slot = few === undefined ? this.#findInGrid(request) : this.#findAmong(few);
     if (slot >= 0) return slot;
@@ -71,7 +71,7 @@ export class NodeSearch {
   }
 
   #findInGrid(request: Request): number {
-    if (!this.#round.index.hasAvoided) return this.#findWith(request, OPEN);
+    if (!this.#round.index.places.hasAvoided) return this.#findWith(request, OPEN);
     const { unavoided } = this.#constraint;
     if (!unavoided.isRefused(request.demand, request.endsAtMs)) {
       const found = this.#findWith(request, OPEN);

@@ -11,9 +11,7 @@ import {
 } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { TaskShape } from './placement-group.ts';
-import type { PlaceShape } from './places.ts';
 import { Places } from './places.ts';
-import type { Term } from './term.ts';
 
 /** How many tasks of a shape fit now, kept up to date as nodes change. */
 interface Offer {
@@ -45,7 +43,8 @@ export class NodeIndex {
   readonly #columnNames = [...FIXED_COLUMNS];
   /** Of countable resources, by their own names. */
   readonly #countables = new Map<string, number>();
-  readonly #places = new Places();
+  /** What its nodes have, whatever runs there. */
+  readonly places = new Places();
   readonly #offers = new Map<string, Offer>();
   readonly #cooling = new Set<number>();
   #size = SLOTS_FIRST;
@@ -73,7 +72,7 @@ export class NodeIndex {
     this.#hold(slot, demandOf(node.held, node.podCount, this.#columnOf));
     if (node.coolDownUntilMs !== undefined) this.#cooling.add(slot);
     else this.#cooling.delete(slot);
-    this.#places.set(slot, before, node);
+    this.places.set(slot, before, node);
     this.#offerAgain(slot);
   }
 
@@ -88,7 +87,7 @@ export class NodeIndex {
     this.#ordered = undefined;
     this.#write(slot, NOTHING);
     this.#hold(slot, NOTHING);
-    this.#places.set(slot, before, undefined);
+    this.places.set(slot, before, undefined);
     this.#offerAgain(slot);
   }
 
@@ -131,20 +130,6 @@ export class NodeIndex {
     return demandOf(withRequestFloor(shape.resources), shape.podsPerTask, this.#columnOf);
   }
 
-  constraintOf(everywhere: Constraint, shape: PlaceShape, demand: Demand): Constraint {
-    return this.#places.constraintOf(everywhere, shape, demand);
-  }
-
-  /** The nodes that have an image. */
-  withImage(image: string): Term {
-    return this.#places.withImage(image);
-  }
-
-  /** Whether some nodes are to be taken only when no other has room. */
-  get hasAvoided(): boolean {
-    return this.#places.hasAvoided;
-  }
-
   /** How many tasks of this shape would fit now, if nothing else were placed. */
   countFitting(shape: TaskShape, nowMs: number): number {
     for (const slot of this.#cooling) {
@@ -159,9 +144,9 @@ export class NodeIndex {
     const demand = this.demandOf(shape);
     const key = `${demand.columns.join()} ${demand.amounts.join()} ${constraintKey(shape)}`;
     const known = this.#offers.get(key);
-    const { version } = this.#places;
+    const { version } = this.places;
     if (known?.version === version) return known;
-    const constraint = this.constraintOf(new Constraint(), shape, demand);
+    const constraint = this.places.constraintOf(new Constraint(), shape, demand);
     const offer =
       known?.constraint.isSameAs(constraint) === true
         ? { ...known, version }
@@ -172,7 +157,7 @@ export class NodeIndex {
   }
 
   #countAll(demand: Demand, constraint: Constraint): Offer {
-    const { version } = this.#places;
+    const { version } = this.places;
     const offer = { demand, constraint, version, bySlot: new Int32Array(this.#size), total: 0 };
     for (const slot of this.#slotByName.values()) this.#count(offer, slot);
     return offer;
@@ -194,7 +179,7 @@ export class NodeIndex {
 
   #write(slot: number, { columns, amounts }: Demand): void {
     for (const [column, has] of this.#allocatable.entries()) {
-      if (isRare(column)) this.#places.setDevice(slot, column, columns.includes(column));
+      if (isRare(column)) this.places.setDevice(slot, column, columns.includes(column));
       has[slot] = 0;
     }
     for (const [at, column] of columns.entries()) this.#allocatable[column]![slot] = amounts[at]!;

@@ -1,5 +1,5 @@
 import type { Asked } from './asked.ts';
-import { endClassOf } from './free-grid.ts';
+import { END_CLASSES } from './free-grid.ts';
 
 /** The largest part that one task takes of the largest node. */
 export interface Largest {
@@ -7,32 +7,46 @@ export interface Largest {
   readonly memoryBytes: number;
 }
 
-/** Durations within a factor of two are alike: their size decides. */
-const CLASS_STEPS = 16;
 const SIZE_STEPS = 4096;
 
 /**
  * The positions of the groups in the order they are placed: by priority, what has waited too long
- * before the rest, the longest first, the largest first, then as given. The whole key is one
- * number, so that 100,000 groups are sorted without a comparison in JavaScript.
+ * before the rest, the longest first, the largest first, then as given. Durations within a factor
+ * of two are alike: their size decides.
  */
-export function orderGroups(asked: Asked, largest: Largest, nowMs: number): Float64Array {
-  const rankOf = rankPriorities(asked.priority);
-  const count = asked.priority.length;
-  const keys = new Float64Array(count);
-  for (let at = 0; at < count; at += 1) {
+export function orderGroups(asked: Asked, largest: Largest): Uint32Array {
+  const { length } = asked;
+  const sizes = new Uint32Array(length);
+  const urgencies = new Uint32Array(length);
+  const priorities = [...new Set(asked.priorities)].toSorted((a, b) => b - a);
+  const rankOf = new Map(priorities.map((priority, rank) => [priority, rank]));
+  let [priority, rank] = [NaN, 0];
+  for (let at = 0; at < length; at += 1) {
     const cpuPart = asked.cpuMillis[at]! / largest.cpuMillis;
     const size = Math.min(1, Math.max(cpuPart, asked.memoryBytes[at]! / largest.memoryBytes));
-    let key = rankOf.get(asked.priority[at]!)! * 2 + 1 - asked.isAged[at]!;
-    key = key * CLASS_STEPS + (CLASS_STEPS - 1 - endClassOf(asked.endsAtMs[at]!, nowMs));
-    key = key * SIZE_STEPS + (SIZE_STEPS - 1 - Math.floor(size * (SIZE_STEPS - 1)));
-    keys[at] = key * count + at;
+    sizes[at] = SIZE_STEPS - 1 - Math.floor(size * (SIZE_STEPS - 1));
+    if (asked.priorities[at] !== priority) {
+      priority = asked.priorities[at]!;
+      rank = rankOf.get(priority)!;
+    }
+    const late = 2 * rank + 1 - asked.isAged[at]!;
+    urgencies[at] = END_CLASSES * late + END_CLASSES - 1 - asked.endClasses[at]!;
   }
-  keys.sort();
-  return keys.map((key) => key % count);
+  const given = sizes.map((_, at) => at);
+  const bySize = sortByKey(given, sizes, SIZE_STEPS);
+  return sortByKey(bySize, urgencies, 2 * END_CLASSES * priorities.length);
 }
 
-function rankPriorities(priorities: Float64Array): Map<number, number> {
-  const sorted = [...new Set(priorities)].toSorted((a, b) => b - a);
-  return new Map(sorted.map((priority, rank) => [priority, rank]));
+/** By counting, so that 100,000 groups are sorted without a comparison; equal ones stay in order. */
+function sortByKey(positions: Uint32Array, keys: Uint32Array, keyCount: number): Uint32Array {
+  const next = new Uint32Array(keyCount + 1);
+  for (const key of keys) next[key + 1]! += 1;
+  for (let key = 1; key <= keyCount; key += 1) next[key]! += next[key - 1]!;
+  const sorted = new Uint32Array(positions.length);
+  for (const at of positions) {
+    const key = keys[at]!;
+    sorted[next[key]!] = at;
+    next[key]! += 1;
+  }
+  return sorted;
 }

@@ -4,6 +4,7 @@ import { rareColumns } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { TaskShape } from './placement-group.ts';
 import { Term } from './term.ts';
+import type { Tolerance } from './tolerance.ts';
 import { Taints } from './tolerance.ts';
 
 /** What a task may ask for, and no node has. */
@@ -46,29 +47,36 @@ export class Places {
     return this.#termVersion + this.#taints.version;
   }
 
+  /** Whether some nodes are to be taken only when no other has room. */
   get hasAvoided(): boolean {
     return this.#taints.hasAvoided;
   }
 
   /** Narrows from `everywhere` to where tasks of this shape may run. */
   constraintOf(everywhere: Constraint, shape: PlaceShape, demand: Demand): Constraint {
-    const tolerance = this.#taints.toleranceOf(shape.tolerations);
-    const terms = this.#termsOf(shape, demand);
-    // A look at a few nodes costs no more than to find what is remembered of the constraint.
-    if (terms.some((term) => term.isRare)) return new Constraint(everywhere, tolerance, terms);
-    let constraint = everywhere.tolerating(tolerance);
-    for (const term of terms) constraint = constraint.having(term);
-    return constraint;
+    const terms: Term[] = [];
+    this.addTerms(terms, shape.nodeSelector, demand);
+    return narrow(everywhere, this.toleranceOf(shape.tolerations), terms);
   }
 
-  #termsOf({ nodeSelector }: PlaceShape, demand: Demand): Term[] {
-    const terms: Term[] = [];
+  toleranceOf(tolerations: TaskShape['tolerations']): Tolerance {
+    return this.#taints.toleranceOf(tolerations);
+  }
+
+  /** What no toleration makes of the taints. */
+  get noTolerance(): Tolerance {
+    return this.#taints.none;
+  }
+
+  /** What a node must have, added to a list that may hold those of many shapes. */
+  addTerms(terms: Term[], nodeSelector: TaskShape['nodeSelector'], demand?: Demand): void {
     for (const label in nodeSelector)
       terms.push(this.#labels.get(label)?.get(nodeSelector[label]!) ?? NO_NODE);
+    if (demand === undefined) return;
     for (const column of rareColumns(demand)) terms.push(this.#devices.get(column) ?? NO_NODE);
-    return terms;
   }
 
+  /** The nodes that have an image. */
   withImage(image: string): Term {
     return this.#images.get(image) ?? NO_NODE;
   }
@@ -96,6 +104,19 @@ export class Places {
     for (const image of before) if (!after.has(image)) dropFrom(this.#images, image, slot);
     for (const image of after) if (!before.has(image)) addTo(this.#images, image, slot);
   }
+}
+
+/** From `everywhere` to the nodes that have all the terms, step by step. */
+export function narrow(
+  everywhere: Constraint,
+  tolerance: Tolerance,
+  terms: readonly Term[],
+): Constraint {
+  // A look at a few nodes costs no more than to find what is remembered of the constraint.
+  if (terms.some((term) => term.isRare)) return new Constraint(everywhere, tolerance, terms);
+  let constraint = everywhere.tolerating(tolerance);
+  for (const term of terms) constraint = constraint.having(term);
+  return constraint;
 }
 
 /** Whether it is the first that has it. */

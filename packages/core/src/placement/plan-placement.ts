@@ -1,5 +1,4 @@
-import type { Asked } from './asked.ts';
-import { readAsked } from './asked.ts';
+import { Asked } from './asked.ts';
 import { CPU, MEMORY, timesDemand } from './demand.ts';
 import type { Explanation } from './explain.ts';
 import { explainGroup } from './explain.ts';
@@ -53,23 +52,27 @@ class Planner {
   }
 
   /** How many of the group found no node. Most are told no without being looked at. */
-  placeAt(group: PlacementGroup, asked: Asked, at: number): number {
+  placeAt(asked: Asked, at: number): number {
     const { round } = this;
+    const count = asked.counts[at]!;
     const refusing = asked.isPlain[at] === 1 ? round.plain : round.everywhere;
     const [cpuMillis, memoryBytes] = [asked.cpuMillis[at]!, asked.memoryBytes[at]!];
     const mayKeep = asked.isAged[at] === 1 && this.#reservations.mayTry;
     if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMs[at]!))
-      return group.count;
-    const request = round.requestAt(group, asked, at);
-    const { gang } = group;
-    const left = gang === undefined ? this.#placeTasks(request) : this.#placeGangs(request, gang);
-    this.#flush(group);
+      return count;
+    const request = round.requestAt(asked, at);
+    const { gang } = request;
+    const left =
+      gang === undefined
+        ? this.#placeTasks(request, count)
+        : this.#placeGangs(request, gang, count);
+    this.#flush(asked.keys[at]!);
     if (left > 0 && gang === undefined && mayKeep) this.#reservations.reserve(request);
     return left;
   }
 
-  #placeTasks(request: Request): number {
-    for (let left = request.group.count; left > 0; left -= 1) {
+  #placeTasks(request: Request, count: number): number {
+    for (let left = count; left > 0; left -= 1) {
       const slot = this.#search.find(request);
       if (slot < 0) return left;
       this.#take(slot, request, 1);
@@ -77,8 +80,8 @@ class Planner {
     return 0;
   }
 
-  #placeGangs(request: Request, gang: Gang): number {
-    for (let left = request.group.count; left > 0; left -= 1) {
+  #placeGangs(request: Request, gang: Gang, gangCount: number): number {
+    for (let left = gangCount; left > 0; left -= 1) {
       const rooms = this.#findGang(request, gang);
       if (rooms === undefined) return left;
       const [last, ...full] = rooms.toReversed();
@@ -111,10 +114,10 @@ class Planner {
   }
 
   /** A group has one assignment for each node. */
-  #flush({ key }: PlacementGroup): void {
+  #flush(groupKey: string): void {
     for (const slot of this.#touched) {
       const nodeName = this.round.index.nodeAt(slot).name;
-      this.assignments.push({ groupKey: key, nodeName, count: this.#counts[slot]! });
+      this.assignments.push({ groupKey, nodeName, count: this.#counts[slot]! });
       this.#counts[slot] = 0;
     }
     this.#touched.length = 0;
@@ -123,6 +126,23 @@ class Planner {
 
 const largestOf = (index: NodeIndex, column: number): number =>
   index.slots.reduce((most, slot) => Math.max(most, index.allocatable[column]![slot]!), 1);
+
+/** In the order of placement; but made in that of memory, which takes a fifth of the time. */
+function listLeft(
+  groups: readonly PlacementGroup[],
+  order: Uint32Array,
+  counts: Float64Array,
+): LeftGroup[] {
+  const places = new Uint32Array(groups.length);
+  let length = 0;
+  for (const at of order) if (counts[at]! > 0) places[at] = length++;
+  const left = new Array<LeftGroup>(length);
+  for (let at = 0; at < groups.length; at += 1) {
+    const count = counts[at]!;
+    if (count > 0) left[places[at]!] = { group: groups[at]!, count, explanation: undefined };
+  }
+  return left;
+}
 
 /**
  * Which node each waiting task goes to, within what nodes have free; the index is not changed.
@@ -136,17 +156,13 @@ export function planPlacement(
 ): PlacementPlan {
   const planner = new Planner(index, rules);
   const largest = { cpuMillis: largestOf(index, CPU), memoryBytes: largestOf(index, MEMORY) };
-  const left: LeftGroup[] = [];
-  const asked = readAsked(groups, rules.nowMs);
-  for (const at of orderGroups(asked, largest, rules.nowMs)) {
-    const count = planner.placeAt(groups[at]!, asked, at);
-    if (count > 0) left.push({ group: groups[at]!, count, explanation: undefined });
-  }
-  left
-    .slice(0, EXPLAINED_MAX)
-    .forEach(
-      (one, at) => (left[at] = { ...one, explanation: explainGroup(planner.round, one.group) }),
-    );
+  const asked = new Asked(planner.round, groups);
+  const order = orderGroups(asked, largest);
+  const leftCounts = new Float64Array(groups.length);
+  for (const at of order) leftCounts[at] = planner.placeAt(asked, at);
+  const left = listLeft(groups, order, leftCounts);
+  for (let at = 0; at < Math.min(EXPLAINED_MAX, left.length); at += 1)
+    left[at] = { ...left[at]!, explanation: explainGroup(planner.round, left[at]!.group) };
   return { assignments: planner.assignments, left };
 }
 

@@ -1,5 +1,4 @@
 import type { Asked } from './asked.ts';
-import { readAsked } from './asked.ts';
 import { Constraint } from './constraint.ts';
 import type { Demand } from './demand.ts';
 import { CPU, fitsSlot, MEMORY, plainDemand, PODS, takeFrom } from './demand.ts';
@@ -7,7 +6,8 @@ import { cellOf, EMPTY_CLASS, endClassOf, FreeGrid } from './free-grid.ts';
 import type { NodeIndex } from './node-index.ts';
 import { isClosed } from './node-index.ts';
 import type { NodePicture } from './node-picture.ts';
-import type { PlacementGroup } from './placement-group.ts';
+import type { Gang } from './placement-group.ts';
+import { narrow } from './places.ts';
 import { Term } from './term.ts';
 
 /** Pulls of one image that may run at once; a registry does not survive a thousand. */
@@ -24,9 +24,10 @@ export interface PlacementRules {
 
 /** A group as the search sees it. */
 export interface Request {
-  readonly group: PlacementGroup;
   readonly demand: Demand;
   readonly constraint: Constraint;
+  readonly isPack: boolean;
+  readonly gang: Gang | undefined;
   /** Infinite when the duration is not known. */
   readonly endsAtMs: number;
   readonly endClass: number;
@@ -41,8 +42,6 @@ export interface ImageState {
 
 /** The nodes with each value of a label, which gangs may have to stay within. */
 type Domains = readonly (readonly number[])[];
-
-const PLAIN = { nodeSelector: {}, tolerations: [] };
 
 export const latestEndMs = (node: NodePicture): number =>
   node.runningEnds.reduce((latest, { endsAtMs }) => Math.max(latest, endsAtMs ?? Infinity), 0);
@@ -105,34 +104,25 @@ export class Round {
     else this.grid.put(slot, cellOf(endClass, cpu, memory));
   }
 
-  request(group: PlacementGroup): Request {
-    return this.requestAt(group, readAsked([group], this.rules.nowMs), 0);
-  }
-
-  /** What is known of a group from its columns is not fetched from the group again. */
-  requestAt(group: PlacementGroup, asked: Asked, at: number): Request {
-    const demand =
-      asked.isCommon[at] === 1
-        ? plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!)
-        : this.#demandOf(group);
-    const endsAtMs = asked.endsAtMs[at]!;
-    const isPlain = asked.isPlain[at] === 1;
+  requestAt(asked: Asked, at: number): Request {
     return {
-      group,
-      demand,
-      constraint: isPlain ? this.plain : this.index.constraintOf(this.everywhere, group, demand),
-      endsAtMs,
-      endClass: endClassOf(endsAtMs, this.rules.nowMs),
-      image: isPlain || group.image === undefined ? undefined : this.#imageOf(group.image),
+      demand: asked.demands[at] ?? plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!),
+      constraint:
+        asked.isPlain[at] === 1
+          ? this.plain
+          : narrow(this.everywhere, asked.tolerances[at]!, asked.termsAt(at)),
+      isPack: asked.isPack[at] === 1,
+      gang: asked.gangs[at],
+      endsAtMs: asked.endsAtMs[at]!,
+      endClass: asked.endClasses[at]!,
+      image: asked.images[at],
     };
   }
 
   /** A group may name a resource that no node has: it gets a column of nothing. */
-  #demandOf(group: PlacementGroup): Demand {
-    const demand = this.index.demandOf(group);
+  widen(): void {
     for (let column = this.free.length; column < this.index.free.length; column += 1)
       this.free.push(new Float64Array(this.index.size));
-    return demand;
   }
 
   take(slot: number, request: Request, count: number): void {
@@ -169,13 +159,13 @@ export class Round {
     return image === undefined || image.pullsLeft > 0 || image.nodes.has(slot);
   }
 
-  #imageOf(image: string): ImageState {
+  imageOf(image: string): ImageState {
     const known = this.#images.get(image);
     if (known !== undefined) return known;
     const { nodesMax, nodesByImage } = this.rules.imagePulls;
     const pulling = nodesByImage.get(image);
     const nodes = new Term();
-    for (const slot of this.index.withImage(image).slots) nodes.add(slot);
+    for (const slot of this.index.places.withImage(image).slots) nodes.add(slot);
     for (const name of pulling ?? []) {
       const slot = this.index.slotOf(name);
       if (slot !== undefined) nodes.add(slot);
@@ -215,7 +205,7 @@ export class Round {
 
   /** Of what asks for cores and memory alone, wherever no taint is. */
   get plain(): Constraint {
-    this.#plain ??= this.index.constraintOf(this.everywhere, PLAIN, plainDemand(0, 0));
+    this.#plain ??= this.everywhere.tolerating(this.index.places.noTolerance);
     return this.#plain;
   }
 

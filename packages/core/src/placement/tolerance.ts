@@ -51,7 +51,7 @@ export class Taints {
   /** The same by list: a lease asks with its own in each round. */
   #byList = new WeakMap<readonly Toleration[], Tolerance>();
   readonly #vacantIds: number[] = [];
-  #none = this.#make([]);
+  none = this.#make([]);
   /** Rises when a tolerance that was asked for before may no longer be the one to go by. */
   version = 0;
   /** The values of each key; made when asked for after a change. */
@@ -79,7 +79,7 @@ export class Taints {
 
   /** Lists that differ in what no node has as a taint are one. */
   toleranceOf(tolerations: readonly Toleration[]): Tolerance {
-    if (tolerations.length === 0) return this.#none;
+    if (tolerations.length === 0) return this.none;
     let tolerance = this.#byList.get(tolerations);
     if (tolerance !== undefined) return tolerance;
     tolerance = this.#find(tolerations);
@@ -92,7 +92,7 @@ export class Taints {
     for (const one of tolerations)
       if (this.#matters(one))
         key += `${one.key}\n${one.operator}\n${one.value ?? ''}\n${one.effect ?? ''}\n`;
-    if (key === '') return this.#none;
+    if (key === '') return this.none;
     const known = this.#tolerances.get(key);
     if (known !== undefined) return known;
     if (this.#tolerances.size >= TOLERANCES_MAX) this.#tolerances.clear();
@@ -139,7 +139,7 @@ export class Taints {
     this.#hasAvoided = undefined;
     this.#tolerances.clear();
     this.#byList = new WeakMap();
-    this.#none = this.#make([]);
+    this.none = this.#make([]);
     this.version += 1;
   }
 }

@@ -7,6 +7,7 @@ import type { ImageSpec } from './oci-image.ts';
 import { buildImage } from './oci-image.ts';
 
 export const CNI_PROGRAMS = '/usr/lib/cni';
+export const POD_SUBNET = '10.214.0.0/24';
 const PAUSE_IMAGE = 'majorana.test/pause:1';
 
 /** Pods of one node see each other and this machine, and nothing beyond. */
@@ -21,7 +22,7 @@ const POD_NETWORK = {
       ipMasq: true,
       ipam: {
         type: 'host-local',
-        ranges: [[{ subnet: '10.214.0.0/24' }]],
+        ranges: [[{ subnet: POD_SUBNET }]],
         routes: [{ dst: '0.0.0.0/0' }],
       },
     },
@@ -90,6 +91,10 @@ export class Containerd {
   async addImage(image: ImageSpec): Promise<void> {
     const archive = path.join(this.#folder, 'image.tar');
     await buildImage(archive, image);
+    await this.importImage(archive);
+  }
+
+  async importImage(archive: string): Promise<void> {
     await this.#ctr('images', 'import', archive);
   }
 

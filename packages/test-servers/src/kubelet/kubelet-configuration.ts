@@ -8,6 +8,8 @@ export interface KubeletOptions {
   readonly name?: string;
   readonly labels?: Record<string, string>;
   readonly podsMax?: number;
+  /** Runs kube-proxy: pods reach services, and with them the API server. One node has it. */
+  readonly services?: boolean;
 }
 
 /** What the parts around a kubelet are called. */

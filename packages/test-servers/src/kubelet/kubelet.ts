@@ -10,6 +10,7 @@ import { isBuilt, requireProgram } from '../programs.ts';
 import { ServerProcess } from '../server-process.ts';
 import { findInPath } from './busybox.ts';
 import { CNI_PROGRAMS, Containerd } from './containerd.ts';
+import { startKubeProxy } from './kube-proxy.ts';
 import type { KubeletOptions, KubeletPlace } from './kubelet-configuration.ts';
 import { prepareKubelet } from './kubelet-configuration.ts';
 import { createNodeNamespace } from './node-namespace.ts';
@@ -62,6 +63,11 @@ export class TestNode implements AsyncDisposable {
 
   addImage(image: ImageSpec): Promise<void> {
     return this.#containerd.addImage(image);
+  }
+
+  /** An image that was built elsewhere, by its archive. */
+  importImage(archive: string): Promise<void> {
+    return this.#containerd.importImage(archive);
   }
 
   killKubelet(): Promise<void> {
@@ -143,6 +149,7 @@ async function startNode(
     { name: 'kubelet', program, args, folder, isReady },
     keeper,
   );
+  if (options.services === true) await startKubeProxy(kubernetes, place, keeper);
   return new TestNode(place, { containerd, kubelet, relay, keeper });
 }
 

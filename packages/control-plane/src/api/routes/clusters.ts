@@ -25,16 +25,19 @@ function findCluster({ engine }: ApiContext, name: string): ClusterRecord {
 }
 
 function viewOf({ engine, clusters }: ApiContext, cluster: ClusterRecord): ClusterView {
-  const { name, state, sinceMs, endsAtMs, leaseTtlMs } = cluster;
+  const { name, state, sinceMs, endsAtMs, leaseTtlMs, dataPricePerGb } = cluster;
   const agent = engine.state.agents.get(name);
   const silence = engine.silenceOf(name);
   const kept = clusters.reportOf(name);
+  const corePricePerHour = agent?.corePricePerHour ?? Infinity;
   return {
     name,
     state,
     sinceMs,
     endsAtMs,
     leaseTtlMs,
+    corePricePerHour: corePricePerHour < Infinity ? corePricePerHour : null,
+    dataPricePerGb,
     isConnected: agent !== undefined && silence === undefined,
     lastSeenMs: agent?.lastSeenMs ?? engine.state.sessionSeenMs.get(name) ?? null,
     heldCount: heldTasksOf(engine.state, name).length,
@@ -171,7 +174,7 @@ function addSettings(app: Api, context: ApiContext): void {
     '/api/v1/clusters/:name/settings',
     {
       schema: {
-        summary: 'Set how long a cluster’s agent may be silent before its tasks run elsewhere',
+        summary: 'Set how long a cluster’s agent may be silent, and what bringing data there costs',
         params: nameParams,
         body: clusterSettingsSchema,
         response: { 200: clusterViewSchema },

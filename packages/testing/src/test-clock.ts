@@ -1,7 +1,5 @@
-import type { AgentClock } from '../engine/ports.ts';
-
-/** Time that passes when a test says so. */
-export class TestClock implements AgentClock {
+/** Time that passes when a test says so; for the clock ports of the engine and of the agent. */
+export class TestClock {
   #nowMs = 1_000_000;
   #timers: { readonly atMs: number; readonly callback: () => void }[] = [];
 
