@@ -87,6 +87,10 @@ export const hasCompany = ({ status }: Pod): boolean =>
     (one) => one.state?.running !== undefined && !isTaskContainer(one),
   );
 
+/** With company the pod itself does not end. */
+const isOver = (pod: Pod, state: ContainerState | undefined): boolean =>
+  isTerminated(pod) || (state?.terminated !== undefined && hasCompany(pod));
+
 /** `word`: the kubelet's last event on a start that takes its time, if it has been asked for. */
 export function standingOf(
   pod: Pod,
@@ -102,8 +106,7 @@ export function standingOf(
     const isOverScratch = OVER_SCRATCH.test(words);
     return { kind: 'told', message, ...(cause !== undefined && { cause }), isOverScratch };
   }
-  const isLeft = state?.terminated !== undefined && hasCompany(pod);
-  if (isTerminated(pod) || isLeft) return { kind: 'silent', end: silentEnd(pod, state) };
+  if (isOver(pod, state)) return { kind: 'silent', end: silentEnd(pod, state) };
   if (state?.running !== undefined)
     return { kind: 'running', startedAtMs: timeOf(state.running.startedAt, nowMs) };
   return starting(pod, nowMs, limits, word);

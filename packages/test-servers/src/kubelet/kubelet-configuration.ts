@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestKubernetes } from '../kubernetes.ts';
+import { programVersion } from '../programs.ts';
 import type { NodeNamespace } from './node-namespace.ts';
 
 export interface KubeletOptions {
@@ -19,6 +20,12 @@ export interface KubeletPlace {
   readonly containerdSocket: string;
   readonly namespace: NodeNamespace;
 }
+
+/**
+ * Without groups by QoS a kubelet that resizes panics when a pod that runs is deleted at once:
+ * kubernetes#137993. From 1.35 on it always resizes, and does not start when told not to.
+ */
+const hasResizeGate = (): boolean => Number(programVersion('kubelet').split('.')[1]) < 35;
 
 /** Writes its configuration and its kubeconfig, and answers with its arguments. */
 export async function prepareKubelet(
@@ -47,8 +54,7 @@ export async function prepareKubelet(
     // The machine's own processes stay in whatever groups its owner gave them.
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
-    // Without groups by QoS it panics when a pod that runs is deleted at once: kubernetes#137993.
-    featureGates: { InPlacePodVerticalScaling: false },
+    ...(hasResizeGate() && { featureGates: { InPlacePodVerticalScaling: false } }),
     failCgroupV1: false,
     failSwapOn: false,
     // The disk is shared with whatever else the machine does; a test is not about its last tenth.
