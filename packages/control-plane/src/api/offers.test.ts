@@ -219,7 +219,7 @@ test('a dear cluster that answers first waits for the answer of a cheap one', as
   await end(dear, id);
 });
 
-test('a job of much data goes beside it, one of none to the cheaper cores, and why has the figures', async () => {
+test('a job of much data goes beside it, one of none to the cheaper cores, and why has the figures, for a gang of all its nodes', async () => {
   const [far, near] = [new Cluster('cluster-far'), new Cluster('cluster-near')];
   const farSync = (counts = {}) => far.sync(counts, { corePricePerHour: 0.001 });
   const nearSync = (counts = {}) => near.sync(counts, { corePricePerHour: 0.002 });
@@ -263,6 +263,17 @@ test('a job of much data goes beside it, one of none to the cheaper cores, and w
     { agentId: 'cluster-near', cost: 0.004, dataCost: 0, dataBytes: 2_000_000 },
     { agentId: 'cluster-far', cost: 2.002, dataCost: 2, dataBytes: 2_000_000 },
   ]);
+  const gang = await submit({
+    container: much,
+    gang: { nodes: 2, ranksPerNode: 1 },
+    array: tasks(1),
+    inputs: [{ path: 'fixed', object }],
+  });
+  const onEach = (await server.call('GET', `/tasks/${gang}.0`)).body as TaskDetail;
+  expect(onEach.explanation.costs).toContainEqual(
+    expect.objectContaining({ agentId: 'cluster-far', dataBytes: 2_000_000 }),
+  );
+  await server.call('POST', `/jobs/${gang}/cancel`);
   await end(far, without);
   await end(near, withData);
 });

@@ -28,12 +28,14 @@ function inputBytesOf(state: EngineState, { spec }: JobRecord): number {
 /** Of one task of a job: its own if known, else as the job's others were so far. */
 export function demandOf(state: EngineState, job: JobRecord): TaskDemand {
   const { resources, gang } = job.spec;
-  const cores = (resources.cpuMillis / 1000) * (gang?.nodes ?? 1);
+  const nodes = gang?.nodes ?? 1;
+  const cores = (resources.cpuMillis / 1000) * nodes;
   const endedCount = job.counts.succeeded + job.counts.failed;
   const outputBytes = endedCount > 0 ? job.outputBytes / endedCount : 0;
   return {
     coreHours: (cores * expectedRunMs(state, job)) / HOUR_MS,
-    dataBytes: inputBytesOf(state, job) + outputBytes,
+    // Inputs are laid in on each node; only the head's outputs are kept.
+    dataBytes: inputBytesOf(state, job) * nodes + outputBytes,
   };
 }
 
