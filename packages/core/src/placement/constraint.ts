@@ -65,7 +65,7 @@ export class Constraint {
   }
 
   /** Slots outside which nothing is allowed, when these are few. */
-  get few(): ReadonlySet<number> | undefined {
+  get few(): readonly number[] | undefined {
     const rarest = this.#rarest;
     return rarest?.isRare === true ? rarest.slots : undefined;
   }

@@ -58,11 +58,12 @@ export class NodeSearch {
   find(request: Request): number {
     const { demand, endsAtMs } = request;
     const constraint = this.#round.boundOf(request);
+    const { few } = constraint;
+    if (few?.length === 0) return -1;
     if (constraint.isRefused(demand, endsAtMs)) return -1;
     this.#request = request;
     this.#constraint = constraint;
     this.#isPack = request.isPack;
-    const { few } = constraint;
     const slot = few === undefined ? this.#findInGrid(request) : this.#findAmong(few);
     if (slot >= 0) return slot;
     const failed = this.#hasRoomAnywhere(request) ? constraint : this.#round.everywhere;
@@ -94,7 +95,7 @@ export class NodeSearch {
     return this.#best;
   }
 
-  #findAmong(slots: ReadonlySet<number>): number {
+  #findAmong(slots: readonly number[]): number {
     this.#begin();
     for (const slot of slots) {
       const eligibility = this.#constraint.at(slot);

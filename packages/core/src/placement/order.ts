@@ -16,25 +16,19 @@ const SIZE_STEPS = 4096;
  */
 export function orderGroups(asked: Asked, largest: Largest): Uint32Array {
   const { length } = asked;
+  const given = Uint32Array.from({ length }, (_, at) => at);
   const sizes = new Uint32Array(length);
   const urgencies = new Uint32Array(length);
-  const priorities = [...new Set(asked.priorities)].toSorted((a, b) => b - a);
-  const rankOf = new Map(priorities.map((priority, rank) => [priority, rank]));
-  let [priority, rank] = [NaN, 0];
+  const rankOf = rankPriorities(asked);
   for (let at = 0; at < length; at += 1) {
-    const cpuPart = asked.cpuMillis[at]! / largest.cpuMillis;
-    const size = Math.min(1, Math.max(cpuPart, asked.memoryBytes[at]! / largest.memoryBytes));
+    const cpuPart = asked.cpuMillisAt(at) / largest.cpuMillis;
+    const size = Math.min(1, Math.max(cpuPart, asked.memoryBytesAt(at) / largest.memoryBytes));
     sizes[at] = SIZE_STEPS - 1 - Math.floor(size * (SIZE_STEPS - 1));
-    if (asked.priorities[at] !== priority) {
-      priority = asked.priorities[at]!;
-      rank = rankOf.get(priority)!;
-    }
-    const late = 2 * rank + 1 - asked.isAged[at]!;
-    urgencies[at] = END_CLASSES * late + END_CLASSES - 1 - asked.endClasses[at]!;
+    const late = 2 * rankOf.get(asked.priorityAt(at))! + 1 - Number(asked.isAgedAt(at));
+    urgencies[at] = END_CLASSES * late + END_CLASSES - 1 - asked.endClassAt(at);
   }
-  const given = sizes.map((_, at) => at);
   const bySize = sortByKey(given, sizes, SIZE_STEPS);
-  return sortByKey(bySize, urgencies, 2 * END_CLASSES * priorities.length);
+  return sortByKey(bySize, urgencies, 2 * END_CLASSES * rankOf.size);
 }
 
 /** By counting, so that 100,000 groups are sorted without a comparison; equal ones stay in order. */
@@ -49,4 +43,11 @@ function sortByKey(positions: Uint32Array, keys: Uint32Array, keyCount: number):
     next[key]! += 1;
   }
   return sorted;
+}
+
+function rankPriorities(asked: Asked): Map<number, number> {
+  const priorities = new Set<number>();
+  for (let at = 0; at < asked.length; at += 1) priorities.add(asked.priorityAt(at));
+  const sorted = [...priorities].toSorted((a, b) => b - a);
+  return new Map(sorted.map((priority, rank) => [priority, rank]));
 }

@@ -68,7 +68,7 @@ export class Places {
     return this.#taints.none;
   }
 
-  /** What a node must have, added to a list that may hold those of many shapes. */
+  /** What a node must have, added to a list that may hold the terms of many shapes. */
   addTerms(terms: Term[], nodeSelector: TaskShape['nodeSelector'], demand?: Demand): void {
     for (const label in nodeSelector)
       terms.push(this.#labels.get(label)?.get(nodeSelector[label]!) ?? NO_NODE);
@@ -113,7 +113,7 @@ export function narrow(
   terms: readonly Term[],
 ): Constraint {
   // A look at a few nodes costs no more than to find what is remembered of the constraint.
-  if (terms.some((term) => term.isRare)) return new Constraint(everywhere, tolerance, terms);
+  for (const term of terms) if (term.isRare) return new Constraint(everywhere, tolerance, terms);
   let constraint = everywhere.tolerating(tolerance);
   for (const term of terms) constraint = constraint.having(term);
   return constraint;

@@ -52,21 +52,21 @@ class Planner {
   }
 
   /** How many of the group found no node. Most are told no without being looked at. */
-  placeAt(asked: Asked, at: number): number {
+  placeAt(asked: Asked, place: number): number {
     const { round } = this;
-    const count = asked.counts[at]!;
-    const refusing = asked.isPlain[at] === 1 ? round.plain : round.everywhere;
-    const [cpuMillis, memoryBytes] = [asked.cpuMillis[at]!, asked.memoryBytes[at]!];
-    const mayKeep = asked.isAged[at] === 1 && this.#reservations.mayTry;
-    if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMs[at]!))
+    const count = asked.countAt(place);
+    const refusing = asked.isPlainAt(place) ? round.plain : round.everywhere;
+    const [cpuMillis, memoryBytes] = [asked.cpuMillisAt(place), asked.memoryBytesAt(place)];
+    const mayKeep = asked.isAgedAt(place) && this.#reservations.mayTry;
+    if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMsAt(place)))
       return count;
-    const request = round.requestAt(asked, at);
+    const request = round.requestAt(asked, place);
     const { gang } = request;
     const left =
       gang === undefined
         ? this.#placeTasks(request, count)
         : this.#placeGangs(request, gang, count);
-    this.#flush(asked.keys[at]!);
+    this.#flush(asked.keyAt(place));
     if (left > 0 && gang === undefined && mayKeep) this.#reservations.reserve(request);
     return left;
   }
@@ -127,7 +127,7 @@ class Planner {
 const largestOf = (index: NodeIndex, column: number): number =>
   index.slots.reduce((most, slot) => Math.max(most, index.allocatable[column]![slot]!), 1);
 
-/** In the order of placement; but made in that of memory, which takes a fifth of the time. */
+/** In the order of placement; made in that of memory, as each group is touched: 7 ms instead of 30. */
 function listLeft(
   groups: readonly PlacementGroup[],
   order: Uint32Array,
@@ -136,7 +136,7 @@ function listLeft(
   const places = new Uint32Array(groups.length);
   let length = 0;
   for (const at of order) if (counts[at]! > 0) places[at] = length++;
-  const left = new Array<LeftGroup>(length);
+  const left = Array.from<LeftGroup>({ length });
   for (let at = 0; at < groups.length; at += 1) {
     const count = counts[at]!;
     if (count > 0) left[places[at]!] = { group: groups[at]!, count, explanation: undefined };
@@ -158,8 +158,10 @@ export function planPlacement(
   const largest = { cpuMillis: largestOf(index, CPU), memoryBytes: largestOf(index, MEMORY) };
   const asked = new Asked(planner.round, groups);
   const order = orderGroups(asked, largest);
+  asked.arrange(order);
   const leftCounts = new Float64Array(groups.length);
-  for (const at of order) leftCounts[at] = planner.placeAt(asked, at);
+  for (let place = 0; place < order.length; place += 1)
+    leftCounts[order[place]!] = planner.placeAt(asked, place);
   const left = listLeft(groups, order, leftCounts);
   for (let at = 0; at < Math.min(EXPLAINED_MAX, left.length); at += 1)
     left[at] = { ...left[at]!, explanation: explainGroup(planner.round, left[at]!.group) };

@@ -104,18 +104,20 @@ export class Round {
     else this.grid.put(slot, cellOf(endClass, cpu, memory));
   }
 
-  requestAt(asked: Asked, at: number): Request {
+  requestAt(asked: Asked, place: number): Request {
+    const isPlain = asked.isPlainAt(place);
     return {
-      demand: asked.demands[at] ?? plainDemand(asked.cpuMillis[at]!, asked.memoryBytes[at]!),
-      constraint:
-        asked.isPlain[at] === 1
-          ? this.plain
-          : narrow(this.everywhere, asked.tolerances[at]!, asked.termsAt(at)),
-      isPack: asked.isPack[at] === 1,
-      gang: asked.gangs[at],
-      endsAtMs: asked.endsAtMs[at]!,
-      endClass: asked.endClasses[at]!,
-      image: asked.images[at],
+      demand: isPlain
+        ? plainDemand(asked.cpuMillisAt(place), asked.memoryBytesAt(place))
+        : asked.demandAt(place),
+      constraint: isPlain
+        ? this.plain
+        : narrow(this.everywhere, asked.toleranceAt(place), asked.termsAt(place)),
+      isPack: asked.isPackAt(place),
+      gang: isPlain ? undefined : asked.gangAt(place),
+      endsAtMs: asked.endsAtMsAt(place),
+      endClass: asked.endClassAt(place),
+      image: isPlain ? undefined : asked.imageAt(place),
     };
   }
 
@@ -159,7 +161,7 @@ export class Round {
     return image === undefined || image.pullsLeft > 0 || image.nodes.has(slot);
   }
 
-  imageOf(image: string): ImageState {
+  readonly imageOf = (image: string): ImageState => {
     const known = this.#images.get(image);
     if (known !== undefined) return known;
     const { nodesMax, nodesByImage } = this.rules.imagePulls;
@@ -173,7 +175,7 @@ export class Round {
     const state = { nodes, pullsLeft: nodesMax - (pulling?.size ?? 0) };
     this.#images.set(image, state);
     return state;
-  }
+  };
 
   keep(slot: number, fromMs: number): void {
     this.reservedFromMs[slot] = fromMs;
@@ -212,6 +214,6 @@ export class Round {
   /** Slots outside which a constraint allows nothing, by name. */
   around({ few }: Constraint): readonly number[] {
     if (few === undefined) return this.index.slots;
-    return [...few].toSorted((a, b) => this.rank[a]! - this.rank[b]!);
+    return few.toSorted((a, b) => this.rank[a]! - this.rank[b]!);
   }
 }

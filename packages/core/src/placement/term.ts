@@ -4,17 +4,21 @@ const FEW_NODES = 64;
 /** The nodes, by slot, that have one thing a task may ask for: a label's value, a device, an image. */
 export class Term {
   readonly #slots = new Set<number>();
+  /** The same as a list, made when asked for: searches walk along it task after task. */
+  #list: readonly number[] | undefined;
   /** Of more than a few nodes: searches ask it of node after node, five times as fast as a set. */
   #mask: Uint8Array | undefined;
 
   add(slot: number): void {
     this.#slots.add(slot);
+    this.#list = undefined;
     if (this.#mask !== undefined && slot < this.#mask.length) this.#mask[slot] = 1;
     else if (this.#slots.size > FEW_NODES) this.#mask = this.#makeMask();
   }
 
   delete(slot: number): void {
     this.#slots.delete(slot);
+    this.#list = undefined;
     if (this.#mask !== undefined) this.#mask[slot] = 0;
   }
 
@@ -31,8 +35,9 @@ export class Term {
     return this.#slots.size <= FEW_NODES;
   }
 
-  get slots(): ReadonlySet<number> {
-    return this.#slots;
+  get slots(): readonly number[] {
+    this.#list ??= [...this.#slots];
+    return this.#list;
   }
 
   #makeMask(): Uint8Array {

@@ -12,30 +12,38 @@ interface TaintSet {
 }
 
 type SetBySlot = readonly (TaintSet | undefined)[];
+/** Their ids stand apart: searches ask for them of node after node. */
+interface TaintsBySlot {
+  readonly sets: SetBySlot;
+  readonly ids: readonly number[];
+}
+const NO_TAINT = -1;
 
 /** What some tolerations make of the taints of nodes. Most nodes have none. */
 export class Tolerance {
   readonly #tolerations: readonly Toleration[];
   readonly #setBySlot: SetBySlot;
+  readonly #idBySlot: readonly number[];
   /** By the id of the set; 0: not judged yet. An id is given anew only once this is thrown away. */
   readonly #verdicts: Uint8Array;
 
-  constructor(tolerations: readonly Toleration[], setBySlot: SetBySlot, setCount: number) {
+  constructor(tolerations: readonly Toleration[], taints: TaintsBySlot, setCount: number) {
     this.#tolerations = tolerations;
-    this.#setBySlot = setBySlot;
+    this.#setBySlot = taints.sets;
+    this.#idBySlot = taints.ids;
     this.#verdicts = new Uint8Array(setCount);
   }
 
   at(slot: number): Eligibility {
-    const set = this.#setBySlot[slot];
-    if (set === undefined) return OPEN;
-    const verdict = this.#verdicts[set.id]!;
-    return verdict === 0 ? this.#judge(set) : ((verdict - 1) as Eligibility);
+    const id = this.#idBySlot[slot]!;
+    if (id === NO_TAINT) return OPEN;
+    const verdict = this.#verdicts[id]!;
+    return verdict === 0 ? this.#judge(slot, id) : ((verdict - 1) as Eligibility);
   }
 
-  #judge(set: TaintSet): Eligibility {
-    const verdict = eligibilityByTaints(this.#tolerations, set.taints);
-    this.#verdicts[set.id] = verdict + 1;
+  #judge(slot: number, id: number): Eligibility {
+    const verdict = eligibilityByTaints(this.#tolerations, this.#setBySlot[slot]!.taints);
+    this.#verdicts[id] = verdict + 1;
     return verdict;
   }
 }
@@ -46,10 +54,9 @@ const TOLERANCES_MAX = 1024;
 /** The taints of all nodes, and what lists of tolerations make of them. */
 export class Taints {
   readonly #setBySlot: (TaintSet | undefined)[] = [];
+  readonly #idBySlot: number[] = [];
   readonly #sets = new Map<string, TaintSet>();
   readonly #tolerances = new Map<string, Tolerance>();
-  /** The same by list: a lease asks with its own in each round. */
-  #byList = new WeakMap<readonly Toleration[], Tolerance>();
   readonly #vacantIds: number[] = [];
   none = this.#make([]);
   /** Rises when a tolerance that was asked for before may no longer be the one to go by. */
@@ -62,6 +69,7 @@ export class Taints {
     const before = this.#setBySlot[slot];
     const set = taints.length === 0 ? undefined : this.#setOf(taints);
     this.#setBySlot[slot] = set;
+    this.#idBySlot[slot] = set?.id ?? NO_TAINT;
     if (set !== undefined) set.nodeCount += 1;
     if (before === undefined) return;
     before.nodeCount -= 1;
@@ -79,15 +87,6 @@ export class Taints {
 
   /** Lists that differ in what no node has as a taint are one. */
   toleranceOf(tolerations: readonly Toleration[]): Tolerance {
-    if (tolerations.length === 0) return this.none;
-    let tolerance = this.#byList.get(tolerations);
-    if (tolerance !== undefined) return tolerance;
-    tolerance = this.#find(tolerations);
-    this.#byList.set(tolerations, tolerance);
-    return tolerance;
-  }
-
-  #find(tolerations: readonly Toleration[]): Tolerance {
     let key = '';
     for (const one of tolerations)
       if (this.#matters(one))
@@ -114,7 +113,8 @@ export class Taints {
 
   #make(tolerations: readonly Toleration[]): Tolerance {
     const setCount = this.#sets.size + this.#vacantIds.length;
-    return new Tolerance(tolerations, this.#setBySlot, setCount);
+    const bySlot = { sets: this.#setBySlot, ids: this.#idBySlot };
+    return new Tolerance(tolerations, bySlot, setCount);
   }
 
   #matters({ key, operator, value = '' }: Toleration): boolean {
@@ -138,7 +138,6 @@ export class Taints {
     this.#values = undefined;
     this.#hasAvoided = undefined;
     this.#tolerances.clear();
-    this.#byList = new WeakMap();
     this.none = this.#make([]);
     this.version += 1;
   }
