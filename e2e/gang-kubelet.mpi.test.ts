@@ -100,6 +100,21 @@ describe.skipIf(obstacle !== undefined)(
       await noPods();
     });
 
+    test('programs of a gang that is no MPI find one another by their addresses', async () => {
+      const script = `
+        { read head name; read second node; } < $MAJORANA_HOSTS
+        busybox nc -l -p 4711 > heard &
+        $MAJORANA_LAUNCHER $node "until busybox hostname -i | busybox nc $head 4711; do busybox sleep 0.1; done"
+        wait
+        test "$(busybox cat heard)" = "$second" && echo "heard of $node"`;
+      const id = await submit(['--nodes', '2'], ['sh', '-c', script]);
+      const told = await ended(id);
+      expect(told.attempts).toMatchObject([{ outcome: 'succeeded' }]);
+      const second = `majorana-${id.replace('job_', '')}-0-1-1`;
+      expect(await product.ok('logs', id)).toBe(`heard of ${second}`);
+      await noPods();
+    });
+
     test('a step of a workflow may be a gang, and its result is taken the second time', async () => {
       const flow = path.join(product.data, 'gang.yaml');
       writeFileSync(

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -105,12 +106,31 @@ func (r *runner) writeGang(t *task, addresses []string) error {
 	if err := writeHosts(hostfile(r.config.folder), "%s slots=%d\n", names, t.Gang.RanksPerNode); err != nil {
 		return err
 	}
+	if err := writeAddresses(r.config, names, addresses); err != nil {
+		return err
+	}
 	// Hydra's daemons call back at the name of the head, which no other pod can look up. A colon would
 	// be read as what stands between name and ranks.
 	if r.config.address != "" && !strings.Contains(r.config.address, ":") {
 		names[0] = r.config.address
 	}
 	return writeHosts(hydraHostfile(r.config.folder), "%s:%d\n", names, t.Gang.RanksPerNode)
+}
+
+// As /etc/hosts has them, for programs that meet by themselves: no pod can look up another's name.
+func writeAddresses(c config, names, addresses []string) error {
+	var lines strings.Builder
+	if c.address != "" {
+		fmt.Fprintf(&lines, "%s %s\n", c.address, names[0])
+	}
+	for nodeRank := 1; nodeRank < len(addresses); nodeRank++ {
+		address, _, err := net.SplitHostPort(addresses[nodeRank])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&lines, "%s %s\n", address, names[nodeRank])
+	}
+	return os.WriteFile(addressFile(c.folder), []byte(lines.String()), 0o600)
 }
 
 func writeHosts(path, line string, names []string, ranks int) error {
@@ -122,6 +142,7 @@ func writeHosts(path, line string, names []string, ranks int) error {
 }
 
 func hostfile(folder string) string      { return filepath.Join(gangFolder(folder), "hostfile") }
+func addressFile(folder string) string   { return filepath.Join(gangFolder(folder), "hosts") }
 func hydraHostfile(folder string) string { return filepath.Join(gangFolder(folder), "hostfile.hydra") }
 
 // On a worker too: each daemon of Open MPI looks whether the launcher is there, and never starts it.
@@ -148,6 +169,7 @@ func gangVariables(g *gang, folder string, nodeRank int) map[string]string {
 		"MAJORANA_RANKS_PER_NODE": itoa(g.RanksPerNode),
 		"MAJORANA_NODE_RANK":      itoa(nodeRank),
 		"MAJORANA_HOSTFILE":       hostfile(folder),
+		"MAJORANA_HOSTS":          addressFile(folder),
 		"MAJORANA_LAUNCHER":       launcher,
 
 		"OMPI_MCA_orte_default_hostfile": hostfile(folder),

@@ -93,8 +93,9 @@ async function runGang(
 }
 const shell = (script: string): string[] => ['sh', '-c', script];
 
-test('the head is told of its nodes, and a hostfile names them', async () => {
-  const script = 'env | grep ^MAJORANA_NODE; env | grep ^MAJORANA_RANKS; cat $MAJORANA_HOSTFILE';
+test('the head is told of its nodes; a hostfile names them, and another file has their addresses', async () => {
+  const script =
+    'env | grep ^MAJORANA_NODE; env | grep ^MAJORANA_RANKS; cat $MAJORANA_HOSTFILE $MAJORANA_HOSTS';
   const { stdout, lease } = await runGang(shell(script), { gang: { nodes: 3, ranksPerNode: 4 } });
   const name = lease.attemptId.replace('job_', 'majorana-').replaceAll('.', '-');
   expect(stdout.split('\n')).toEqual(
@@ -105,6 +106,8 @@ test('the head is told of its nodes, and a hostfile names them', async () => {
       `${os.hostname()} slots=4`,
       `${name}-1 slots=4`,
       `${name}-2 slots=4`,
+      `127.0.0.2 ${name}-1`,
+      `127.0.0.3 ${name}-2`,
     ]),
   );
 });
