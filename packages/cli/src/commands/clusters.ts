@@ -85,11 +85,11 @@ function addSet(clusters: Command): void {
       const settings = settingsOf(options);
       if (settings === undefined) throw new CliError('say what: --lease-ttl, --data-price-per-gb');
       const cluster = await connect().changeCluster(name, settings);
-      answer(
-        options,
-        cluster,
-        () => `${leaseSentence(cluster, Date.now())}\n${priceSentence(cluster)}`,
-      );
+      const said = [
+        ...(settings.leaseTtlMs === undefined ? [] : [leaseSentence(cluster, Date.now())]),
+        ...(settings.dataPricePerGb === undefined ? [] : [priceSentence(cluster)]),
+      ];
+      answer(options, cluster, () => said.join('\n'));
     });
 }
 
