@@ -16,7 +16,7 @@ const isHere = (url: string): boolean =>
 
 function readToken(data: string, remote: string | undefined): string {
   const token = process.env['MAJORANA_TOKEN'];
-  if (token !== undefined) return token;
+  if (token !== undefined && token !== '') return token;
   // This machine's own token is an administrator's: it is shown to nobody else.
   if (remote !== undefined && !isHere(remote))
     throw new CliError(`MAJORANA_URL names ${remote}: set MAJORANA_TOKEN too`, EXIT.refused);
@@ -32,7 +32,8 @@ function readToken(data: string, remote: string | undefined): string {
 }
 
 function openClient(data: string, options: ClientOptions): Client {
-  const remote = process.env['MAJORANA_URL'];
+  // A variable that is empty is one that is not set, as everywhere in a shell.
+  const remote = process.env['MAJORANA_URL'] === '' ? undefined : process.env['MAJORANA_URL'];
   const url = remote ?? readRunning(data)?.url;
   if (url === undefined) {
     throw new CliError(

@@ -150,6 +150,15 @@ test('the token of this machine is not shown to another one', async () => {
   });
 });
 
+test('an empty MAJORANA_URL or MAJORANA_TOKEN is one that is not set', async () => {
+  const env = { ...process.env, MAJORANA_DATA: folder, MAJORANA_URL: '', MAJORANA_TOKEN: '' };
+  const asked = run(path.join(bin, 'majorana'), ['jobs'], { env });
+  await expect(asked).rejects.toMatchObject({
+    code: 4,
+    stderr: expect.stringContaining('majorana does not run here') as string,
+  });
+});
+
 test('starting loads the words of the commands, and not what they run with', async () => {
   const coverage = path.join(folder, 'coverage');
   const env = { ...process.env, MAJORANA_DATA: folder, NODE_V8_COVERAGE: coverage };

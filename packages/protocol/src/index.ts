@@ -1,3 +1,4 @@
+import './key-errors.ts';
 export * from './agent-messages.ts';
 export * from './clusters.ts';
 export * from './api.ts';
