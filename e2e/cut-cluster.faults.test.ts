@@ -8,7 +8,7 @@ import { until } from './product.ts';
 import { Relay } from './relay.ts';
 
 const MINUTE = 60_000;
-/** Longer than a lease of 60 s, the shortest there is; an hour is waited for by hand. */
+/** Longer than a lease of 60 s, the shortest there is; longer cuts are waited for by hand. */
 const CUT_MS = Number(process.env['MAJORANA_CUT_MINUTES'] ?? 1.1) * MINUTE;
 
 let ground: FaultGround;

@@ -7,7 +7,7 @@ const FORGET_MS = 60_000;
 type Selector = Readonly<Record<string, string>>;
 
 /** What a pod is placed by. */
-export interface Asked {
+export interface PodNeeds {
   readonly resources: Resources;
   readonly nodeSelector: Selector;
 }
@@ -28,7 +28,7 @@ function excess(more: Resources, less: Resources): Resources {
   };
 }
 
-interface Added extends Asked {
+interface Added extends PodNeeds {
   readonly text: string;
   readonly learnedMs: number;
 }
@@ -36,7 +36,7 @@ interface Added extends Asked {
 /** Shapes come and go for weeks; what is forgotten is learned again. */
 const SHAPES_MAX = 1000;
 
-const isNothing = ({ resources, nodeSelector }: Asked): boolean => {
+const isNothing = ({ resources, nodeSelector }: PodNeeds): boolean => {
   const { cpuMillis, memoryBytes, scratchBytes, gpuCount, countable } = resources;
   const names = Object.keys(countable).length + Object.keys(nodeSelector).length;
   return cpuMillis + memoryBytes + scratchBytes + gpuCount + names === 0;
@@ -51,7 +51,7 @@ export class Additions {
   readonly #byShape = new Map<string, Added>();
 
   /** Whether that changed anything; `key` tells the shape, and is asked for only where it matters. */
-  learn(key: () => string, asked: Asked, stored: Asked, nowMs: number): boolean {
+  learn(key: () => string, asked: PodNeeds, stored: PodNeeds, nowMs: number): boolean {
     const nodeSelector = Object.fromEntries(
       Object.entries(stored.nodeSelector).filter(([name]) => !(name in asked.nodeSelector)),
     );
@@ -72,7 +72,7 @@ export class Additions {
     return isChanged;
   }
 
-  to(key: () => string, { resources, nodeSelector }: Asked): Asked {
+  to(key: () => string, { resources, nodeSelector }: PodNeeds): PodNeeds {
     const added = this.#byShape.size === 0 ? undefined : this.#byShape.get(key());
     if (added === undefined) return { resources, nodeSelector };
     return {

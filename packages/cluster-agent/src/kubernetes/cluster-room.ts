@@ -10,7 +10,7 @@ import {
 import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
-import type { Asked } from './additions.ts';
+import type { PodNeeds } from './additions.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 import { Groups, keyOfLease, keyOfShape } from './groups.ts';
@@ -164,7 +164,7 @@ export class ClusterRoom implements RoomPort {
   }
 
   /** `stored`: as the API server has it, with what the cluster added to it. */
-  created(id: string, latencyMs: number, stored: Asked): void {
+  created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
     const placed = this.#starting.get(attemptOfMember(id));

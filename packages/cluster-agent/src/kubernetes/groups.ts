@@ -1,7 +1,7 @@
 import type { PlacementGroup, Resources } from '@majorana/core';
 import { hashText, withRequestFloor } from '@majorana/core';
 import type { Lease, WaitingShape } from '@majorana/protocol';
-import type { Asked } from './additions.ts';
+import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
 import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
 
@@ -21,7 +21,7 @@ export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
-const askedBy = ({ resources, container }: Lease): Asked => ({
+const askedBy = ({ resources, container }: Lease): PodNeeds => ({
   resources: withRequestFloor(resources),
   nodeSelector: container!.nodeSelector,
 });
@@ -33,7 +33,7 @@ export class Groups {
   #byLease = new WeakMap<Lease, PlacementGroup>();
 
   /** A pod of the lease was created, and the cluster has stored it so. */
-  learn(lease: Lease, stored: Asked, nowMs: number): void {
+  learn(lease: Lease, stored: PodNeeds, nowMs: number): void {
     const isNews = this.#additions.learn(() => keyOfLease(lease), askedBy(lease), stored, nowMs);
     if (isNews) this.#byLease = new WeakMap();
   }
@@ -58,7 +58,7 @@ export class Groups {
 
   /** Who names an architecture is not kept from it. */
   #tolerating(
-    nodeSelector: Asked['nodeSelector'],
+    nodeSelector: PodNeeds['nodeSelector'],
     tolerations: PlacementGroup['tolerations'],
   ): PlacementGroup['tolerations'] {
     if (!(ARCHITECTURE_LABEL in nodeSelector)) return tolerations;
