@@ -9,6 +9,7 @@ import { readKubeconfig } from './kubeconfig.ts';
 import type { Pod } from './objects.ts';
 import { podName } from './pod.ts';
 import { Orders, TEST_PODS, testLease } from './test-orders.ts';
+import { endWord } from './test-objects.ts';
 
 const PATH = '/api/v1/namespaces/majorana/pods';
 const PODS = { ...TEST_PODS, annotations: { 'majorana.test/run-ms': '3600000' } };
@@ -64,22 +65,7 @@ const add = (path: string, value: unknown): PatchStep => ({ op: 'add', path, val
 const FIRST = [add('/spec/containers/0', PROXY)];
 const NATIVE = [add('/spec/initContainers/0', { ...PROXY, restartPolicy: 'Always' })];
 
-const wordOf = (attemptId: string): string =>
-  JSON.stringify({
-    version: 1,
-    kind: 'ended',
-    attemptId,
-    exit: {
-      exitCode: 3,
-      isOutOfMemory: false,
-      peakMemoryBytes: 0,
-      cpuTimeMs: 0,
-      startedAtMs: 1,
-      endedAtMs: 2,
-      leftoverCount: 0,
-    },
-    artifacts: [],
-  });
+const wordOf = (attemptId: string): string => endWord(attemptId, { exitCode: 3 });
 
 test.each([
   ['container before it', FIRST, 'containerStatuses'],

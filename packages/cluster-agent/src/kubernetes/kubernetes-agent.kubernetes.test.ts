@@ -13,6 +13,7 @@ import { readKubeconfig } from './kubeconfig.ts';
 import type { Pod } from './objects.ts';
 import { AGENT_LABEL, makePod, podName } from './pod.ts';
 import { Orders, TEST_PODS, testLease } from './test-orders.ts';
+import { endWord } from './test-objects.ts';
 
 const PATH = '/api/v1/namespaces/majorana/pods';
 let kubernetes: TestKubernetes;
@@ -141,23 +142,7 @@ test('a namespace that is gone holds a task back until it is there again', async
   await orders.end('job_4.0.1');
 });
 
-const word = (edit: object): string =>
-  JSON.stringify({
-    version: 1,
-    kind: 'ended',
-    attemptId: 'job_3.0.1',
-    exit: {
-      exitCode: 0,
-      isOutOfMemory: false,
-      peakMemoryBytes: 0,
-      cpuTimeMs: 0,
-      startedAtMs: 1,
-      endedAtMs: 2,
-      leftoverCount: 0,
-    },
-    artifacts: [],
-    ...edit,
-  });
+const word = (edit: object): string => endWord('job_3.0.1', {}, edit);
 const artifact = { role: 'output', path: 'a\0b', object: 'a'.repeat(64), sizeBytes: 1 };
 test.each([
   ['is no JSON', '{', 'exit_code', 'its program wrote over it'],

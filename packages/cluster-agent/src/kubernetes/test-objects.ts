@@ -29,3 +29,23 @@ export const testPod = (
   },
   status: { phase: edit.phase ?? 'Running' },
 });
+
+/** What a runner leaves in its pod: how the attempt ended. */
+export const endWord = (attemptId: string, exit: object = {}, edit: object = {}): string =>
+  JSON.stringify({
+    version: 1,
+    kind: 'ended',
+    attemptId,
+    exit: {
+      exitCode: 0,
+      isOutOfMemory: false,
+      peakMemoryBytes: 0,
+      cpuTimeMs: 0,
+      startedAtMs: 1,
+      endedAtMs: 2,
+      leftoverCount: 0,
+      ...exit,
+    },
+    artifacts: [],
+    ...edit,
+  });
