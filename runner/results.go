@@ -194,6 +194,7 @@ func collect(ctx context.Context, a *api, t *task, folder string, end message) m
 		return message{Kind: "fenced", AttemptID: end.AttemptID, Reason: fenced.why}
 	}
 	if errors.Is(err, context.Canceled) {
+		end.IsCutOff = true
 		err = errors.New("the pod was ended before they were")
 	}
 	if err != nil {

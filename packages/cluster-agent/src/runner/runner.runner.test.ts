@@ -162,6 +162,19 @@ test('a TERM while no store answers says how the program ended, and that its res
   });
 });
 
+test('a success whose pod is taken away before its results are stored runs again', async () => {
+  const lease = await bench.lease(['echo', 'text']);
+  proxy.fault = (request) => (request === 'POST uploads' ? 503 : 'none');
+  await begin(bench.host, lease);
+  await until('a try to store', () => proxy.requests.includes('POST uploads'));
+  process.kill(bench.host.pid(lease.attemptId), 'SIGTERM');
+  expect((await finish(bench.host, lease)).outcome).toEqual({
+    kind: 'reclaimed',
+    exitCode: 0,
+    reason: 'exit code 0; its results could not be stored: the pod was ended before they were',
+  });
+});
+
 test('a TERM while results are being stored does not lose them', async () => {
   const lease = await fullTask('late');
   let isAway = true;
