@@ -41,22 +41,21 @@ func findResults(folder string, patterns []string) ([]result, error) {
 		return found, nil
 	}
 	outputs, err := findOutputs(filepath.Join(folder, "work"), patterns)
-	if err != nil {
-		return found, err
-	}
 	if len(outputs) > artifactsMax-2 {
 		return found, fmt.Errorf("its outputs match %d files; at most %d may", len(outputs), artifactsMax-2)
 	}
-	return append(found, outputs...), nil
+	return append(found, outputs...), err
 }
 
-// Regular files only: reading a named pipe would wait for ever. Links are not followed.
+// Regular files only: reading a named pipe would wait for ever. Links are not followed. A name that
+// is no text cannot be kept, which is told of the last of them.
 func findOutputs(work string, patterns []string) ([]result, error) {
 	globs, err := parseGlobs(patterns)
 	if err != nil {
 		return nil, err
 	}
 	var found []result
+	var notText error
 	filepath.WalkDir(work, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // A folder that its own program removed has no files.
@@ -68,14 +67,19 @@ func findOutputs(work string, patterns []string) ([]result, error) {
 			return nil
 		}
 		name := strings.TrimPrefix(file, work+"/")
-		if utf8.ValidString(name) && globs.match(name) {
-			open(file, entry, 0o400)
-			found = append(found, result{"output", name, file})
+		if !globs.match(name) {
+			return nil
 		}
+		if !utf8.ValidString(name) {
+			notText = fmt.Errorf("the name of its output %+q is no UTF-8", name)
+			return nil
+		}
+		open(file, entry, 0o400)
+		found = append(found, result{"output", name, file})
 		return nil
 	})
 	sort.Slice(found, func(i, j int) bool { return found[i].path < found[j].path })
-	return found, nil
+	return found, notText
 }
 
 // What a program closed to others it may have closed to itself, and the runner is the same user.
