@@ -151,7 +151,7 @@ export class ClusterView {
     return this.#nodes.get(nodeName)?.place?.images.has(image) ?? false;
   }
 
-  /** A start failed for this node's sake. */
+  /** A start failed for this node's sake. Those that fail while it rests began before, for one cause. */
   blame(
     nodeName: string,
     { fault, reason }: { readonly fault: keyof typeof COOL_DOWN_MS; readonly reason: string },
@@ -159,9 +159,9 @@ export class ClusterView {
   ): void {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return;
-    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** state.faultCount);
-    state.faultCount += 1;
-    state.coolDownUntilMs = nowMs + waitMs;
+    if (nowMs >= state.coolDownUntilMs || state.faultCount === 0) state.faultCount += 1;
+    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** (state.faultCount - 1));
+    state.coolDownUntilMs = Math.max(state.coolDownUntilMs, nowMs + waitMs);
     state.fault = reason;
     this.#show(state);
   }
