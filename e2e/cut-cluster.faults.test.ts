@@ -1,11 +1,10 @@
 import type { ClusterView } from '@majorana/protocol';
 import type { KubernetesObject } from '@majorana/test-servers';
+import { Relay, until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Cluster } from './fault-ground.ts';
 import { ACCOUNT_USER, FaultGround, podsOf } from './fault-ground.ts';
 import { untilEnded } from './fault-workload.ts';
-import { until } from './product.ts';
-import { Relay } from './relay.ts';
 
 const MINUTE = 60_000;
 /** Longer than a lease of 60 s, the shortest there is; longer cuts are waited for by hand. */
