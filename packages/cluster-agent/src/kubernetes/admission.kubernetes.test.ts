@@ -47,15 +47,10 @@ const lease = (edit: Partial<Lease> = {}, index = 0): Lease => ({
   ...edit,
 });
 async function run(one: Lease): Promise<Pod> {
-  orders.leases = [...orders.leases, one];
-  await until(`${one.attemptId} to run`, () => orders.running.has(one.attemptId));
+  await orders.run(one);
   return podOf(one.attemptId);
 }
-async function cancel(...leases: readonly Lease[]): Promise<void> {
-  orders.endAttemptIds = leases.map(({ attemptId }) => attemptId);
-  for (const { attemptId } of leases) await orders.end(attemptId);
-  orders.endAttemptIds = [];
-}
+const cancel = (...leases: readonly Lease[]): Promise<void> => orders.cancel(...leases);
 const isGone = (id: string): Promise<boolean> =>
   podOf(id).then(
     () => false,

@@ -1,6 +1,6 @@
 import type { PlacementGroup, Resources } from '@majorana/core';
 import { hashText, withRequestFloor } from '@majorana/core';
-import type { Lease, WaitingShape } from '@majorana/protocol';
+import type { Container, Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
 import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
@@ -21,10 +21,21 @@ export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
+/** zod tells an absent value by undefined, the core by absence. */
+const tolerationsOf = ({ tolerations }: Pick<Container, 'tolerations'>): PodNeeds['tolerations'] =>
+  tolerations as PodNeeds['tolerations'];
+
 const askedBy = ({ resources, container }: Lease): PodNeeds => ({
   resources: withRequestFloor(resources),
   nodeSelector: container!.nodeSelector,
+  tolerations: tolerationsOf(container!),
 });
+
+/** Who names an architecture is not kept from it. */
+const tolerating = ({ nodeSelector, tolerations }: PodNeeds): PodNeeds['tolerations'] =>
+  ARCHITECTURE_LABEL in nodeSelector
+    ? [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }]
+    : tolerations;
 
 /** What leases and waiting shapes are to placement, with what the cluster adds to their pods. */
 export class Groups {
@@ -56,28 +67,19 @@ export class Groups {
     return group;
   }
 
-  /** Who names an architecture is not kept from it. */
-  #tolerating(
-    nodeSelector: PodNeeds['nodeSelector'],
-    tolerations: PlacementGroup['tolerations'],
-  ): PlacementGroup['tolerations'] {
-    if (!(ARCHITECTURE_LABEL in nodeSelector)) return tolerations;
-    return [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }];
-  }
-
   ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
     const { key, resources, container, nodes } = shape;
-    const { nodeSelector, tolerations, image } = container;
+    const needs = this.#additions.to(() => keyOfShape(shape), {
+      resources: withRequestFloor(resources),
+      nodeSelector: container.nodeSelector,
+      tolerations: tolerationsOf(container),
+    });
     return {
       key,
-      ...this.#additions.to(() => keyOfShape(shape), {
-        resources: withRequestFloor(resources),
-        nodeSelector,
-      }),
+      ...needs,
+      tolerations: tolerating(needs),
       podsPerTask: 1,
-      // zod tells an absent value by undefined, the core by absence.
-      tolerations: this.#tolerating(nodeSelector, tolerations as PlacementGroup['tolerations']),
-      image,
+      image: container.image,
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
       waitingSinceMs: sinceMs,

@@ -2,6 +2,7 @@ import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
+import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
@@ -18,7 +19,6 @@ import { deletedReason, hasCompany } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
 import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
-import { podRequests } from './quantities.ts';
 
 const MINUTE = 60_000;
 /** As Kubernetes' own: what ran on a silent node is given up after this. */
@@ -202,10 +202,11 @@ export class PodHost implements AttemptHost {
       case 'created':
         held.pod ??= creation.pod;
         delete held.heldBack;
-        this.#room.created(attemptId, clock.nowMs() - begunMs, {
-          resources: podRequests(creation.pod, { gpu: this.#options.pods.gpuResource }),
-          nodeSelector: creation.pod.spec.nodeSelector ?? {},
-        });
+        this.#room.created(
+          attemptId,
+          clock.nowMs() - begunMs,
+          needsOf(creation.pod, { gpu: this.#options.pods.gpuResource }),
+        );
         return;
       case 'found':
         held.pod ??= creation.pod;

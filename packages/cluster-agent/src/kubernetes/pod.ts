@@ -1,4 +1,4 @@
-import { parseAttemptId, withRequestFloor } from '@majorana/core';
+import { NO_RESOURCES, parseAttemptId, withRequestFloor } from '@majorana/core';
 import type { Container, Lease } from '@majorana/protocol';
 import { containerSchema } from '@majorana/protocol';
 import { attemptOfMember, memberId, nodeRankOf } from './gang-member.ts';
@@ -135,11 +135,12 @@ const LOCKED = {
 /**
  * Copies the runner beside the image of the task, which has none. It may use what the task may, which
  * takes no more room, since a node counts the larger of the two: with 10m the kernel slows its start,
- * and that of the task, from 2.0 s to 3.0 s.
+ * and that of the task, from 2.0 s to 3.0 s. What it did not name, a limit range would give it.
  */
 function installer({ resources }: Lease, options: PodOptions): object {
-  const { cpuMillis, memoryBytes } = withRequestFloor(resources);
-  const requests = { cpu: `${cpuMillis}m`, memory: String(memoryBytes) };
+  const { cpuMillis, memoryBytes, scratchBytes } = withRequestFloor(resources);
+  const common = { ...NO_RESOURCES, cpuMillis, memoryBytes, scratchBytes };
+  const requests = writeResources(common, { gpu: options.gpuResource });
   return {
     name: RUNNER_CONTAINER,
     image: options.runnerImage,
