@@ -3,7 +3,7 @@ import { hashText, withRequestFloor } from '@majorana/core';
 import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
-import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
+import { tolerationsOf } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
 
@@ -56,15 +56,6 @@ export class Groups {
     return group;
   }
 
-  /** Who names an architecture is not kept from it. */
-  #tolerating(
-    nodeSelector: PodNeeds['nodeSelector'],
-    tolerations: PlacementGroup['tolerations'],
-  ): PlacementGroup['tolerations'] {
-    if (!(ARCHITECTURE_LABEL in nodeSelector)) return tolerations;
-    return [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }];
-  }
-
   ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
     const { key, resources, container, nodes } = shape;
     const { nodeSelector, tolerations, image } = container;
@@ -76,7 +67,7 @@ export class Groups {
       }),
       podsPerTask: 1,
       // zod tells an absent value by undefined, the core by absence.
-      tolerations: this.#tolerating(nodeSelector, tolerations as PlacementGroup['tolerations']),
+      tolerations: tolerationsOf(nodeSelector, tolerations as PlacementGroup['tolerations']),
       image,
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
