@@ -229,9 +229,11 @@ export class PodHost implements AttemptHost {
   }
 
   #noteFailure(held: HeldPod, creation: FailedCreation): void {
-    const { status, retryAfterMs } = creation;
+    const { status, retryAfterMs, error } = creation;
     if (mayHaveBeenMade(creation)) held.mayExist = true;
-    if (isOverload(creation)) this.#room.learn({ kind: 'refused', status, retryAfterMs });
+    const detail = status === 0 ? { detail: String((error as Error).message).slice(0, 200) } : {};
+    if (isOverload(creation))
+      this.#room.learn({ kind: 'refused', status, retryAfterMs, ...detail });
   }
 
   async end(attemptId: string): Promise<void> {
