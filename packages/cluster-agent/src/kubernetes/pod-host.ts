@@ -108,11 +108,16 @@ export class PodHost implements AttemptHost {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
     if (held === undefined) this.#meet(pod, attemptId);
+    else if (!this.#isItsPod(pod, held)) return;
     else {
       held.pod = pod;
       held.isDeleted = false;
     }
     this.#onChange(attemptId);
+  }
+
+  #isItsPod(pod: Pod, held: HeldPod): boolean {
+    return held.pod?.metadata.uid === pod.metadata.uid || this.#pods.isFor(pod, held.lease);
   }
 
   #meet(pod: Pod, attemptId: string): void {
@@ -125,7 +130,7 @@ export class PodHost implements AttemptHost {
   miss(pod: Pod): void {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
-    if (held === undefined) return;
+    if (held === undefined || !this.#isItsPod(pod, held)) return;
     held.pod = pod;
     held.isDeleted = true;
     this.#onChange(attemptId);
@@ -238,9 +243,11 @@ export class PodHost implements AttemptHost {
   }
 
   #noteFailure(held: HeldPod, creation: FailedCreation): void {
-    const { status, retryAfterMs } = creation;
+    const { status, retryAfterMs, error } = creation;
     if (mayHaveBeenMade(creation)) held.mayExist = true;
-    if (isOverload(creation)) this.#room.learn({ kind: 'refused', status, retryAfterMs });
+    const detail = status === 0 ? { detail: String((error as Error).message).slice(0, 200) } : {};
+    if (isOverload(creation))
+      this.#room.learn({ kind: 'refused', status, retryAfterMs, ...detail });
   }
 
   async end(attemptId: string): Promise<void> {

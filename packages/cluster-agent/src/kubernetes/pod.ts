@@ -16,6 +16,8 @@ const TASK_CONTAINER = 'task';
 /** The one before it, which brings the runner. */
 export const RUNNER_CONTAINER = 'runner';
 
+const TOKEN_VARIABLE = 'MAJORANA_RUNNER_TOKEN';
+
 export const isTaskContainer = ({ name }: { readonly name: string }): boolean =>
   name === TASK_CONTAINER;
 
@@ -56,6 +58,10 @@ const gangOf = (pod: Pod): { readonly nodeRank: number; readonly nodes: number }
 /** The attempt's id, or that of a member of its gang. */
 export const attemptOf = (pod: Pod): string =>
   memberId(pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '', gangOf(pod).nodeRank);
+
+/** The secret of its attempt, which nobody else knows before its pod is made. */
+export const tokenOf = ({ spec }: Pod): string | undefined =>
+  spec.containers.find(isTaskContainer)?.env?.find(({ name }) => name === TOKEN_VARIABLE)?.value;
 
 /** "//a/./b/" is a, b. */
 const steps = (path: string): string[] =>
@@ -180,7 +186,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
     env: [
       { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
       { name: 'MAJORANA_ATTEMPT_ID', value: attemptOfMember(lease.attemptId) },
-      { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
+      { name: TOKEN_VARIABLE, value: lease.runnerToken ?? '' },
       ...gangVariables(lease),
     ],
     resources: { requests, limits: requests },
