@@ -64,6 +64,14 @@ function sayWhyEmpty(
     note(`${id} has left no ${stream}: ${record.reason}`);
 }
 
+/** A pod that was evicted, say: what is read is not the end of the task. */
+function sayWhatFollows({ task, attempts, explanation }: TaskDetail, attempt: number): void {
+  if (isTerminal(task.state)) return;
+  const record = attempts.find(({ id }) => id === `${task.id}.${attempt}`);
+  const how = record?.reason ?? 'it is over';
+  note(`attempt ${attempt} ended: ${how}; ${task.id} is ${task.state}: ${explanation.sentence}`);
+}
+
 async function printLogs(text: string, options: LogsOptions, signal: AbortSignal): Promise<void> {
   const logs = await import('../logs.ts');
   const isFollowed = options.follow === true;
@@ -105,6 +113,7 @@ async function printLogs(text: string, options: LogsOptions, signal: AbortSignal
   else if (options.tail === undefined)
     await logs.readLog(client, target.id, { ...where, offset }, sink);
   if (isEmpty) sayWhyEmpty(await client.task(target.id, { signal }), attempt, stream);
+  if (isFollowed) sayWhatFollows(await client.task(target.id, { signal }), attempt);
   if (options.json === true)
     printJson({ taskId: target.id, attempt, stream, text: Buffer.concat(pieces).toString() });
 }
