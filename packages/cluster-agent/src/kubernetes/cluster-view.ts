@@ -5,6 +5,7 @@ import type { KubernetesNode, Pod } from './objects.ts';
 import { isTerminated } from './objects.ts';
 import type { ResourceNames } from './quantities.ts';
 import { parseQuantity, podRequests, readResources } from './quantities.ts';
+import { isTrouble } from './tolerations.ts';
 
 const SECOND = 1000;
 /** After a start that failed for the node's sake; doubled with each in a row, up to the last. */
@@ -55,7 +56,10 @@ function placeOf(node: KubernetesNode, names: ResourceNames): Place {
   const ready = conditions.find(({ type }) => type === 'Ready');
   const taints = (node.spec?.taints ?? [])
     .filter(({ key, effect }) => EFFECTS.has(effect) && !isOwnTaint(key))
-    .map(({ key, value = '', effect }) => ({ key, value, effect }) as Taint);
+    .map(({ key, value = '', effect }): Taint => {
+      const taint = { key, value, effect: effect as Taint['effect'] };
+      return isTrouble(key) ? { ...taint, isFact: true } : taint;
+    });
   return {
     name: node.metadata.name,
     labels: node.metadata.labels ?? {},

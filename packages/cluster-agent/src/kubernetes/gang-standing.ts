@@ -44,7 +44,8 @@ export function findFallen(
 
 /** Whether a worker's end may still be told that explains the head's. */
 export const waitsForCause = ({ head, isOrdered, fallen }: GangState, nowMs: number): boolean =>
-  head !== undefined &&
+  // One that never started did not fail for a worker's sake.
+  head?.event.startedAtMs !== undefined &&
   head.event.outcome.kind !== 'succeeded' &&
   !isOrdered &&
   fallen === undefined &&
@@ -58,19 +59,19 @@ export function standingOfGang(
 ): AttemptStanding {
   if (isOver(head!)) {
     if (!waitsForCause(gang, nowMs)) return { kind: 'exited' };
-    const { startedAtMs, atMs } = gang.head!.event;
-    return { kind: 'running', startedAtMs: startedAtMs ?? atMs };
+    return { kind: 'running', startedAtMs: gang.head!.event.startedAtMs! };
   }
-  if (head!.kind === 'gone') return head!;
+  const mayBegin =
+    head!.kind === 'running' || (head!.kind === 'accepted' && head!.mayBegin === true);
   if (gang.fallen !== undefined)
-    return head!.kind === 'running' ? { ...head!, isBroken: true } : { kind: 'exited' };
+    return mayBegin ? { ...head!, isBroken: true } : { kind: 'exited' };
+  if (head!.kind === 'gone') return head!;
   const all = [head!, ...workers];
   const missing = all.findIndex(({ kind }) => kind === 'absent');
   if (missing >= 0) return gang.isFound ? incomplete(missing, gang.nodes) : { kind: 'absent' };
   if (all.every(({ kind }) => kind === 'running')) return head!;
   // Its runners meet by themselves: the program may run before the last pod is seen to.
-  const mayBegin = head!.kind === 'running' || (head!.kind === 'accepted' && head!.mayBegin);
-  return { kind: 'accepted', ...(mayBegin === true && { mayBegin }) };
+  return { kind: 'accepted', ...(mayBegin && { mayBegin }) };
 }
 
 const incomplete = (nodeRank: number, nodes: number): AttemptStanding => ({

@@ -1,9 +1,9 @@
 import type { PlacementGroup, Resources } from '@majorana/core';
 import { hashText, withRequestFloor } from '@majorana/core';
-import type { Container, Lease, WaitingShape } from '@majorana/protocol';
+import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
-import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
+import { meantBy } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
 
@@ -21,21 +21,12 @@ export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
-/** zod tells an absent value by undefined, the core by absence. */
-const tolerationsOf = ({ tolerations }: Pick<Container, 'tolerations'>): PodNeeds['tolerations'] =>
-  tolerations as PodNeeds['tolerations'];
-
-const askedBy = ({ resources, container }: Lease): PodNeeds => ({
+const askedBy = ({ resources, container }: Omit<Shape, 'nodes'>): PodNeeds => ({
   resources: withRequestFloor(resources),
-  nodeSelector: container!.nodeSelector,
-  tolerations: tolerationsOf(container!),
+  nodeSelector: container.nodeSelector,
+  // zod tells an absent value by undefined, the core by absence.
+  tolerations: container.tolerations as PodNeeds['tolerations'],
 });
-
-/** Who names an architecture is not kept from it. */
-const tolerating = ({ nodeSelector, tolerations }: PodNeeds): PodNeeds['tolerations'] =>
-  ARCHITECTURE_LABEL in nodeSelector
-    ? [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }]
-    : tolerations;
 
 /** What leases and waiting shapes are to placement, with what the cluster adds to their pods. */
 export class Groups {
@@ -45,7 +36,12 @@ export class Groups {
 
   /** A pod of the lease was created, and the cluster has stored it so. */
   learn(lease: Lease, stored: PodNeeds, nowMs: number): void {
-    const isNews = this.#additions.learn(() => keyOfLease(lease), askedBy(lease), stored, nowMs);
+    const isNews = this.#additions.learn(
+      () => keyOfLease(lease),
+      askedBy(shapeOf(lease)),
+      stored,
+      nowMs,
+    );
     if (isNews) this.#byLease = new WeakMap();
   }
 
@@ -55,7 +51,7 @@ export class Groups {
 
   /** What a pod of the lease will take of its node. */
   resourcesOf(lease: Lease): Resources {
-    return this.#additions.to(() => keyOfLease(lease), askedBy(lease)).resources;
+    return this.#additions.to(() => keyOfLease(lease), askedBy(shapeOf(lease))).resources;
   }
 
   ofLease(lease: Lease, sinceMs: number): PlacementGroup {
@@ -68,16 +64,12 @@ export class Groups {
   }
 
   ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
-    const { key, resources, container, nodes } = shape;
-    const needs = this.#additions.to(() => keyOfShape(shape), {
-      resources: withRequestFloor(resources),
-      nodeSelector: container.nodeSelector,
-      tolerations: tolerationsOf(container),
-    });
+    const { key, container, nodes } = shape;
+    const needs = this.#additions.to(() => keyOfShape(shape), askedBy(shape));
     return {
       key,
       ...needs,
-      tolerations: tolerating(needs),
+      tolerations: meantBy(needs),
       podsPerTask: 1,
       image: container.image,
       ...(nodes !== undefined && { gang: { size: nodes } }),

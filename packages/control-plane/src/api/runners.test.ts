@@ -309,8 +309,6 @@ test('of a pod that runs it is told what its runner does, and that it is not in 
     call(`runner/attempts/${attemptId}/link`, token, { ...QUIET, state });
   expect(await why()).toMatch(/^it is running on pods: its runner is not in touch .*--runner-url/);
   await link('staging');
-  expect(await why()).toBe('it is running on pods: its inputs are being laid in');
-  await link('running');
   expect(await why()).toBe('it is running on pods');
   await link('storing');
   expect(await why()).toMatch(/its results are being stored$/);

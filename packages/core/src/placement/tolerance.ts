@@ -90,7 +90,7 @@ export class Taints {
     let key = '';
     for (const one of tolerations)
       if (this.#matters(one))
-        key += `${one.key}\n${one.operator}\n${one.value ?? ''}\n${one.effect ?? ''}\n`;
+        key += `${one.key}\n${one.operator}\n${one.value ?? ''}\n${one.effect ?? ''}\n${one.isFact ?? ''}\n`;
     if (key === '') return this.none;
     const known = this.#tolerances.get(key);
     if (known !== undefined) return known;
@@ -101,7 +101,9 @@ export class Taints {
   }
 
   #setOf(taints: readonly Taint[]): TaintSet {
-    const key = JSON.stringify(taints.map(({ key: name, value, effect }) => [name, value, effect]));
+    const key = JSON.stringify(
+      taints.map(({ key: name, value, effect, isFact }) => [name, value, effect, isFact]),
+    );
     const known = this.#sets.get(key);
     if (known !== undefined) return known;
     const id = this.#vacantIds.pop() ?? this.#sets.size;

@@ -47,9 +47,12 @@ function liveWords(
   return context.gateway.describeStart(agentId, attemptId);
 }
 
-/** A pod runs from when its runner does; where it cannot reach us, that goes on for ever. */
+/**
+ * A pod runs from when its runner does; where it cannot reach us, that goes on for ever. What it said
+ * last may be 25 s old, so only what stays true is told of it.
+ */
 const RUNNER_WORDS: Readonly<Record<RunnerLink['state'] | 'silent', string>> = {
-  staging: 'its inputs are being laid in',
+  staging: '',
   running: '',
   storing: 'its program has ended, and its results are being stored',
   silent:
