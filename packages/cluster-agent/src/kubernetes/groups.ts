@@ -3,6 +3,7 @@ import { hashText, withRequestFloor } from '@majorana/core';
 import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
+import { fullImageName } from './image-names.ts';
 import { tolerationsOf } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
@@ -68,7 +69,7 @@ export class Groups {
       podsPerTask: 1,
       // zod tells an absent value by undefined, the core by absence.
       tolerations: tolerationsOf(nodeSelector, tolerations as PlacementGroup['tolerations']),
-      image,
+      image: fullImageName(image),
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
       waitingSinceMs: sinceMs,
