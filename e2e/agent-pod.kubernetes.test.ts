@@ -51,7 +51,11 @@ async function startGate(
   return {
     url: `http://${address}:${port}/`,
     open: () => (isOpen = true),
-    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
 import { fullImageName } from './image-names.ts';
-import { tolerationsOf } from './tolerations.ts';
+import { meantBy } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
 
@@ -22,9 +22,11 @@ export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
-const askedBy = ({ resources, container }: Lease): PodNeeds => ({
+const askedBy = ({ resources, container }: Omit<Shape, 'nodes'>): PodNeeds => ({
   resources: withRequestFloor(resources),
-  nodeSelector: container!.nodeSelector,
+  nodeSelector: container.nodeSelector,
+  // zod tells an absent value by undefined, the core by absence.
+  tolerations: container.tolerations as PodNeeds['tolerations'],
 });
 
 /** What leases and waiting shapes are to placement, with what the cluster adds to their pods. */
@@ -35,7 +37,12 @@ export class Groups {
 
   /** A pod of the lease was created, and the cluster has stored it so. */
   learn(lease: Lease, stored: PodNeeds, nowMs: number): void {
-    const isNews = this.#additions.learn(() => keyOfLease(lease), askedBy(lease), stored, nowMs);
+    const isNews = this.#additions.learn(
+      () => keyOfLease(lease),
+      askedBy(shapeOf(lease)),
+      stored,
+      nowMs,
+    );
     if (isNews) this.#byLease = new WeakMap();
   }
 
@@ -45,7 +52,7 @@ export class Groups {
 
   /** What a pod of the lease will take of its node. */
   resourcesOf(lease: Lease): Resources {
-    return this.#additions.to(() => keyOfLease(lease), askedBy(lease)).resources;
+    return this.#additions.to(() => keyOfLease(lease), askedBy(shapeOf(lease))).resources;
   }
 
   ofLease(lease: Lease, sinceMs: number): PlacementGroup {
@@ -58,18 +65,14 @@ export class Groups {
   }
 
   ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
-    const { key, resources, container, nodes } = shape;
-    const { nodeSelector, tolerations, image } = container;
+    const { key, container, nodes } = shape;
+    const needs = this.#additions.to(() => keyOfShape(shape), askedBy(shape));
     return {
       key,
-      ...this.#additions.to(() => keyOfShape(shape), {
-        resources: withRequestFloor(resources),
-        nodeSelector,
-      }),
+      ...needs,
+      tolerations: meantBy(needs),
       podsPerTask: 1,
-      // zod tells an absent value by undefined, the core by absence.
-      tolerations: tolerationsOf(nodeSelector, tolerations as PlacementGroup['tolerations']),
-      image: fullImageName(image),
+      image: fullImageName(container.image),
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
       waitingSinceMs: sinceMs,

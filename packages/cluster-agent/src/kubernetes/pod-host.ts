@@ -2,6 +2,7 @@ import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
+import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
@@ -18,7 +19,6 @@ import { deletedReason, keepsRoom, overdueReason } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
 import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
-import { podRequests } from './quantities.ts';
 
 const MINUTE = 60_000;
 /** As Kubernetes' own: what ran on a node that is silent, or does not end it, is given up after this. */
@@ -108,11 +108,16 @@ export class PodHost implements AttemptHost {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
     if (held === undefined) this.#meet(pod, attemptId);
+    else if (!this.#isItsPod(pod, held)) return;
     else {
       held.pod = pod;
       held.isDeleted = false;
     }
     this.#onChange(attemptId);
+  }
+
+  #isItsPod(pod: Pod, held: HeldPod): boolean {
+    return held.pod?.metadata.uid === pod.metadata.uid || this.#pods.isFor(pod, held.lease);
   }
 
   #meet(pod: Pod, attemptId: string): void {
@@ -125,7 +130,7 @@ export class PodHost implements AttemptHost {
   miss(pod: Pod): void {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
-    if (held === undefined) return;
+    if (held === undefined || !this.#isItsPod(pod, held)) return;
     held.pod = pod;
     held.isDeleted = true;
     this.#onChange(attemptId);
@@ -211,10 +216,11 @@ export class PodHost implements AttemptHost {
       case 'created':
         held.pod ??= creation.pod;
         delete held.heldBack;
-        this.#room.created(attemptId, clock.nowMs() - begunMs, {
-          resources: podRequests(creation.pod, { gpu: this.#options.pods.gpuResource }),
-          nodeSelector: creation.pod.spec.nodeSelector ?? {},
-        });
+        this.#room.created(
+          attemptId,
+          clock.nowMs() - begunMs,
+          needsOf(creation.pod, { gpu: this.#options.pods.gpuResource }),
+        );
         return;
       case 'found':
         held.pod ??= creation.pod;
@@ -237,9 +243,11 @@ export class PodHost implements AttemptHost {
   }
 
   #noteFailure(held: HeldPod, creation: FailedCreation): void {
-    const { status, retryAfterMs } = creation;
+    const { status, retryAfterMs, error } = creation;
     if (mayHaveBeenMade(creation)) held.mayExist = true;
-    if (isOverload(creation)) this.#room.learn({ kind: 'refused', status, retryAfterMs });
+    const detail = status === 0 ? { detail: String((error as Error).message).slice(0, 200) } : {};
+    if (isOverload(creation))
+      this.#room.learn({ kind: 'refused', status, retryAfterMs, ...detail });
   }
 
   async end(attemptId: string): Promise<void> {

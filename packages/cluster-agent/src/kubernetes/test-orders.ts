@@ -87,6 +87,21 @@ export class Orders implements AsyncDisposable {
     return event;
   }
 
+  async run(lease: Lease): Promise<void> {
+    if (!this.leases.includes(lease)) this.leases = [...this.leases, lease];
+    const { attemptId } = lease;
+    await until(`${attemptId} to run`, () => this.running.has(attemptId));
+  }
+
+  async cancel(...leases: readonly Lease[]): Promise<void> {
+    this.endAttemptIds = leases.map(({ attemptId }) => attemptId);
+    for (const attemptId of this.endAttemptIds) {
+      await this.end(attemptId);
+      this.running.delete(attemptId);
+    }
+    this.endAttemptIds = [];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.stop();
   }

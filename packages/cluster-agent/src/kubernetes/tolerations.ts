@@ -1,4 +1,5 @@
 import type { Toleration } from '@majorana/core';
+import type { PodNeeds } from './additions.ts';
 import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
 
 /**
@@ -17,11 +18,11 @@ const OF_ANY_ARCHITECTURE: readonly Toleration[] = [
   { key: ARCHITECTURE_LABEL, operator: 'Exists', isFact: true },
 ];
 
-/** What a job tolerates, with what else its words mean. */
-export function tolerationsOf(
-  nodeSelector: Readonly<Record<string, string>>,
-  tolerations: readonly Toleration[],
-): readonly Toleration[] {
+/** What a pod tolerates, with what else its words mean. */
+export function meantBy({
+  nodeSelector,
+  tolerations,
+}: Pick<PodNeeds, 'nodeSelector' | 'tolerations'>): readonly Toleration[] {
   const ofTrouble = tolerations
     .filter(({ key }) => isTrouble(key))
     .map((one) => ({ ...one, isFact: true }) as const);
