@@ -125,6 +125,25 @@ test('a worker that ran out of memory ends the gang with that reason', async () 
   await noPods();
 });
 
+test.each([
+  ['its head', 0, /^node \S+ is gone$/],
+  ['a worker', 1, /^node 1 of its 2: node \S+ is gone$/],
+])('a gang of which the node of %s is lost runs again, whole', async (_, nodeRank, reason) => {
+  // One pod on each of two nodes of four cores.
+  const id = await submitGang(2, '--cores', '3', '--memory', '1G', '--retries', '0');
+  const all = await running(2);
+  const head = `majorana-${id.replace('job_', '')}-0-1`;
+  const name = nodeRank === 0 ? head : `${head}-${nodeRank}`;
+  const { nodeName } = all.find(({ metadata }) => metadata.name === name)!.spec;
+  await kubernetes.admin.delete(`/api/v1/nodes/${nodeName}`);
+  await product.ok('wait', id, '--quiet');
+  const { attempts } = await taskOf(id);
+  expect(attempts).toMatchObject([{ outcome: 'lost' }, { outcome: 'succeeded' }]);
+  expect(attempts[0]!.reason).toMatch(reason);
+  await noPods();
+  await addKwokNodes(kubernetes.admin, { count: 1, prefix: `after-${nodeRank}`, ...NODES });
+});
+
 test('a cancelled gang leaves no pod', async () => {
   const id = await submitGang(3, '--cores', '1', '--memory', '1G');
   await running(3);
@@ -153,7 +172,7 @@ test('an agent that starts anew finds its gang whole, and one of which a pod is 
   await product.ok('wait', part, '--quiet');
   const { attempts } = await taskOf(part);
   expect(attempts[0]).toMatchObject({ outcome: 'lost' });
-  expect(attempts[0]!.reason).toContain('node 1 of its 2 has no pod');
+  expect(attempts[0]!.reason).toContain('node 1 of its 2: its pod was not made');
   expect(attempts[1]).toMatchObject({ outcome: 'succeeded' });
   await noPods();
 });

@@ -192,12 +192,3 @@ test('beside nodes of amd64 those of another architecture are tainted; Windows a
   view.removeNode('unnamed');
   expect(tainted()).toEqual({ arm: '', window: 'windows' });
 });
-
-test('an image is known by each name that means it', () => {
-  const view = new ClusterView(NAMES, isOurs);
-  const images = [{ names: ['docker.io/library/python:3', 'registry.test/a:1'] }];
-  view.setNode(testNode('n', 8, { status: { ...testNode('n', 8).status, images } }));
-  const names = ['python:3', 'library/python:3', 'docker.io/library/python:3', 'registry.test/a:1'];
-  for (const name of names) expect(view.hasImage('n', name)).toBe(true);
-  expect(view.hasImage('n', 'a:1')).toBe(false);
-});

@@ -1,6 +1,7 @@
 import type { NodePicture, Resources, Taint } from '@majorana/core';
 import { addResources, NO_RESOURCES, NodeIndex, subtractResources } from '@majorana/core';
 import { ForeignNodes } from './foreign-nodes.ts';
+import { fullImageName } from './image-names.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { isTerminated } from './objects.ts';
 import type { ResourceNames } from './quantities.ts';
@@ -45,12 +46,6 @@ const EFFECTS = new Set(['NoSchedule', 'PreferNoSchedule', 'NoExecute']);
 const isOwnTaint = (key: string): boolean =>
   key === 'node.kubernetes.io/unschedulable' || key === 'node.kubernetes.io/not-ready';
 
-/** A node names an image in full; a task may leave away the registry that is meant without one. */
-const namesOf = (name: string): string[] => {
-  const short = /^docker\.io\/(library\/)?(.*)$/.exec(name)?.[2];
-  return short === undefined ? [name] : [name, name.replace('docker.io/', ''), short];
-};
-
 function placeOf(node: KubernetesNode, names: ResourceNames): Place {
   const { allocatable = {}, conditions = [], images = [] } = node.status ?? {};
   const ready = conditions.find(({ type }) => type === 'Ready');
@@ -70,7 +65,7 @@ function placeOf(node: KubernetesNode, names: ResourceNames): Place {
     }),
     allocatable: readResources(allocatable, names),
     podsMax: parseQuantity(allocatable['pods']),
-    images: new Set(images.flatMap(({ names: all = [] }) => all).flatMap(namesOf)),
+    images: new Set(images.flatMap(({ names: all = [] }) => all).map(fullImageName)),
   };
 }
 
@@ -152,7 +147,7 @@ export class ClusterView {
   }
 
   hasImage(nodeName: string, image: string): boolean {
-    return this.#nodes.get(nodeName)?.place?.images.has(image) ?? false;
+    return this.#nodes.get(nodeName)?.place?.images.has(fullImageName(image)) ?? false;
   }
 
   /** A start failed for this node's sake. Those that fail while it rests began before, for one cause. */

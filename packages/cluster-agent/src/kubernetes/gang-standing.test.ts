@@ -61,12 +61,11 @@ describe('a start is whole', () => {
   test('a gang of a lease is made; one that was found and lacks a pod is lost, and says which', () => {
     expect(at(FRESH, [ABSENT, ABSENT, ABSENT])).toEqual(ABSENT);
     const found = { ...FRESH, isFound: true };
-    expect(at(found, [RUNNING, RUNNING, ABSENT])).toEqual({
+    expect(findFallen(found, [RUNNING, ABSENT])).toEqual({ nodeRank: 2, standing: ABSENT });
+    expect(findFallen(FRESH, [RUNNING, ABSENT])).toBeUndefined();
+    expect(at(found, [ABSENT, RUNNING, RUNNING])).toEqual({
       kind: 'gone',
-      reason: 'node 2 of its 3 has no pod: it was not made, or deleted',
-    });
-    expect(at(found, [ABSENT, RUNNING, RUNNING])).toMatchObject({
-      reason: 'node 0 of its 3 has no pod: it was not made, or deleted',
+      reason: 'node 0 of its 3: its pod was not made, or deleted',
     });
     expect(at(found, [RUNNING, RUNNING, RUNNING])).toEqual(RUNNING);
   });

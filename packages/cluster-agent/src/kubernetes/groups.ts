@@ -3,6 +3,7 @@ import { hashText, withRequestFloor } from '@majorana/core';
 import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
+import { fullImageName } from './image-names.ts';
 import { meantBy } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
@@ -71,7 +72,7 @@ export class Groups {
       ...needs,
       tolerations: meantBy(needs),
       podsPerTask: 1,
-      image: container.image,
+      image: fullImageName(container.image),
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
       waitingSinceMs: sinceMs,

@@ -25,7 +25,7 @@ beforeAll(async () => {
     apiServerArgs: [
       // Of itself it is on from 1.36.
       '--feature-gates=MutatingAdmissionPolicy=true',
-      '--runtime-config=admissionregistration.k8s.io/v1beta1=true',
+      '--runtime-config=api/all=true',
     ],
   });
   await addKwokNodes(kubernetes.admin, {
@@ -82,8 +82,9 @@ async function run(one: Lease): Promise<Pod> {
   return podOf(one.attemptId);
 }
 function ask(): void {
-  const shape = { ...orders.waiting.shapes[0]!, resources: resources({}) };
-  orders.waiting = { digest: String(jobs), shapes: [shape] };
+  const key = `shape-${jobs}`;
+  const shape = { ...orders.waiting.shapes[0]!, key, resources: resources({}) };
+  orders.waiting = { digest: key, shapes: [shape] };
 }
 /** What the API server would make of our pod now, or why it would not; rules take effect a moment late. */
 const probe = (): Promise<Pod['spec'] | string> =>
@@ -96,7 +97,10 @@ const probe = (): Promise<Pod['spec'] | string> =>
 const takesEffect = (words: string): Promise<unknown> =>
   until(`a pod with ${words}`, async () => JSON.stringify(await probe()).includes(words));
 const offered = (count: number): Promise<unknown> =>
-  until(`an offer of ${count}`, () => orders.offer?.shapes[0]?.count === count);
+  until(`an offer of ${count}`, () => {
+    const { key, count: offeredCount } = orders.offer?.shapes[0] ?? {};
+    return key === `shape-${jobs}` && offeredCount === count;
+  });
 const refusal = (words: string): Promise<unknown> =>
   until(`a refusal with ${words}`, () => {
     const { reason = '' } = orders.offer?.shapes[0] ?? {};
@@ -214,7 +218,7 @@ test('what a limit range gives to containers that do not say is learned from the
   await offered(3);
   for (const index of [1, 2, 3]) await run(lease(index));
   await offered(0);
-  expect(orders.offer?.shapes[0]?.reason).toContain('2 short of scratch');
+  await until('the reason', () => orders.offer?.shapes[0]?.reason?.includes('2 short of scratch'));
 });
 
 test.each([

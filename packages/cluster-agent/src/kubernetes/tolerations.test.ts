@@ -32,6 +32,8 @@ const NODES: Readonly<Record<string, Partial<KubernetesNode>>> = {
   full: { spec: taint('node.kubernetes.io/disk-pressure') ?? {} },
   shut: { spec: taint('node.cloudprovider.kubernetes.io/shutdown') ?? {} },
   going: { spec: taint('ToBeDeletedByClusterAutoscaler') ?? {} },
+  reclaimed: { spec: taint('aws-node-termination-handler/spot-itn') ?? {} },
+  preempted: { spec: taint('cloud.google.com/impending-node-termination') ?? {} },
   disrupted: { spec: taint('karpenter.sh/disrupted') ?? {} },
 };
 

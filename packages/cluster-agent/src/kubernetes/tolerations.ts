@@ -8,7 +8,7 @@ import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
  * pod, and a node that is being taken away takes it along. By its name each may be tolerated.
  */
 const TROUBLE =
-  /^(node(\.cloudprovider)?\.kubernetes\.io\/|karpenter\.sh\/|(ToBeDeletedBy|DeletionCandidateOf)ClusterAutoscaler$)/;
+  /^(node(\.cloudprovider)?\.kubernetes\.io\/|karpenter\.sh\/|aws-node-termination-handler\/|cloud\.google\.com\/impending-node-termination$|(ToBeDeletedBy|DeletionCandidateOf)ClusterAutoscaler$)/;
 
 export const isTrouble = (key: string): boolean => TROUBLE.test(key);
 

@@ -38,6 +38,14 @@ function histogramOf(counts: Int32Array, slots: readonly number[], size: number)
   return nodesByCount;
 }
 
+/** Of nodes that take as many ranks those go first that have the image. */
+function imageFirst(slots: readonly number[], { image }: Request): readonly number[] {
+  if (image === undefined) return slots;
+  const [having, lacking]: [number[], number[]] = [[], []];
+  for (const slot of slots) (image.nodes.has(slot) ? having : lacking).push(slot);
+  return having.length === 0 ? slots : [...having, ...lacking];
+}
+
 /** The fewest nodes: the roomiest ones, and for what then remains the one it fills best. */
 function chooseNodes(counts: Int32Array, slots: readonly number[], size: number): Room[] {
   const nodesByCount = histogramOf(counts, slots, size);
@@ -50,13 +58,15 @@ function chooseNodes(counts: Int32Array, slots: readonly number[], size: number)
   }
   let least = open;
   while (nodesByCount[least] === wanted[least]) least += 1;
-  const last = slots.findLast((slot) => counts[slot] === least)!;
+  wanted[least]! += 1;
   const chosen: Room[] = [];
+  let last = -1;
   for (const slot of slots) {
     const count = counts[slot]!;
     if (count === 0 || wanted[count] === 0) continue;
     wanted[count]! -= 1;
-    chosen.push({ slot, count });
+    if (count === least && wanted[count] === 0) last = slot;
+    else chosen.push({ slot, count });
   }
   return [...chosen, { slot: last, count: open }];
 }
@@ -114,7 +124,7 @@ export function findGangNodes(round: Round, request: Request, gang: Gang): Room[
   const counts = countRanks(round, request, gang);
   for (const slots of domains) limitPulls(counts, slots, request);
   const slots = tightestDomain(counts, domains, size);
-  if (slots !== undefined) return chooseNodes(counts, slots, size);
+  if (slots !== undefined) return chooseNodes(counts, imageFirst(slots, request), size);
   holder.refuse(demand, round.failsSinceMs(request));
   return undefined;
 }
