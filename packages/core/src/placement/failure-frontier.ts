@@ -67,12 +67,19 @@ class Stairs {
  */
 export class FailureFrontier {
   readonly #stairs = new Stairs();
+  readonly #isOfOneKind: boolean;
   /** Of devices, of several pods, of gangs; or only for what ends later than something. */
   #others: readonly Failure[] = [];
 
+  /** Of one kind: all it is told or asked of are alike but for cores, memory and time. */
+  constructor(isOfOneKind = false) {
+    this.#isOfOneKind = isOfOneKind;
+  }
+
   covers(demand: Demand, endsAtMs: number): boolean {
     const { amounts } = demand;
-    if (amounts[2]! >= 1 && this.#stairs.covers(amounts[0]!, amounts[1]!)) return true;
+    if ((amounts[2]! >= 1 || this.#isOfOneKind) && this.#stairs.covers(amounts[0]!, amounts[1]!))
+      return true;
     for (const failure of this.#others)
       if (endsAtMs >= failure.endsAtMs && isAtLeast(demand, failure.demand)) return true;
     return false;
@@ -91,7 +98,8 @@ export class FailureFrontier {
 
   add(demand: Demand, endsAtMs: number): void {
     const [cpuMillis, memoryBytes, pods] = demand.amounts;
-    if (isCommon(demand) && pods === 1 && endsAtMs === -Infinity) {
+    const isAlike = this.#isOfOneKind || (isCommon(demand) && pods === 1);
+    if (isAlike && endsAtMs === -Infinity) {
       this.#stairs.add(cpuMillis!, memoryBytes!);
       return;
     }

@@ -1,4 +1,5 @@
 import type { Constraint } from './constraint.ts';
+import type { Eligibility } from './constraints.ts';
 import { AVOIDED, BLOCKED, OPEN } from './constraints.ts';
 import { CPU, isCommon, MEMORY } from './demand.ts';
 import { cellOf, EMPTY_CLASS, END_CLASSES } from './free-grid.ts';
@@ -43,7 +44,7 @@ export class NodeSearch {
   #request: Request | undefined;
   #constraint: Constraint;
   #isPack = true;
-  #wanted: number = OPEN;
+  #wanted: Eligibility = OPEN;
   #best = -1;
   #bestTier = Infinity;
   #bestScore = -Infinity;
@@ -66,8 +67,7 @@ export class NodeSearch {
     this.#isPack = request.isPack;
     const slot = few === undefined ? this.#findInGrid(request) : this.#findAmong(few);
     if (slot >= 0) return slot;
-    const failed = this.#hasRoomAnywhere(request) ? constraint : this.#round.everywhere;
-    failed.refuse(demand, this.#round.failsSinceMs(request));
+    this.#whereFailed(request)?.refuse(demand, this.#round.failsSinceMs(request));
     return -1;
   }
 
@@ -82,14 +82,15 @@ export class NodeSearch {
     return this.#findWith(request, AVOIDED);
   }
 
-  #findWith({ demand, endClass: own }: Request, wanted: number): number {
+  #findWith({ demand, endClass: own }: Request, wanted: Eligibility): number {
     const isPack = this.#isPack;
     const cell = cellOf(0, demand.amounts[0]!, demand.amounts[1]!);
     this.#begin();
     this.#wanted = wanted;
+    const grid = this.#round.gridOf(this.#constraint, wanted);
     for (const endClass of isPack ? PACK_ORDERS[own]! : SPREAD_ORDER) {
       this.#seen = 0;
-      this.#round.grid.visit((endClass << 10) | cell, isPack, this.#look);
+      grid.visit((endClass << 10) | cell, isPack, this.#look);
       if (isPack && this.#best >= 0) break;
     }
     return this.#best;
@@ -104,14 +105,23 @@ export class NodeSearch {
     return this.#best;
   }
 
+  /** The widest that has no room for it; of few nodes with room nothing is worth to be told. */
+  #whereFailed(request: Request): Constraint | undefined {
+    const constraint = this.#constraint;
+    const { few, parent } = constraint;
+    if (few?.some((slot) => this.#round.hasRoom(slot, request)) === true) return undefined;
+    const { everywhere } = this.#round;
+    if (!this.#hasRoomAnywhere(request)) return everywhere;
+    if (few === undefined) return constraint;
+    return parent === everywhere ? undefined : parent;
+  }
+
   /** Whether any node would take it but for labels, taints and images; of devices nobody asks. */
   #hasRoomAnywhere(request: Request): boolean {
     if (!isCommon(request.demand)) return true;
-    const cell = cellOf(0, request.demand.amounts[0]!, request.demand.amounts[1]!);
     let hasRoom = false;
     const look = (slot: number): boolean => (hasRoom = this.#round.hasRoom(slot, request));
-    for (let endClass = 0; endClass < END_CLASSES && !hasRoom; endClass += 1)
-      this.#round.grid.visit((endClass << 10) | cell, false, look);
+    this.#round.visitLargeEnough(request.demand, look);
     return hasRoom;
   }
 

@@ -20,6 +20,9 @@ export function endClassOf(endsAtMs: number, nowMs: number): number {
   return Math.min(UNKNOWN_CLASS - 1, 1 + Math.floor(Math.log2(minutes)));
 }
 
+/** Where no search comes. */
+export const NO_CELL = -1;
+
 /** The lowest or highest bit of a mask that is not zero. */
 const lowest = (mask: number): number => 31 - Math.clz32(mask & -mask);
 const highest = (mask: number): number => 31 - Math.clz32(mask);
@@ -42,13 +45,14 @@ export class FreeGrid {
   constructor(size: number) {
     this.#next = new Int32Array(size).fill(-1);
     this.#before = new Int32Array(size).fill(-1);
-    this.#cell = new Int32Array(size).fill(-1);
+    this.#cell = new Int32Array(size).fill(NO_CELL);
   }
 
   /** Cell numbers: class, then level of cores, then level of memory. */
   put(slot: number, cell: number): void {
     if (this.#cell[slot] === cell) return;
-    this.take(slot);
+    this.#take(slot);
+    if (cell === NO_CELL) return;
     const head = this.#heads[cell]!;
     this.#next[slot] = head;
     if (head >= 0) this.#before[head] = slot;
@@ -59,9 +63,9 @@ export class FreeGrid {
     this.#classes[row >> 5]! |= 1 << (row & 31);
   }
 
-  take(slot: number): void {
+  #take(slot: number): void {
     const cell = this.#cell[slot]!;
-    if (cell < 0) return;
+    if (cell === NO_CELL) return;
     const next = this.#next[slot]!;
     const before = this.#before[slot]!;
     if (next >= 0) this.#before[next] = before;
@@ -69,15 +73,15 @@ export class FreeGrid {
     else this.#heads[cell] = next;
     this.#next[slot] = -1;
     this.#before[slot] = -1;
-    this.#cell[slot] = -1;
+    this.#cell[slot] = NO_CELL;
     if (this.#heads[cell]! >= 0) return;
     const row = cell >> 5;
     this.#rows[row]! &= ~(1 << (cell & 31));
     if (this.#rows[row] === 0) this.#classes[row >> 5]! &= ~(1 << (row & 31));
   }
 
-  /** Visits what may have room, the tightest cells first or last, until the visitor says enough. */
-  visit(cell: number, isTightFirst: boolean, isEnough: (slot: number) => boolean): void {
+  /** Visits what may have room, the tightest cells first or last, until the visitor says enough: then true. */
+  visit(cell: number, isTightFirst: boolean, isEnough: (slot: number) => boolean): boolean {
     const pick = isTightFirst ? lowest : highest;
     const endClass = cell >> 10;
     let levels = this.#classes[endClass]! & from((cell >> 5) & 31);
@@ -89,9 +93,10 @@ export class FreeGrid {
       while (memories !== 0) {
         const memory = pick(memories);
         memories &= ~(1 << memory);
-        if (this.#visitCell((row << 5) | memory, isEnough)) return;
+        if (this.#visitCell((row << 5) | memory, isEnough)) return true;
       }
     }
+    return false;
   }
 
   #visitCell(cell: number, isEnough: (slot: number) => boolean): boolean {
