@@ -29,8 +29,9 @@ const SMALL_ROW = 2 * ROW;
 const IS_AGED = 1;
 const IS_PACK = 2;
 const IS_PLAIN = 4;
+const IS_NOWHERE = 8;
 /** The class of its end stands above the flags. */
-const END_CLASS_SHIFT = 3;
+const END_CLASS_SHIFT = 4;
 
 /**
  * What groups ask for. Groups are read once in the order given, which is that of memory; in the
@@ -70,6 +71,8 @@ export class Asked {
     const termsFrom = this.#terms.length;
     index.places.addTerms(this.#terms, group.nodeSelector, kind.columns);
     const termsEnd = this.#terms.length;
+    let isNowhere = false;
+    for (let one = termsFrom; one < termsEnd; one += 1) isNowhere ||= this.#terms[one]!.size === 0;
     const isAnywhere = tolerance === index.places.noTolerance && termsEnd === termsFrom;
     const isPlain = kind.number === 0 && isAnywhere && image === undefined && gang === undefined;
     const rows = this.#rows;
@@ -84,7 +87,8 @@ export class Asked {
       (endClassOf(endsAtMs, nowMs) << END_CLASS_SHIFT) |
       (nowMs - group.waitingSinceMs > RESERVE_AFTER_MS ? IS_AGED : 0) |
       (group.policy === 'pack' ? IS_PACK : 0) |
-      (isPlain ? IS_PLAIN : 0);
+      (isPlain ? IS_PLAIN : 0) |
+      (isNowhere ? IS_NOWHERE : 0);
     this.keys.push(group.key);
     this.#priorities[at] = group.priority;
     if (isPlain) return;
@@ -150,6 +154,11 @@ export class Asked {
 
   isPackAt(place: number): boolean {
     return (this.#small[SMALL_ROW * place + FLAGS]! & IS_PACK) !== 0;
+  }
+
+  /** It asks for what no node has. */
+  isNowhereAt(place: number): boolean {
+    return (this.#small[SMALL_ROW * place + FLAGS]! & IS_NOWHERE) !== 0;
   }
 
   /** One pod of cores and memory, which may run wherever no taint is. */

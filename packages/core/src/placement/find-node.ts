@@ -2,6 +2,7 @@ import type { Constraint } from './constraint.ts';
 import type { Eligibility } from './constraints.ts';
 import { AVOIDED, BLOCKED, OPEN } from './constraints.ts';
 import { CPU, isCommon, MEMORY } from './demand.ts';
+import type { FreeGrid } from './free-grid.ts';
 import { cellOf, EMPTY_CLASS, END_CLASSES } from './free-grid.ts';
 import type { Request, Round } from './round.ts';
 
@@ -48,7 +49,6 @@ export class NodeSearch {
   #best = -1;
   #bestTier = Infinity;
   #bestScore = -Infinity;
-  #seen = 0;
 
   constructor(round: Round) {
     this.#round = round;
@@ -89,8 +89,7 @@ export class NodeSearch {
     this.#wanted = wanted;
     const grid = this.#round.gridOf(this.#constraint, wanted);
     for (const endClass of isPack ? PACK_ORDERS[own]! : SPREAD_ORDER) {
-      this.#seen = 0;
-      grid.visit((endClass << 10) | cell, isPack, this.#look);
+      this.#walk(grid, (endClass << 10) | cell);
       if (isPack && this.#best >= 0) break;
     }
     return this.#best;
@@ -118,25 +117,25 @@ export class NodeSearch {
 
   /** Whether any node would take it but for labels, taints and images; of devices nobody asks. */
   #hasRoomAnywhere(request: Request): boolean {
-    if (!isCommon(request.demand)) return true;
-    let hasRoom = false;
-    const look = (slot: number): boolean => (hasRoom = this.#round.hasRoom(slot, request));
-    this.#round.visitLargeEnough(request.demand, look);
-    return hasRoom;
+    return !isCommon(request.demand) || this.#round.hasRoomAnywhere(request);
   }
 
   #begin(): void {
     this.#best = -1;
     this.#bestTier = Infinity;
     this.#bestScore = -Infinity;
-    this.#seen = 0;
   }
 
-  readonly #look = (slot: number): boolean => {
-    if (this.#constraint.at(slot) !== this.#wanted) return false;
-    if (this.#compare(slot, this.#wanted)) this.#seen += 1;
-    return this.#seen >= (this.#isPack ? CANDIDATES_MAX : SPREAD_CANDIDATES_MAX);
-  };
+  /** Compares the nodes of one class of ends, until it has met enough that have room. */
+  #walk(grid: FreeGrid, cell: number): void {
+    const constraint = this.#constraint;
+    let left = this.#isPack ? CANDIDATES_MAX : SPREAD_CANDIDATES_MAX;
+    for (let slot = grid.first(cell, this.#isPack); slot >= 0; slot = grid.after(slot)) {
+      if (constraint.at(slot) !== this.#wanted || !this.#compare(slot, this.#wanted)) continue;
+      left -= 1;
+      if (left === 0) return;
+    }
+  }
 
   /** Whether the node has room; the best so far is kept: by taints, then by its end, then by score. */
   #compare(slot: number, eligibility: number): boolean {

@@ -2,6 +2,7 @@ import type { Constraint } from './constraint.ts';
 import { BLOCKED } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { countFitting } from './demand.ts';
+import { cellsOf } from './free-grid.ts';
 import type { Gang } from './placement-group.ts';
 import { Rooms } from './rooms.ts';
 import type { Request, Round } from './round.ts';
@@ -126,15 +127,17 @@ export class GangSearch {
   /** The nodes that take any ranks, at most the whole gang each, by name. */
   #roomsOf(request: Request, { size, ranksPerNodeMax = size }: Gang): Rooms {
     const round = this.#round;
+    const { grid } = round;
     const { constraint, demand } = request;
     const most = Math.min(size, ranksPerNodeMax);
-    const count = (slot: number): boolean => {
+    const count = (slot: number): void => {
       if (round.accepts(slot, request) && constraint.at(slot) !== BLOCKED)
         this.#counts[round.rank[slot]!] = Math.min(most, countFitting(demand, round.free, slot));
-      return false;
     };
-    if (constraint.few === undefined) round.visitLargeEnough(demand, count);
-    else constraint.few.forEach(count);
+    if (constraint.few === undefined) {
+      for (const cell of cellsOf(demand.amounts[0]!, demand.amounts[1]!))
+        for (let slot = grid.first(cell, true); slot >= 0; slot = grid.after(slot)) count(slot);
+    } else constraint.few.forEach(count);
     return this.#listRooms();
   }
 

@@ -47,6 +47,7 @@ class Planner {
     const count = asked.countAt(place);
     const refusing = asked.isPlainAt(place) ? round.plain : round.everywhere;
     const [cpuMillis, memoryBytes] = [asked.cpuMillisAt(place), asked.memoryBytesAt(place)];
+    if (asked.isNowhereAt(place)) return count;
     const mayKeep = asked.isAgedAt(place) && this.#reservations.mayTry;
     if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMsAt(place)))
       return count;

@@ -4,7 +4,7 @@ import type { Eligibility } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { CPU, fitsSlot, MEMORY, PODS, takeFrom } from './demand.ts';
 import type { DemandKind } from './demand-kind.ts';
-import { cellOf, EMPTY_CLASS, END_CLASSES, endClassOf, FreeGrid, NO_CELL } from './free-grid.ts';
+import { cellOf, cellsOf, EMPTY_CLASS, endClassOf, FreeGrid, NO_CELL } from './free-grid.ts';
 import type { ImagePulls, ImageState } from './image-state.ts';
 import { Images, isBinding } from './image-state.ts';
 import type { NodeIndex } from './node-index.ts';
@@ -201,11 +201,12 @@ export class Round {
     return numbers;
   }
 
-  /** Visits what may have room for the cores and memory, until the visitor says enough. */
-  visitLargeEnough({ amounts }: Demand, isEnough: (slot: number) => boolean): void {
-    const cell = cellOf(0, amounts[0]!, amounts[1]!);
-    for (let endClass = 0; endClass < END_CLASSES; endClass += 1)
-      if (this.grid.visit((endClass << 10) | cell, false, isEnough)) return;
+  hasRoomAnywhere(request: Request): boolean {
+    const { grid } = this;
+    for (const cell of cellsOf(request.demand.amounts[0]!, request.demand.amounts[1]!))
+      for (let slot = grid.first(cell, false); slot >= 0; slot = grid.after(slot))
+        if (this.hasRoom(slot, request)) return true;
+    return false;
   }
 
   boundOf({ constraint, image, kind }: Request): Constraint {
