@@ -29,9 +29,8 @@ const SMALL_ROW = 2 * ROW;
 const IS_AGED = 1;
 const IS_PACK = 2;
 const IS_PLAIN = 4;
-const IS_NOWHERE = 8;
 /** The class of its end stands above the flags. */
-const END_CLASS_SHIFT = 4;
+const END_CLASS_SHIFT = 3;
 
 /**
  * What groups ask for. Groups are read once in the order given, which is that of memory; in the
@@ -44,7 +43,7 @@ export class Asked {
   readonly #priorities: Float64Array;
   readonly #kinds: DemandKinds;
   readonly #tolerances = new Numbered<Tolerance>();
-  readonly #gangs = new Numbered<Gang | undefined>();
+  readonly #gangs = new Numbered<Gang>();
   /** The terms of all, one after the other. */
   #terms: Term[] = [];
   #rows: Float64Array;
@@ -71,8 +70,6 @@ export class Asked {
     const termsFrom = this.#terms.length;
     index.places.addTerms(this.#terms, group.nodeSelector, kind.columns);
     const termsEnd = this.#terms.length;
-    let isNowhere = false;
-    for (let one = termsFrom; one < termsEnd; one += 1) isNowhere ||= this.#terms[one]!.size === 0;
     const isAnywhere = tolerance === index.places.noTolerance && termsEnd === termsFrom;
     const isPlain = kind.number === 0 && isAnywhere && image === undefined && gang === undefined;
     const rows = this.#rows;
@@ -87,15 +84,14 @@ export class Asked {
       (endClassOf(endsAtMs, nowMs) << END_CLASS_SHIFT) |
       (nowMs - group.waitingSinceMs > RESERVE_AFTER_MS ? IS_AGED : 0) |
       (group.policy === 'pack' ? IS_PACK : 0) |
-      (isPlain ? IS_PLAIN : 0) |
-      (isNowhere ? IS_NOWHERE : 0);
+      (isPlain ? IS_PLAIN : 0);
     this.keys.push(group.key);
     this.#priorities[at] = group.priority;
     if (isPlain) return;
     numbers[small + KIND] = kind.number;
     numbers[small + TOLERANCE] = this.#tolerances.numberOf(tolerance);
     numbers[small + IMAGE] = image === undefined ? 0 : images.numberOf(image);
-    numbers[small + GANG] = this.#gangs.numberOf(gang);
+    numbers[small + GANG] = gang === undefined ? 0 : this.#gangs.numberOf(gang);
     numbers[small + TERMS_FROM] = termsFrom;
     numbers[small + TERMS_END] = termsEnd;
   }
@@ -156,9 +152,26 @@ export class Asked {
     return (this.#small[SMALL_ROW * place + FLAGS]! & IS_PACK) !== 0;
   }
 
-  /** It asks for what no node has. */
-  isNowhereAt(place: number): boolean {
-    return (this.#small[SMALL_ROW * place + FLAGS]! & IS_NOWHERE) !== 0;
+  /**
+   * Whether some node has all that is asked for, of which one more thing may be given. It is asked
+   * only where few nodes have one of the things: of most groups that differ in all, nobody has all.
+   */
+  hasNodeAt(place: number, also: Term | undefined): boolean {
+    const from = this.#small[SMALL_ROW * place + TERMS_FROM]!;
+    const end = this.#small[SMALL_ROW * place + TERMS_END]!;
+    if (end === from) return true;
+    if (end === from + 1 && also === undefined) return this.#terms[from]!.size > 0;
+    let rarest = also ?? this.#terms[from]!;
+    for (let one = from; one < end; one += 1)
+      if (this.#terms[one]!.size < rarest.size) rarest = this.#terms[one]!;
+    if (!rarest.isRare) return true;
+    for (const slot of rarest.slots) {
+      let hasAll = also === undefined || also === rarest || also.has(slot);
+      for (let one = from; one < end && hasAll; one += 1)
+        hasAll = this.#terms[one] === rarest || this.#terms[one]!.has(slot);
+      if (hasAll) return true;
+    }
+    return false;
   }
 
   /** One pod of cores and memory, which may run wherever no taint is. */

@@ -88,8 +88,9 @@ export class NodeSearch {
     this.#begin();
     this.#wanted = wanted;
     const grid = this.#round.gridOf(this.#constraint, wanted);
-    for (const endClass of isPack ? PACK_ORDERS[own]! : SPREAD_ORDER) {
-      this.#walk(grid, (endClass << 10) | cell);
+    const order = isPack ? PACK_ORDERS[own]! : SPREAD_ORDER;
+    for (let at = 0; at < END_CLASSES; at += 1) {
+      this.#walk(grid, (order[at]! << 10) | cell);
       if (isPack && this.#best >= 0) break;
     }
     return this.#best;

@@ -62,7 +62,8 @@ export class Outcome {
 
   /** The keys are those of the groups, which then need not be fetched again. */
   assignments(index: NodeIndex, keys: readonly string[]): Assignment[] {
-    const list = Array.from<Assignment>({ length: this.#slots.length });
+    const list: Assignment[] = [];
+    list.length = this.#slots.length;
     for (let at = 0; at < keys.length; at += 1)
       for (let one = this.#from[at]!; one < this.#end[at]!; one += 1)
         list[one] = {
@@ -74,7 +75,8 @@ export class Outcome {
   }
 
   left(): LeftGroup[] {
-    const list = Array.from<LeftGroup>({ length: this.#leftLength });
+    const list: LeftGroup[] = [];
+    list.length = this.#leftLength;
     for (let at = 0; at < this.#groups.length; at += 1) {
       const count = this.#leftCounts[at]!;
       if (count === 0) continue;

@@ -47,10 +47,10 @@ class Planner {
     const count = asked.countAt(place);
     const refusing = asked.isPlainAt(place) ? round.plain : round.everywhere;
     const [cpuMillis, memoryBytes] = [asked.cpuMillisAt(place), asked.memoryBytesAt(place)];
-    if (asked.isNowhereAt(place)) return count;
     const mayKeep = asked.isAgedAt(place) && this.#reservations.mayTry;
     if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMsAt(place)))
       return count;
+    if (!mayKeep && !round.hasNodeAt(asked, place)) return count;
     const request = round.requestAt(asked, place);
     const { gang } = request;
     const left =
@@ -110,7 +110,8 @@ class Planner {
       this.#outcome.assign(slot, this.#counts[slot]!);
       this.#counts[slot] = 0;
     }
-    this.#touched.length = 0;
+    // Most groups touch one node or none: to cut a list that is short costs more than all of this.
+    while (this.#touched.length > 0) this.#touched.pop();
   }
 }
 

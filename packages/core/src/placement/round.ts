@@ -125,6 +125,12 @@ export class Round {
     };
   }
 
+  /** Whether labels, devices and image leave any node, told before a request is made. */
+  hasNodeAt(asked: Asked, place: number): boolean {
+    const image = this.images.at(asked.imageNumberAt(place));
+    return asked.hasNodeAt(place, isBinding(image) ? image.nodes : undefined);
+  }
+
   #constraintAt(
     asked: Asked,
     place: number,

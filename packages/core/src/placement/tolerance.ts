@@ -66,7 +66,7 @@ export class Taints {
   readonly #idBySlot: number[] = [];
   readonly #sets = new Map<string, TaintSet>();
   readonly #vacantIds: number[] = [];
-  #first: Step = { tolerance: undefined, next: new Map() };
+  readonly #first: Step = { tolerance: undefined, next: new Map() };
   #stepCount = 0;
   /** Rises when a tolerance that was asked for before may no longer be the one to go by. */
   version = 0;
@@ -110,7 +110,8 @@ export class Taints {
   }
 
   get none(): Tolerance {
-    return this.toleranceOf([]);
+    this.#first.tolerance ??= this.#make([]);
+    return this.#first.tolerance;
   }
 
   #addStep(before: Step, number: number): Step {
@@ -169,11 +170,12 @@ export class Taints {
     this.#numbers = undefined;
     this.#hasAvoided = undefined;
     this.#forget();
+    this.#first.tolerance = undefined;
     this.version += 1;
   }
 
   #forget(): void {
-    this.#first = { tolerance: undefined, next: new Map() };
+    this.#first.next.clear();
     this.#stepCount = 0;
   }
 }
