@@ -1,6 +1,6 @@
 import { RESERVE_AFTER_MS } from '../dispatch.ts';
 import type { Demand } from './demand.ts';
-import { plainDemand, withRequestFloor } from './demand.ts';
+import { CPU, MEMORY, plainDemand, withRequestFloor } from './demand.ts';
 import type { DemandKind } from './demand-kind.ts';
 import { DemandKinds } from './demand-kind.ts';
 import { endClassOf } from './free-grid.ts';
@@ -153,23 +153,24 @@ export class Asked {
   }
 
   /**
-   * Whether some node has all that is asked for, of which one more thing may be given. It is asked
-   * only where few nodes have one of the things: of most groups that differ in all, nobody has all.
+   * False: no node has all that is asked for, of which one more thing may be given, and the cores
+   * and memory free. It is told where few nodes have one of the things, else there may be one.
    */
-  hasNodeAt(place: number, also: Term | undefined): boolean {
+  mayFitAt(place: number, also: Term | undefined, free: readonly Float64Array[]): boolean {
     const from = this.#small[SMALL_ROW * place + TERMS_FROM]!;
     const end = this.#small[SMALL_ROW * place + TERMS_END]!;
-    if (end === from) return true;
-    if (end === from + 1 && also === undefined) return this.#terms[from]!.size > 0;
-    let rarest = also ?? this.#terms[from]!;
+    let rarest = also;
     for (let one = from; one < end; one += 1)
-      if (this.#terms[one]!.size < rarest.size) rarest = this.#terms[one]!;
-    if (!rarest.isRare) return true;
+      if (rarest === undefined || this.#terms[one]!.size < rarest.size) rarest = this.#terms[one]!;
+    if (rarest?.isRare !== true) return true;
+    const [cpuFree, memoryFree] = [free[CPU]!, free[MEMORY]!];
+    const [cpuMillis, memoryBytes] = [this.cpuMillisAt(place), this.memoryBytesAt(place)];
     for (const slot of rarest.slots) {
-      let hasAll = also === undefined || also === rarest || also.has(slot);
-      for (let one = from; one < end && hasAll; one += 1)
-        hasAll = this.#terms[one] === rarest || this.#terms[one]!.has(slot);
-      if (hasAll) return true;
+      let isFit = cpuFree[slot]! >= cpuMillis && memoryFree[slot]! >= memoryBytes;
+      isFit &&= also === undefined || also === rarest || also.has(slot);
+      for (let one = from; one < end && isFit; one += 1)
+        isFit = this.#terms[one] === rarest || this.#terms[one]!.has(slot);
+      if (isFit) return true;
     }
     return false;
   }

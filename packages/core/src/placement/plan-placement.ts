@@ -50,7 +50,7 @@ class Planner {
     const mayKeep = asked.isAgedAt(place) && this.#reservations.mayTry;
     if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMsAt(place)))
       return count;
-    if (!mayKeep && !round.hasNodeAt(asked, place)) return count;
+    if (!mayKeep && !round.mayFitAt(asked, place)) return count;
     const request = round.requestAt(asked, place);
     const { gang } = request;
     const left =

@@ -125,10 +125,10 @@ export class Round {
     };
   }
 
-  /** Whether labels, devices and image leave any node, told before a request is made. */
-  hasNodeAt(asked: Asked, place: number): boolean {
+  /** Whether a search may find a node, told before a request is made. */
+  mayFitAt(asked: Asked, place: number): boolean {
     const image = this.images.at(asked.imageNumberAt(place));
-    return asked.hasNodeAt(place, isBinding(image) ? image.nodes : undefined);
+    return asked.mayFitAt(place, isBinding(image) ? image.nodes : undefined, this.free);
   }
 
   #constraintAt(
