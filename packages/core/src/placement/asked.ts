@@ -101,16 +101,17 @@ export class Asked {
     const rows = new Float64Array(this.#rows.length);
     const small = new Int32Array(rows.buffer);
     const terms: Term[] = [];
+    terms.length = this.#terms.length;
+    let termCount = 0;
     for (let place = 0; place < order.length; place += 1) {
       const from = ROW * order[place]!;
       for (let column = 0; column < ROW; column += 1)
         rows[ROW * place + column] = this.#rows[from + column]!;
-      const end = small[SMALL_ROW * place + TERMS_END]!;
-      const termsFrom = terms.length;
-      for (let one = small[SMALL_ROW * place + TERMS_FROM]!; one < end; one += 1)
-        terms.push(this.#terms[one]!);
-      small[SMALL_ROW * place + TERMS_FROM] = termsFrom;
-      small[SMALL_ROW * place + TERMS_END] = terms.length;
+      const termsFrom = small[SMALL_ROW * place + TERMS_FROM]!;
+      const termsEnd = small[SMALL_ROW * place + TERMS_END]!;
+      small[SMALL_ROW * place + TERMS_FROM] = termCount;
+      for (let one = termsFrom; one < termsEnd; one += 1) terms[termCount++] = this.#terms[one]!;
+      small[SMALL_ROW * place + TERMS_END] = termCount;
     }
     this.#rows = rows;
     this.#small = small;
