@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -34,7 +34,13 @@ interface Told {
 }
 interface AgentPod extends KubernetesObject {
   readonly metadata: KubernetesObject['metadata'] & { readonly deletionTimestamp?: string };
-  readonly status: { readonly containerStatuses?: readonly { readonly ready: boolean }[] };
+  readonly status: {
+    readonly containerStatuses?: readonly {
+      readonly ready: boolean;
+      readonly containerID?: string;
+      readonly restartCount: number;
+    }[];
+  };
 }
 
 /** Tasks ask it whether they may end. */
@@ -51,8 +57,24 @@ async function startGate(
   return {
     url: `http://${address}:${port}/`,
     open: () => (isOpen = true),
-    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
+}
+
+/** The first process of a container of this machine. */
+async function processOf({ status }: AgentPod): Promise<number> {
+  const id = /[0-9a-f]{64}/.exec(status.containerStatuses?.[0]?.containerID ?? '')![0];
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const groups = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')),
+  );
+  const own = pids.filter((_, at) => groups[at]!.includes(id)).toSorted((a, b) => a - b);
+  if (own[0] === undefined) throw new Error(`no process is of the container ${id}`);
+  return own[0];
 }
 
 describe.skipIf(obstacle !== undefined)(
@@ -158,5 +180,41 @@ describe.skipIf(obstacle !== undefined)(
         expect(await product.ok('logs', job)).toBe('up');
       },
     );
+
+    test('of two replicas one acts; when it is killed one takes over, and a task that runs ends once', async () => {
+      await kubectl('-n', SYSTEM, 'scale', DEPLOYMENT, '--replicas=2');
+      const logOf = ({ metadata: { name } }: AgentPod): Promise<string> =>
+        kubectl('-n', SYSTEM, 'logs', name);
+      const isActing = async (pod: AgentPod): Promise<boolean> =>
+        (await logOf(pod)).includes('the agent is ready');
+      const both = await until('two agents', async () => {
+        const pods = await agentPods();
+        const ready = pods.filter(({ status }) => status.containerStatuses?.[0]?.ready === true);
+        return ready.length === 2 && ready;
+      });
+      const acting = await until('one of them to act', async () => {
+        for (const pod of both) if (await isActing(pod)) return pod;
+        return undefined;
+      });
+      const idle = both.find((pod) => pod !== acting)!;
+      await using gate = await startGate(node.hostAddress);
+      const script = `echo up; until busybox wget -q -O - ${gate.url} 2>/dev/null; do busybox sleep 0.2; done`;
+      const job = await submit('sh', '-c', script);
+      await until('the task to run', async () => (await product.ok('logs', job)).includes('up'));
+      expect(await isActing(idle)).toBe(false);
+      // The container is started again by its kubelet, and stands by then too.
+      process.kill(await processOf(acting), 'SIGKILL');
+      const next = await submit('sh', '-c', 'true');
+      expect((await ended(next)).task.state).toBe('succeeded');
+      await until('it to be started again', async () =>
+        (await agentPods()).some(({ status }) => status.containerStatuses?.[0]?.restartCount === 1),
+      );
+      gate.open();
+      const { task, attempts } = await ended(job);
+      expect(task).toMatchObject({ state: 'succeeded', reason: 'exit code 0', retryCount: 0 });
+      expect(attempts).toMatchObject([{ outcome: 'succeeded' }]);
+      const areActing = await Promise.all(both.map(isActing));
+      expect(areActing.filter((is) => is)).toHaveLength(1);
+    });
   },
 );

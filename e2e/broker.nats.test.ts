@@ -9,10 +9,9 @@ import { Client } from '@majorana/client';
 import { freePort } from '@majorana/embedded-postgres';
 import type { TestNats } from '@majorana/test-servers';
 import { startNats } from '@majorana/test-servers';
-import { TestPostgres, until } from '@majorana/testing';
+import { Relay, TestPostgres, until } from '@majorana/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { natsKey } from './nats-key.ts';
-import { Relay } from './relay.ts';
 
 const TASKS = 200;
 /** In which both sides must agree again after a cut. */

@@ -115,6 +115,33 @@ test('logs -f tells lines as they are written, and ends with the attempt', async
   expect((await product.run('logs', '--tail', '0', id)).stdout).toBe('');
 });
 
+test('logs -f of an attempt that is not the last one says what becomes of its task', async () => {
+  const retry = ['--retries', '1', '--retry-backoff', '10m'];
+  const id = await product.ok('submit', ...retry, '--', 'sh', '-c', 'echo once; exit 9');
+  expect(await product.run('logs', '-f', id)).toMatchObject({
+    code: 0,
+    stdout: 'once\n',
+    stderr: expect.stringMatching(
+      `attempt 1 ended: exit code 9; ${id}.0 is queued: it waits \\d+ s more before its retry`,
+    ) as string,
+  });
+  await product.ok('cancel', id);
+});
+
+test('logs of an attempt that never was, and of one that left none, say so', async () => {
+  const id = await product.ok('submit', '--', 'sh', '-c', 'exit 9');
+  await product.run('wait', '--quiet', id);
+  expect(await product.run('logs', id)).toMatchObject({
+    code: 0,
+    stdout: '',
+    stderr: expect.stringContaining(`${id}.0.1 has left no stdout: exit code 9`) as string,
+  });
+  expect(await product.run('logs', id, '--attempt', '7')).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining(`${id}.0 has no attempt 7; the last is 1`) as string,
+  });
+});
+
 test('logs of an array asks which task; of one that waits it says why, and -f waits with it', async () => {
   await product.ok('queues', 'set', 'closed', '--pause');
   const array = await product.ok('submit', '--queue', 'closed', '--array', '0-1', '--', 'true');

@@ -44,6 +44,8 @@ const pods = async (): Promise<readonly Pod[]> =>
   (await kubernetes.admin.get<{ items: Pod[] }>(PODS)).items;
 const names = async (): Promise<string[]> =>
   (await pods()).map(({ metadata }) => metadata.name).toSorted();
+const noPods = (): Promise<unknown> =>
+  until('no pod to be left', async () => (await names()).length === 0);
 const submitImage = (image: string, nodes: number, ...more: readonly string[]): Promise<string> =>
   product.ok('submit', '--image', image, '--nodes', String(nodes), ...more, '--', 'mpirun', 'a');
 const submitGang = (nodes: number, ...more: readonly string[]): Promise<string> =>
@@ -70,7 +72,7 @@ test('a gang starts whole, each pod within its node, and no pod is left', async 
   expect([...onNode.values()].every((list) => list.length <= 2)).toBe(true);
   await product.ok('wait', id, '--quiet');
   expect(await product.json('job', id)).toMatchObject({ counts: { succeeded: 1 } });
-  expect(await names()).toEqual([]);
+  await noPods();
 });
 
 test('a gang that has no room as a whole has no pod, says why, and starts when there is', async () => {
@@ -100,7 +102,7 @@ test('a worker whose pod is deleted ends the gang, and it runs again uncounted',
     reason: 'node 2 of its 3: its pod was deleted, and not by us',
   });
   expect(attempts[1]).toMatchObject({ outcome: 'succeeded' });
-  expect(await names()).toEqual([]);
+  await noPods();
 });
 
 test('a worker that ran out of memory ends the gang with that reason', async () => {
@@ -120,14 +122,33 @@ test('a worker that ran out of memory ends the gang with that reason', async () 
   expect(attempts).toHaveLength(1);
   expect(attempts[0]).toMatchObject({ outcome: 'out_of_memory' });
   expect(attempts[0]!.reason).toContain('node 1 of its 2: out of memory');
-  expect(await names()).toEqual([]);
+  await noPods();
+});
+
+test.each([
+  ['its head', 0, /^node \S+ is gone$/],
+  ['a worker', 1, /^node 1 of its 2: node \S+ is gone$/],
+])('a gang of which the node of %s is lost runs again, whole', async (_, nodeRank, reason) => {
+  // One pod on each of two nodes of four cores.
+  const id = await submitGang(2, '--cores', '3', '--memory', '1G', '--retries', '0');
+  const all = await running(2);
+  const head = `majorana-${id.replace('job_', '')}-0-1`;
+  const name = nodeRank === 0 ? head : `${head}-${nodeRank}`;
+  const { nodeName } = all.find(({ metadata }) => metadata.name === name)!.spec;
+  await kubernetes.admin.delete(`/api/v1/nodes/${nodeName}`);
+  await product.ok('wait', id, '--quiet');
+  const { attempts } = await taskOf(id);
+  expect(attempts).toMatchObject([{ outcome: 'lost' }, { outcome: 'succeeded' }]);
+  expect(attempts[0]!.reason).toMatch(reason);
+  await noPods();
+  await addKwokNodes(kubernetes.admin, { count: 1, prefix: `after-${nodeRank}`, ...NODES });
 });
 
 test('a cancelled gang leaves no pod', async () => {
   const id = await submitGang(3, '--cores', '1', '--memory', '1G');
   await running(3);
   await product.ok('cancel', id);
-  await until('no pod to be left', async () => (await names()).length === 0);
+  await noPods();
   expect(await product.json('job', id)).toMatchObject({ counts: { cancelled: 1 } });
 });
 
@@ -151,7 +172,7 @@ test('an agent that starts anew finds its gang whole, and one of which a pod is 
   await product.ok('wait', part, '--quiet');
   const { attempts } = await taskOf(part);
   expect(attempts[0]).toMatchObject({ outcome: 'lost' });
-  expect(attempts[0]!.reason).toContain('node 1 of its 2 has no pod');
+  expect(attempts[0]!.reason).toContain('node 1 of its 2: its pod was not made');
   expect(attempts[1]).toMatchObject({ outcome: 'succeeded' });
-  expect(await names()).toEqual([]);
+  await noPods();
 });

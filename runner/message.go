@@ -32,7 +32,9 @@ type message struct {
 	Reason    string      `json:"reason,omitempty"`
 	Exit      *exitRecord `json:"exit,omitempty"`
 	// Why its results are not all stored.
-	Unstored  string      `json:"unstored,omitempty"`
+	Unstored string `json:"unstored,omitempty"`
+	// It is for the end of the pod, and might be stored another time.
+	IsCutOff  bool        `json:"isCutOff,omitempty"`
 	Artifacts *[]artifact `json:"artifacts,omitempty"`
 	// An object with the artifacts, where they do not fit.
 	Manifest *object `json:"manifest,omitempty"`

@@ -41,34 +41,52 @@ func findResults(folder string, patterns []string) ([]result, error) {
 		return found, nil
 	}
 	outputs, err := findOutputs(filepath.Join(folder, "work"), patterns)
-	if err != nil {
-		return found, err
-	}
 	if len(outputs) > artifactsMax-2 {
 		return found, fmt.Errorf("its outputs match %d files; at most %d may", len(outputs), artifactsMax-2)
 	}
-	return append(found, outputs...), nil
+	return append(found, outputs...), err
 }
 
-// Regular files only: reading a named pipe would wait for ever. Links are not followed.
+// Regular files only: reading a named pipe would wait for ever. Links are not followed. A name that
+// is no text cannot be kept, which is told of the last of them.
 func findOutputs(work string, patterns []string) ([]result, error) {
 	globs, err := parseGlobs(patterns)
 	if err != nil {
 		return nil, err
 	}
 	var found []result
+	var notText error
 	filepath.WalkDir(work, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return nil // A folder that its own program closed or removed has no files.
+		if err != nil {
+			return nil // A folder that its own program removed has no files.
+		}
+		if entry.IsDir() {
+			open(file, entry, 0o700)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
 		}
 		name := strings.TrimPrefix(file, work+"/")
-		if utf8.ValidString(name) && globs.match(name) {
-			found = append(found, result{"output", name, file})
+		if !globs.match(name) {
+			return nil
 		}
+		if !utf8.ValidString(name) {
+			notText = fmt.Errorf("the name of its output %+q is no UTF-8", name)
+			return nil
+		}
+		open(file, entry, 0o400)
+		found = append(found, result{"output", name, file})
 		return nil
 	})
 	sort.Slice(found, func(i, j int) bool { return found[i].path < found[j].path })
-	return found, nil
+	return found, notText
+}
+
+// What a program closed to others it may have closed to itself, and the runner is the same user.
+func open(file string, entry fs.DirEntry, needed fs.FileMode) {
+	if info, err := entry.Info(); err == nil && info.Mode()&needed != needed {
+		os.Chmod(file, info.Mode()|needed)
+	}
 }
 
 func hashFile(path string) (object, error) {
@@ -85,9 +103,10 @@ func hashFile(path string) (object, error) {
 // Hides WriteTo, which would take buffers of its own.
 type onlyReader struct{ io.Reader }
 
-// Stores what was found, a batch at a time, and answers with what is stored.
+// Stores what was found, a batch at a time, and answers with what is stored: also when not all can be.
 func storeResults(ctx context.Context, a *api, found []result) ([]artifact, error) {
 	artifacts := make([]artifact, 0, len(found))
+	var failure error
 	for len(found) > 0 {
 		batch := found
 		if len(batch) > batchFiles {
@@ -95,29 +114,48 @@ func storeResults(ctx context.Context, a *api, found []result) ([]artifact, erro
 		}
 		found = found[len(batch):]
 		stored, err := storeBatch(ctx, a, batch)
-		if err != nil {
+		artifacts = append(artifacts, stored...)
+		var refused refusedError
+		if err != nil && !errors.As(err, &refused) {
 			return artifacts, err
 		}
-		artifacts = append(artifacts, stored...)
+		if failure == nil {
+			failure = err
+		}
 	}
-	return artifacts, nil
+	return artifacts, failure
 }
 
 func storeBatch(ctx context.Context, a *api, batch []result) ([]artifact, error) {
-	files := map[string]upload{}
+	pending := map[string]upload{}
 	artifacts := make([]artifact, 0, len(batch))
+	var unreadable error
 	for _, one := range batch {
 		content, err := hashFile(one.file)
 		if err != nil {
-			return nil, refusedError{fmt.Sprintf("%s cannot be read: %v", one.path, unwrap(err))}
+			unreadable = refusedError{fmt.Sprintf("%s cannot be read: %v", one.path, unwrap(err))}
+			continue
 		}
-		files[content.Object] = upload{object: content, path: one.path, file: one.file}
+		pending[content.Object] = upload{object: content, path: one.path, file: one.file}
 		artifacts = append(artifacts, artifact{one.role, one.path, content.Object, content.SizeBytes})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
-	return artifacts, uploadAll(ctx, a, files)
+	if err := uploadAll(ctx, a, pending); err != nil {
+		return without(artifacts, pending), err
+	}
+	return artifacts, unreadable
+}
+
+func without(artifacts []artifact, pending map[string]upload) []artifact {
+	stored := artifacts[:0]
+	for _, one := range artifacts {
+		if _, isPending := pending[one.Object]; !isPending {
+			stored = append(stored, one)
+		}
+	}
+	return stored
 }
 
 // What does not fit into the message is an object of its own.
@@ -160,6 +198,7 @@ func collect(ctx context.Context, a *api, t *task, folder string, end message) m
 		return message{Kind: "fenced", AttemptID: end.AttemptID, Reason: fenced.why}
 	}
 	if errors.Is(err, context.Canceled) {
+		end.IsCutOff = true
 		err = errors.New("the pod was ended before they were")
 	}
 	if err != nil {

@@ -211,11 +211,11 @@ func (r *runner) execute(t *task) message {
 	end := r.message("ended", "")
 	end.Exit = &record
 	// Whatever ends the pod from here on, how the program ended is known.
-	end.Unstored = "the pod was killed before they were"
+	end.Unstored, end.IsCutOff = "the pod was killed before they were", true
 	if err := end.write(r.config.message); err != nil {
 		say("%v", err)
 	}
-	end.Unstored = ""
+	end.Unstored, end.IsCutOff = "", false
 	r.link.state.Store("storing")
 	ctx, cancel := r.orders.afterEnd(r.config.grace)
 	defer cancel()

@@ -121,6 +121,11 @@ test('wrong use exits with 2 and says how to get help, a product that does not r
     stderr: expect.stringContaining('--help') as string,
   });
   expect((await runCli('nonsense')).code).toBe(2);
+  expect(await runCli('nodes', 'lab', '--sort', 'free')).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringContaining('choices are name, cores, memory, gpus') as string,
+  });
   expect((await runCli('jobs', '--limit', '0')).stderr).toContain('whole number from 1');
   expect((await runCli('up', '--host', 'here')).stderr).toContain('an IP address');
   expect(await runCli('jobs')).toMatchObject({

@@ -6,7 +6,13 @@ export type WindowNews =
   /** A creation was answered. */
   | { readonly kind: 'created'; readonly latencyMs: number }
   /** 429 or a fault of the server; `retryAfterMs` is what it asked for, 0 for nothing. */
-  | { readonly kind: 'refused'; readonly status: number; readonly retryAfterMs: number };
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly retryAfterMs: number;
+      /** Why there was no answer. */
+      readonly detail?: string;
+    };
 
 /** How many pods may be created and not yet running, and why it is so many. */
 export interface DispatchWindow {
@@ -83,7 +89,8 @@ export function nextWindow(
       return shrink(window, { factor: 0.7, why: `a creation took ${seconds} s` }, nowMs);
     }
     case 'refused': {
-      const why = `the API server answered ${news.status || 'nothing'}`;
+      const detail = news.detail === undefined ? '' : `: ${news.detail}`;
+      const why = `the API server answered ${news.status || 'nothing'}${detail}`;
       const pauseMs = Math.max(news.retryAfterMs, WINDOW_LIMITS.closedMs);
       const closedUntilMs = Math.max(window.closedUntilMs, nowMs + pauseMs);
       return { ...shrink(window, { factor: 0.5, why }, nowMs), closedUntilMs };

@@ -124,6 +124,8 @@ export const runnerEndSchema = z.discriminatedUnion('kind', [
     exit: exitRecordSchema,
     /** Why its results are not all stored. */
     unstored: z.string().optional(),
+    /** It is for the end of its pod, and might be stored another time. */
+    isCutOff: z.boolean().optional(),
     /** Neither: none was stored. */
     artifacts: z.array(artifactSchema).optional(),
     manifest: storedSchema.optional(),

@@ -1,8 +1,8 @@
 import { ZERO_COUNTS } from '@majorana/core';
 import { storedJobSpecSchema } from '@majorana/protocol';
 import { expect, test } from 'vitest';
-import type { StoreUnderTest } from './engine-store.conformance.ts';
-import { describeEngineStore } from './engine-store.conformance.ts';
+import type { StoreUnderTest } from './conformance/ground.ts';
+import { describeEngineStore } from './conformance/engine-store.conformance.ts';
 import type { Change, TransitionRecord } from './engine-store.ts';
 import { ConstraintError, FencedError, MemoryDatabase } from './memory-store.ts';
 

@@ -1,6 +1,6 @@
 import { MemoryDatabase } from './memory-store.ts';
 import { MemoryWorkflows } from './memory-workflows.ts';
-import { describeWorkflowStore } from './workflow-store.conformance.ts';
+import { describeWorkflowStore } from './conformance/workflow-store.conformance.ts';
 
 describeWorkflowStore('runs in memory', async () => {
   const database = new MemoryDatabase();

@@ -8,8 +8,8 @@ import {
   taskColumns,
   transitionColumns,
 } from './columns.ts';
-import type { StoreUnderTest } from './engine-store.conformance.ts';
-import { describeEngineStore } from './engine-store.conformance.ts';
+import type { StoreUnderTest } from './conformance/ground.ts';
+import { describeEngineStore } from './conformance/engine-store.conformance.ts';
 import type { EngineStore } from './engine-store.ts';
 import { writeParameterSet } from './parameter-sets.ts';
 import { PostgresStore } from './postgres-store.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { PostgresStore } from './postgres-store.ts';
 import { StepResults } from './step-results.ts';
 import { WorkflowRuns } from './workflow-runs.ts';
-import { describeWorkflowStore } from './workflow-store.conformance.ts';
+import { describeWorkflowStore } from './conformance/workflow-store.conformance.ts';
 
 let postgres: TestPostgres;
 let databaseCount = 0;

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { freePort } from '@majorana/embedded-postgres';
 import { AUDIT_POLICY } from './audit-log.ts';
+import type { Certificate, CertificateAuthority } from './certificates.ts';
 import type { Ground, KubernetesOptions, TestKubernetes } from './kubernetes.ts';
 import { KubernetesApi } from './kubernetes-api.ts';
 import { requireProgram } from './programs.ts';
@@ -45,15 +46,8 @@ export async function etcdCommand(
   return { url, command: { name: 'etcd', program: requireProgram('etcd'), args, folder, isReady } };
 }
 
-export async function apiServerCommand(
-  ground: Ground,
-  etcdUrl: string,
-  options: KubernetesOptions,
-  admin: KubernetesApi,
-): Promise<ServerCommand> {
-  const { folder, authority, port } = ground;
-  const file = (name: string): string => path.join(folder, name);
-  const serving = await authority.issue({
+export const issueServing = (authority: CertificateAuthority): Promise<Certificate> =>
+  authority.issue({
     name: 'apiserver',
     subject: '/CN=kube-apiserver',
     alternativeNames: [
@@ -63,6 +57,16 @@ export async function apiServerCommand(
       'DNS:kubernetes.default.svc',
     ],
   });
+
+export async function apiServerCommand(
+  ground: Ground,
+  etcdUrl: string,
+  options: KubernetesOptions,
+  admin: KubernetesApi,
+): Promise<ServerCommand> {
+  const { folder, authority, port } = ground;
+  const file = (name: string): string => path.join(folder, name);
+  const serving = await issueServing(authority);
   const toKubelet = await authority.issue({
     name: 'apiserver-kubelet-client',
     subject: '/O=system:masters/CN=kube-apiserver-kubelet-client',

@@ -52,15 +52,23 @@ async function textOf(answer: IncomingMessage): Promise<string> {
  */
 export class KubernetesApi implements Disposable {
   readonly access: KubernetesAccess;
-  readonly #agent: https.Agent;
+  readonly #connectionsMax: number;
+  #agent: https.Agent;
 
   constructor(access: KubernetesAccess, connectionsMax = 64) {
     this.access = access;
-    this.#agent = new https.Agent({
-      keepAlive: true,
-      maxSockets: connectionsMax,
-      ca: access.caPem,
-    });
+    this.#connectionsMax = connectionsMax;
+    this.#agent = this.#agentFor(access.caPem);
+  }
+
+  #agentFor(ca: string): https.Agent {
+    return new https.Agent({ keepAlive: true, maxSockets: this.#connectionsMax, ca });
+  }
+
+  /** Another authority than before. */
+  trust(caPem: string): void {
+    this.#agent.destroy();
+    this.#agent = this.#agentFor(caPem);
   }
 
   get<T>(path: string): Promise<T> {

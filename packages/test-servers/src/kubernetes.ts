@@ -1,11 +1,16 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { freePort } from '@majorana/embedded-postgres';
 import { until } from '@majorana/testing';
 import { AuditLog } from './audit-log.ts';
 import { CertificateAuthority } from './certificates.ts';
-import { apiServerCommand, componentCommand, etcdCommand } from './control-plane-commands.ts';
+import {
+  apiServerCommand,
+  componentCommand,
+  etcdCommand,
+  issueServing,
+} from './control-plane-commands.ts';
 import { Keeper } from './keeper.ts';
 import { readKubeconfig, writeKubeconfig } from './kubeconfig.ts';
 import { KubernetesApi } from './kubernetes-api.ts';
@@ -102,6 +107,18 @@ export class TestKubernetes implements AsyncDisposable {
 
   restartApiServer(): Promise<void> {
     return this.#apiServer.start();
+  }
+
+  /**
+   * Another authority, in the files of the one before, signs the server's certificate and is the one
+   * whose clients are known. Only the administrator is told.
+   */
+  async replaceAuthority(): Promise<void> {
+    await this.killApiServer();
+    await CertificateAuthority.create(this.folder);
+    await issueServing(this.authority);
+    this.admin.trust(await readFile(this.authority.certificatePath, 'utf8'));
+    await this.restartApiServer();
   }
 
   pauseEtcd(): void {

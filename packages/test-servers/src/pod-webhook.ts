@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import type { KubernetesObject } from './kubernetes-api.ts';
 import type { TestKubernetes } from './kubernetes.ts';
 
 const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
@@ -19,10 +20,10 @@ export type PodVerdict =
   | { readonly denied: string; readonly code?: number };
 
 interface Review {
-  readonly request: { readonly uid: string };
+  readonly request: { readonly uid: string; readonly object: KubernetesObject };
 }
 
-function answerTo({ request: { uid } }: Review, verdict: PodVerdict): object {
+function answerTo(uid: string, verdict: PodVerdict): object {
   const review = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' };
   if ('denied' in verdict) {
     const { denied: message, code } = verdict;
@@ -36,6 +37,8 @@ function answerTo({ request: { uid } }: Review, verdict: PodVerdict): object {
 /** Looks at each pod that is created, as a service mesh or a policy engine does. */
 export class PodWebhook implements AsyncDisposable {
   verdict: PodVerdict = { patch: [] };
+  /** What is done before a pod is let in. */
+  before: (pod: KubernetesObject) => Promise<void> = () => Promise.resolve();
   readonly #kubernetes: TestKubernetes;
   readonly #server: https.Server;
 
@@ -56,9 +59,11 @@ export class PodWebhook implements AsyncDisposable {
       ),
     );
     const server = https.createServer({ cert, key }, (request, response) => {
-      void json(request).then((review) => {
+      void json(request).then(async (review) => {
+        const { uid, object } = (review as Review).request;
+        await webhook.before(object);
         response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify(answerTo(review as Review, webhook.verdict)));
+        response.end(JSON.stringify(answerTo(uid, webhook.verdict)));
       });
     });
     const webhook = new PodWebhook(kubernetes, server);

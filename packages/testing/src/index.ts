@@ -1,4 +1,5 @@
 export * from './cutting-proxy.ts';
+export * from './relay.ts';
 export * from './s3-server.ts';
 export * from './test-postgres.ts';
 export * from './until.ts';

@@ -12,10 +12,10 @@ MEUCIQC6ubesGd7XztmGWzWRbC7wSK/VnDnaKAZrfHYCfkyEKAIgF9AY+itO1B10
 kqWDFzPSQke3sWYdPTfpkmcyRiyb5us=
 -----END CERTIFICATE-----
 `;
-const accessOf = (credentials: object): Access => ({
+const accessOf = (secrets: object): Access => ({
   server: 'https://lab:6443',
   isUnverified: false,
-  credentials: async () => credentials,
+  secrets: async () => secrets,
 });
 const failure = (fields: object): Error => Object.assign(new Error('it failed'), fields);
 const unauthorized = failure({ name: 'ApiServerError', status: 401 });

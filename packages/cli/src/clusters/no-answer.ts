@@ -1,21 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import type { Access } from '@majorana/cluster-agent/kubernetes/kubeconfig';
+import { isUntrusted } from '@majorana/cluster-agent/kubernetes/untrusted';
 import { CliError, EXIT } from '../output.ts';
 
 type Failure = Error & { readonly status?: number; readonly code?: string };
 
-/** What Node calls a certificate that no known authority has signed. */
-const UNTRUSTED = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'CERT_SIGNATURE_FAILURE',
-]);
-
-function connectionWords({ code = '', message }: Failure, { server, proxyUrl }: Access): string {
-  if (UNTRUSTED.has(code))
+function connectionWords(error: Failure, { server, proxyUrl }: Access): string {
+  const { code, message } = error;
+  if (isUntrusted(error))
     return `${server}: its certificate is not signed by an authority of the kubeconfig; give it certificate-authority-data, of this cluster`;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return `${server}: ${message}; give the kubeconfig a name that is in the certificate, as tls-server-name`;
@@ -25,8 +17,8 @@ function connectionWords({ code = '', message }: Failure, { server, proxyUrl }: 
 }
 
 /** A server says no more than 401; what is over can be read here. */
-async function unknownUserWords({ server, credentials }: Access, nowMs: number): Promise<string> {
-  const { cert, token } = await credentials();
+async function unknownUserWords({ server, secrets }: Access, nowMs: number): Promise<string> {
+  const { cert, token } = await secrets();
   const head = `${server} does not know who asks (401)`;
   const validTo = cert === undefined ? undefined : new X509Certificate(cert).validToDate;
   if (validTo !== undefined && validTo.getTime() <= nowMs)

@@ -85,7 +85,7 @@ function addResourceOptions(command: Command): void {
     .option('--cores <number>', 'cores per task, also fractions; default 1')
     .option('--memory <size>', 'memory per task, such as 500M or 4G; default 2G')
     .option('--scratch <size>', 'disk space in the task’s folder')
-    .option('--shm <size>', 'size of /dev/shm; default 64M')
+    .option('--shm <size>', 'size of /dev/shm, a part of the memory; default 64M')
     .option('--gpus <number>', 'GPUs per task', numberIn(0))
     .option(
       '--resource <name=count>',

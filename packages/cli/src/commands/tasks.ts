@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import type { Client } from '@majorana/client';
 import { sleep } from '@majorana/client';
 import { isTerminal, TASK_STATES } from '@majorana/core';
-import type { TaskDetail } from '@majorana/protocol';
+import type { LogStream, TaskDetail } from '@majorana/protocol';
 import type { Command } from 'commander';
 import type { JsonOption } from '../command.ts';
 import { addCommand, detachOnInterrupt, numberIn } from '../command.ts';
@@ -46,6 +46,32 @@ async function untilLeased(client: Client, id: string, signal: AbortSignal): Pro
   }
 }
 
+/** An attempt that never was, or that took its log with it, is not one that wrote nothing. */
+function sayWhyEmpty(
+  { task, attempts, artifacts }: TaskDetail,
+  attempt: number,
+  stream: LogStream,
+): void {
+  const id = `${task.id}.${attempt}`;
+  const record = attempts.find((one) => one.id === id);
+  if (record === undefined)
+    throw new CliError(
+      `${task.id} has no attempt ${attempt}; the last is ${task.attemptNumber}`,
+      EXIT.notFound,
+    );
+  const isStored = artifacts.some((one) => one.role === stream && one.attemptNumber === attempt);
+  if (record.endedAtMs !== null && record.outcome !== 'succeeded' && !isStored)
+    note(`${id} has left no ${stream}: ${record.reason}`);
+}
+
+/** A pod that was evicted, say: what is read is not the end of the task. */
+function sayWhatFollows({ task, attempts, explanation }: TaskDetail, attempt: number): void {
+  if (isTerminal(task.state)) return;
+  const record = attempts.find(({ id }) => id === `${task.id}.${attempt}`);
+  const how = record?.reason ?? 'it is over';
+  note(`attempt ${attempt} ended: ${how}; ${task.id} is ${task.state}: ${explanation.sentence}`);
+}
+
 async function printLogs(text: string, options: LogsOptions, signal: AbortSignal): Promise<void> {
   const logs = await import('../logs.ts');
   const isFollowed = options.follow === true;
@@ -63,8 +89,12 @@ async function printLogs(text: string, options: LogsOptions, signal: AbortSignal
     return;
   }
   const pieces: Uint8Array[] = [];
-  const sink =
-    options.json === true ? async (piece: Uint8Array) => void pieces.push(piece) : logs.writeOut;
+  let isEmpty = true;
+  const sink = async (piece: Uint8Array): Promise<void> => {
+    isEmpty &&= piece.length === 0;
+    if (options.json === true) pieces.push(piece);
+    else await logs.writeOut(piece);
+  };
   const where = { stream, attempt, signal } as const;
   let offset = 0;
   if (options.tail !== undefined) {
@@ -82,6 +112,8 @@ async function printLogs(text: string, options: LogsOptions, signal: AbortSignal
   if (isFollowed) await logs.followLog(client, target.id, { ...where, offset }, sink);
   else if (options.tail === undefined)
     await logs.readLog(client, target.id, { ...where, offset }, sink);
+  if (isEmpty) sayWhyEmpty(await client.task(target.id, { signal }), attempt, stream);
+  if (isFollowed) sayWhatFollows(await client.task(target.id, { signal }), attempt);
   if (options.json === true)
     printJson({ taskId: target.id, attempt, stream, text: Buffer.concat(pieces).toString() });
 }

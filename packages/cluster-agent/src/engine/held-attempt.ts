@@ -220,9 +220,9 @@ export class HeldAttempt implements Occupant {
     return { kind: 'accepted' };
   }
 
-  async #start({ mayBegin }: Accepted): Promise<AttemptStanding | undefined> {
+  async #start({ mayBegin, isBroken }: Accepted): Promise<AttemptStanding | undefined> {
     const { host } = this.#context;
-    if (this.#isEnding && mayBegin === true) return this.#end();
+    if (isBroken === true || (this.#isEnding && mayBegin === true)) return this.#end();
     if (this.#isEnding) return this.#concludeCancelled();
     if (this.#noRoom !== '') return this.#conclude({ kind: 'lost', reason: this.#noRoom });
     if (!this.#context.room.enter(this)) return undefined;

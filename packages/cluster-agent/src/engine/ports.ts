@@ -11,14 +11,14 @@ export interface AgentClock {
 /**
  * Where an attempt stands on this host, told from what survives the agent:
  * `absent` (nothing kept, or its inputs are not all laid in), `accepted` (lease kept, not started;
- * `mayBegin`: handed over to where it runs, which may have started it and not told yet),
- * `running` (`isBroken`: a part of it has ended, and so must the rest), `exited` (its end is on record, nothing stored yet; `event`: that end, no artifacts),
+ * `mayBegin`: handed over to where it runs, which may have started it and not told yet), `running`
+ * (with `isBroken` one of these has lost a part, and the rest must end too), `exited` (its end is on record, nothing stored yet; `event`: that end, no artifacts),
  * `collected` (logs, outputs and outcome are stored), `gone` (it was started, and nothing guards it
  * any more: the guard was killed, or the machine rebooted; `reason` says which).
  */
 export type AttemptStanding =
   | { readonly kind: 'absent' }
-  | { readonly kind: 'accepted'; readonly mayBegin?: boolean }
+  | { readonly kind: 'accepted'; readonly mayBegin?: boolean; readonly isBroken?: boolean }
   | { readonly kind: 'running'; readonly startedAtMs: number; readonly isBroken?: boolean }
   | { readonly kind: 'exited'; readonly event?: EndedEvent }
   | { readonly kind: 'collected'; readonly event: EndedEvent }

@@ -1,5 +1,8 @@
-import type { Resources } from '@majorana/core';
+import type { Resources, Toleration } from '@majorana/core';
 import { addResources } from '@majorana/core';
+import type { Pod } from './objects.ts';
+import type { ResourceNames } from './quantities.ts';
+import { podRequests } from './quantities.ts';
 
 /** After so long without a pod the rule may have been lifted: the next one finds out. */
 const FORGET_MS = 60_000;
@@ -10,6 +13,32 @@ type Selector = Readonly<Record<string, string>>;
 export interface PodNeeds {
   readonly resources: Resources;
   readonly nodeSelector: Selector;
+  readonly tolerations: readonly Toleration[];
+}
+
+/** As the API server has stored it. */
+export const needsOf = (pod: Pod, names: ResourceNames): PodNeeds => ({
+  resources: podRequests(pod, names),
+  nodeSelector: pod.spec.nodeSelector ?? {},
+  tolerations: (pod.spec.tolerations ?? []).map(({ key = '', operator = 'Equal', ...rest }) => ({
+    ...rest,
+    key,
+    operator,
+  })),
+});
+
+/** How a node fares, not what it is for: Kubernetes lets each pod stay on a silent node for a while. */
+const isOfState = ({ key }: Toleration): boolean => key.startsWith('node.kubernetes.io/');
+
+const wordsOf = ({ key, operator, value, effect }: Toleration): string =>
+  [key, operator, value ?? '', effect ?? ''].join('\n');
+
+function moreTolerations(
+  more: readonly Toleration[],
+  less: readonly Toleration[],
+): readonly Toleration[] {
+  const known = new Set(less.map(wordsOf));
+  return more.filter((one) => !isOfState(one) && !known.has(wordsOf(one)));
 }
 
 /** What is above, and nothing below: a pod that takes less is placed as if it did not. */
@@ -36,16 +65,17 @@ interface Added extends PodNeeds {
 /** Shapes come and go for weeks; what is forgotten is learned again. */
 const SHAPES_MAX = 1000;
 
-const isNothing = ({ resources, nodeSelector }: PodNeeds): boolean => {
+const isNothing = ({ resources, nodeSelector, tolerations }: PodNeeds): boolean => {
   const { cpuMillis, memoryBytes, scratchBytes, gpuCount, countable } = resources;
   const names = Object.keys(countable).length + Object.keys(nodeSelector).length;
-  return cpuMillis + memoryBytes + scratchBytes + gpuCount + names === 0;
+  return cpuMillis + memoryBytes + scratchBytes + gpuCount + names + tolerations.length === 0;
 };
 
 /**
  * What the cluster itself puts into our pods, as the API server stored the last one of each shape: a
- * sidecar, an overhead, a limit range's default, a node selector. Without it a node would be given
- * more pods than it takes, or one that it may not, and its kubelet would refuse them again and again.
+ * sidecar, an overhead, a limit range's default, a node selector, a toleration. Without it a node would
+ * be given more pods than it takes, or one that it may not, and its kubelet would refuse them again and
+ * again.
  */
 export class Additions {
   readonly #byShape = new Map<string, Added>();
@@ -55,7 +85,11 @@ export class Additions {
     const nodeSelector = Object.fromEntries(
       Object.entries(stored.nodeSelector).filter(([name]) => !(name in asked.nodeSelector)),
     );
-    const added = { resources: excess(stored.resources, asked.resources), nodeSelector };
+    const added = {
+      resources: excess(stored.resources, asked.resources),
+      nodeSelector,
+      tolerations: moreTolerations(stored.tolerations, asked.tolerations),
+    };
     if (isNothing(added)) return this.#byShape.size > 0 && this.#byShape.delete(key());
     const known = this.#byShape.get(key());
     const text = JSON.stringify(added);
@@ -72,12 +106,13 @@ export class Additions {
     return isChanged;
   }
 
-  to(key: () => string, { resources, nodeSelector }: PodNeeds): PodNeeds {
+  to(key: () => string, asked: PodNeeds): PodNeeds {
     const added = this.#byShape.size === 0 ? undefined : this.#byShape.get(key());
-    if (added === undefined) return { resources, nodeSelector };
+    if (added === undefined) return asked;
     return {
-      resources: addResources(resources, added.resources),
-      nodeSelector: { ...nodeSelector, ...added.nodeSelector },
+      resources: addResources(asked.resources, added.resources),
+      nodeSelector: { ...asked.nodeSelector, ...added.nodeSelector },
+      tolerations: [...asked.tolerations, ...added.tolerations],
     };
   }
 }

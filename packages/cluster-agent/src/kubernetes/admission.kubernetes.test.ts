@@ -1,7 +1,7 @@
 import type { PatchStep, TestKubernetes } from '@majorana/test-servers';
 import { addKwokNodes, PodWebhook, startKubernetes } from '@majorana/test-servers';
 import { until } from '@majorana/testing';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { Lease } from '@majorana/protocol';
 import { containerSchema } from '@majorana/protocol';
 import { ApiServer } from './api-server.ts';
@@ -33,8 +33,11 @@ afterAll(async () => {
   await kubernetes?.[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  webhook.verdict = { patch: [] };
   jobs += 1;
+});
+afterEach(async () => {
+  webhook.verdict = { patch: [] };
+  await cancel(...orders.leases);
 });
 
 const podPath = (id: string): string => `${PATH}/${podName(id)}`;
@@ -44,15 +47,10 @@ const lease = (edit: Partial<Lease> = {}, index = 0): Lease => ({
   ...edit,
 });
 async function run(one: Lease): Promise<Pod> {
-  orders.leases = [...orders.leases, one];
-  await until(`${one.attemptId} to run`, () => orders.running.has(one.attemptId));
+  await orders.run(one);
   return podOf(one.attemptId);
 }
-async function cancel(...leases: readonly Lease[]): Promise<void> {
-  orders.endAttemptIds = leases.map(({ attemptId }) => attemptId);
-  for (const { attemptId } of leases) await orders.end(attemptId);
-  orders.endAttemptIds = [];
-}
+const cancel = (...leases: readonly Lease[]): Promise<void> => orders.cancel(...leases);
 const isGone = (id: string): Promise<boolean> =>
   podOf(id).then(
     () => false,
@@ -112,7 +110,6 @@ test('a sidecar’s resources and a webhook’s node selector are learned from t
     'it to be known that nothing is added any more',
     () => orders.offer?.shapes[0]?.count === 7,
   );
-  await cancel(plain);
 });
 
 test('what else a webhook changes leaves a task as it is', async () => {
@@ -147,7 +144,6 @@ test.each([[undefined], [400], [403], [422]])(
     expect(orders.ended.has(one.attemptId)).toBe(false);
     webhook.verdict = { patch: [] };
     await until('it to run', () => orders.running.has(one.attemptId));
-    await cancel(one);
   },
 );
 
@@ -172,6 +168,12 @@ test('a pod that a validating policy refuses waits with its words, one that it a
     kind: `${kind}Binding`,
     spec: { policyName: 'mirror', validationActions: ['Deny'] },
   });
+  const { waiting } = orders;
+  onTestFinished(async () => {
+    orders.waiting = waiting;
+    await kubernetes.admin.delete(`${group}/validatingadmissionpolicybindings/mirror`);
+    await kubernetes.admin.delete(`${group}/validatingadmissionpolicies/mirror`);
+  });
   const evil = containerSchema.parse({ image: 'evil/play:run-3600000' });
   const refused = (): boolean =>
     /its pods are refused: .*images come from the mirror/.test(
@@ -184,28 +186,27 @@ test('a pod that a validating policy refuses waits with its words, one that it a
       { key: 'evil', resources: testLease('job_1.0.1').resources, container: evil },
     ],
   };
-  // A policy takes effect a moment after it was made.
-  const bad: Lease[] = [];
-  await until('the reason', async () => {
-    if (refused()) return true;
-    const last = bad.at(-1);
-    if (last === undefined || orders.running.has(last.attemptId)) {
-      bad.push(lease({ container: evil }, bad.length + 1));
-      orders.leases = [...orders.leases, bad.at(-1)!];
-    }
-    return false;
-  });
-  const good = lease();
-  await run(good);
-  await cancel(good, ...bad);
-  await kubernetes.admin.delete(`${group}/validatingadmissionpolicybindings/mirror`);
-  await kubernetes.admin.delete(`${group}/validatingadmissionpolicies/mirror`);
+  // A policy takes effect a moment after it was made: until then such pods run.
+  for (let index = 1; !refused(); index += 1) {
+    const bad = lease({ container: evil }, index);
+    orders.leases = [...orders.leases, bad];
+    await until(
+      'its pod to run or to be refused',
+      () => refused() || orders.running.has(bad.attemptId),
+    );
+    if (!refused()) await cancel(bad);
+  }
+  await run(lease());
 });
 
 test('under the pod security level restricted our pods run as they are, a gang’s and one with mounts too', async () => {
   const enforce = { 'pod-security.kubernetes.io/enforce': 'restricted' };
   const namespace = '/api/v1/namespaces/majorana';
   await kubernetes.admin.request('PATCH', namespace, { metadata: { labels: enforce } });
+  onTestFinished(async () => {
+    const off = { 'pod-security.kubernetes.io/enforce': null };
+    await kubernetes.admin.request('PATCH', namespace, { metadata: { labels: off } });
+  });
   const mounts = [
     { kind: 'pvc', claim: 'data', mountPath: '/data' },
     { kind: 'secret', name: 'licence', mountPath: '/keys' },
@@ -223,9 +224,6 @@ test('under the pod security level restricted our pods run as they are, a gang�
     kind: 'start_error',
     reason: expect.stringContaining('violates PodSecurity "restricted'),
   });
-  await cancel(plain, mounted, gang);
-  const off = { 'pod-security.kubernetes.io/enforce': null };
-  await kubernetes.admin.request('PATCH', namespace, { metadata: { labels: off } });
 });
 
 test('a pod that a stranger’s finalizer keeps ends its attempt once, and is left to the stranger', async () => {
@@ -252,5 +250,4 @@ test('a pod that a stranger’s finalizer keeps ends its attempt once, and is le
     metadata: { finalizers: null },
   });
   await until('its pod to be gone', () => isGone(one.attemptId));
-  await cancel(next);
 });

@@ -3,7 +3,8 @@ import https from 'node:https';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { ApiStats } from './api-stats.ts';
-import type { Access, Credentials } from './kubeconfig.ts';
+import type { Access, Secrets } from './kubeconfig.ts';
+import { isUntrusted } from './untrusted.ts';
 
 /** A refusal of the API server. */
 export class ApiServerError extends Error {
@@ -27,8 +28,13 @@ export interface WatchEvent<T> {
 /** With more, creations a second did not grow: 0009-kubernetes-client.md. */
 const CONNECTIONS_MAX = 64;
 const ANSWER_PATIENCE_MS = 30_000;
-/** Credentials are asked for again after this: a mounted token is renewed every hour or so. */
-const CREDENTIALS_TTL_MS = 60_000;
+/** Secrets are read again after this: a mounted token is renewed every hour or so. */
+const SECRETS_TTL_MS = 60_000;
+
+interface Known {
+  readonly value: Secrets;
+  readonly atMs: number;
+}
 
 /** The few requests an agent makes, over kept connections. It repeats nothing: who asks knows how. */
 export class ApiServer implements Disposable {
@@ -36,13 +42,14 @@ export class ApiServer implements Disposable {
   readonly #access: Access;
   readonly #agent: https.Agent;
   readonly #watchAgent: https.Agent;
-  #credentials: { readonly value: Credentials; readonly atMs: number } | undefined;
+  #known: Known | undefined;
+  /** They did not do the last time: those in their place may. */
+  #doubt: 'none' | 'connection' | 'refused' = 'none';
 
   constructor(access: Access) {
-    const { ca, serverName, isUnverified, proxyUrl } = access;
+    const { serverName, isUnverified, proxyUrl } = access;
     this.#access = access;
     const trust = {
-      ...(ca !== undefined && { ca }),
       ...(serverName !== undefined && { servername: serverName }),
       rejectUnauthorized: !isUnverified,
       // Only what the kubeconfig says: the variables of whoever starts the agent are not for it.
@@ -89,18 +96,25 @@ export class ApiServer implements Disposable {
     this.#watchAgent.destroy();
   }
 
-  /** Credentials that are not taken may have been replaced since they were read. */
   #refusal(answer: IncomingMessage, what: string, content: string): ApiServerError {
-    if (answer.statusCode === 401) this.#credentials = undefined;
+    if (answer.statusCode === 401) this.#doubt = 'refused';
     return refusal(answer, what, content);
   }
 
-  async #present(): Promise<Credentials> {
-    const known = this.#credentials;
-    if (known !== undefined && Date.now() - known.atMs < CREDENTIALS_TTL_MS) return known.value;
-    const value = await this.#access.credentials();
-    this.#credentials = { value, atMs: Date.now() };
-    return value;
+  async #secrets(): Promise<Secrets> {
+    const [known, doubt] = [this.#known, this.#doubt];
+    const isFresh = known !== undefined && Date.now() - known.atMs < SECRETS_TTL_MS;
+    if (isFresh && doubt === 'none') return known.value;
+    this.#doubt = 'none';
+    try {
+      const value = await this.#access.secrets(doubt === 'refused');
+      this.#known = { value, atMs: Date.now() };
+      return value;
+    } catch (error) {
+      // Files are not written at once; what is known may still do.
+      if (known === undefined || doubt === 'refused') throw error;
+      return known.value;
+    }
   }
 
   async #send(
@@ -113,7 +127,7 @@ export class ApiServer implements Disposable {
       readonly silenceMs?: number;
     },
   ): Promise<IncomingMessage> {
-    const { token, cert, key } = await this.#present();
+    const { ca, token, cert, key } = await this.#secrets();
     const body = how.body === undefined ? undefined : JSON.stringify(how.body);
     const headers = {
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
@@ -124,15 +138,15 @@ export class ApiServer implements Disposable {
       }),
     };
     const { signal, agent, silenceMs } = how;
-    return new Promise((resolve, reject) => {
-      const pair = { ...(cert && { cert }), ...(key && { key }) };
-      const options = { ...pair, agent, method, headers, signal };
+    const sent = new Promise<IncomingMessage>((resolve, reject) => {
+      const trust = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+      const options = { ...trust, agent, method, headers, signal };
       let answered: IncomingMessage | undefined;
       const request = https.request(this.#access.server + path, options, (answer) => {
         answered = answer;
         resolve(answer);
       });
-      request.on('error', reject);
+      request.on('error', (error) => reject(toldPlainly(error)));
       if (silenceMs !== undefined)
         request.setTimeout(silenceMs, () => {
           const error = new Error(`nothing was heard for ${silenceMs / 1000} s`);
@@ -140,6 +154,10 @@ export class ApiServer implements Disposable {
         });
       request.end(body);
     });
+    sent.catch(() => {
+      if (this.#doubt === 'none') this.#doubt = 'connection';
+    });
+    return sent;
   }
 }
 
@@ -153,6 +171,17 @@ async function* linesOf(stream: Readable): AsyncGenerator<string> {
   }
 }
 
+/** Node's own words advise to what is of no use here. */
+function toldPlainly(error: NodeJS.ErrnoException): Error {
+  if (!isUntrusted(error)) return error;
+  const words = 'its certificate is not signed by the authority that this agent was given';
+  return Object.assign(new Error(words, { cause: error }), { code: error.code });
+}
+
+/** The server itself says no more than 401. */
+const WHY_UNKNOWN =
+  'the token or the certificate of this agent is over, was taken back, or is of another cluster';
+
 function refusal(answer: IncomingMessage, what: string, content: string): ApiServerError {
   let { message } = { message: content };
   try {
@@ -161,6 +190,7 @@ function refusal(answer: IncomingMessage, what: string, content: string): ApiSer
     // A proxy's page; it is told as it is.
   }
   const status = answer.statusCode ?? 0;
+  if (status === 401) message += `: ${WHY_UNKNOWN}`;
   const retryAfterMs = Number(answer.headers['retry-after'] ?? 0) * 1000 || 0;
   return new ApiServerError(`${what}: ${status} ${message.slice(0, 500)}`, status, retryAfterMs);
 }

@@ -14,7 +14,7 @@ const SHAPE = { key: 'shape', resources: DEFAULT_RESOURCES, container };
 const WAITING = { digest: 'd', shapes: [SHAPE] };
 
 /** As the API server has a pod to which nothing was added. */
-const STORED = { resources: DEFAULT_RESOURCES, nodeSelector: {} };
+const STORED = { resources: DEFAULT_RESOURCES, nodeSelector: {}, tolerations: [] };
 
 /** Nodes of eight cores, and tasks of one. */
 class Bench {
@@ -268,7 +268,11 @@ test('what the cluster adds to a pod is counted to those after it, until none wa
   const [first] = bench.enter(1, 'first');
   expect(bench.offered.count).toBe(23);
   const resources = { ...DEFAULT_RESOURCES, cpuMillis: 2000 };
-  bench.room.created(first!.attemptId, 10, { resources, nodeSelector: { pool: 'a' } });
+  bench.room.created(first!.attemptId, 10, {
+    resources,
+    nodeSelector: { pool: 'a' },
+    tolerations: [],
+  });
   bench.room.leave(first!);
   expect(bench.offered.count).toBe(4);
   const later = bench.enter(4);

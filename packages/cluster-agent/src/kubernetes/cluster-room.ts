@@ -14,6 +14,7 @@ import type { PodNeeds } from './additions.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 import { Groups, keyOfLease, keyOfShape } from './groups.ts';
+import { fullImageName } from './image-names.ts';
 import { RefusedShapes } from './refused-shapes.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
@@ -304,7 +305,12 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, { nodeNames, image, pulling, isRefused: false });
+    this.#starting.set(one.attemptId, {
+      nodeNames,
+      image: fullImageName(image),
+      pulling,
+      isRefused: false,
+    });
   }
 
   #giveBack(one: Occupant, why: string, waitedMs: number): void {

@@ -153,9 +153,21 @@ test('a node that failed starts is left alone twice as long each time, until one
     view.blame('n', { fault: 'broke', reason: 'no sandbox' }, nowMs);
     return view.pictures()[0]!.picture.coolDownUntilMs! - nowMs;
   };
-  expect([0, 0, 0].map(coolDownAfter)).toEqual([30_000, 60_000, 120_000]);
+  expect([0, 30_000, 90_000].map(coolDownAfter)).toEqual([30_000, 60_000, 120_000]);
   view.praise('n');
-  expect(coolDownAfter(0)).toBe(30_000);
+  expect(coolDownAfter(210_000)).toBe(30_000);
+});
+
+test('of starts that fail together a node rests once', () => {
+  const view = new ClusterView(NAMES, isOurs);
+  view.setNode(testNode('n', 8));
+  const blame = (fault: 'broke' | 'refused', nowMs: number): void =>
+    view.blame('n', { fault, reason: 'its disk is full' }, nowMs);
+  blame('refused', 0);
+  for (let at = 0; at < 24; at += 1) blame('broke', 1000 + at);
+  expect(view.pictures()[0]!.picture.coolDownUntilMs).toBe(31_023);
+  blame('broke', 31_023);
+  expect(view.pictures()[0]!.picture.coolDownUntilMs).toBe(91_023);
 });
 
 test('beside nodes of amd64 those of another architecture are tainted; Windows always is', () => {
@@ -179,13 +191,4 @@ test('beside nodes of amd64 those of another architecture are tainted; Windows a
   view.removeNode('usual');
   view.removeNode('unnamed');
   expect(tainted()).toEqual({ arm: '', window: 'windows' });
-});
-
-test('an image is known by each name that means it', () => {
-  const view = new ClusterView(NAMES, isOurs);
-  const images = [{ names: ['docker.io/library/python:3', 'registry.test/a:1'] }];
-  view.setNode(testNode('n', 8, { status: { ...testNode('n', 8).status, images } }));
-  const names = ['python:3', 'library/python:3', 'docker.io/library/python:3', 'registry.test/a:1'];
-  for (const name of names) expect(view.hasImage('n', name)).toBe(true);
-  expect(view.hasImage('n', 'a:1')).toBe(false);
 });

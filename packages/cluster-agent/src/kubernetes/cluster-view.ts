@@ -1,10 +1,12 @@
 import type { NodePicture, Resources, Taint } from '@majorana/core';
 import { addResources, NO_RESOURCES, NodeIndex, subtractResources } from '@majorana/core';
 import { ForeignNodes } from './foreign-nodes.ts';
+import { fullImageName } from './image-names.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { isTerminated } from './objects.ts';
 import type { ResourceNames } from './quantities.ts';
 import { parseQuantity, podRequests, readResources } from './quantities.ts';
+import { isTrouble } from './tolerations.ts';
 
 const SECOND = 1000;
 /** After a start that failed for the node's sake; doubled with each in a row, up to the last. */
@@ -44,18 +46,15 @@ const EFFECTS = new Set(['NoSchedule', 'PreferNoSchedule', 'NoExecute']);
 const isOwnTaint = (key: string): boolean =>
   key === 'node.kubernetes.io/unschedulable' || key === 'node.kubernetes.io/not-ready';
 
-/** A node names an image in full; a task may leave away the registry that is meant without one. */
-const namesOf = (name: string): string[] => {
-  const short = /^docker\.io\/(library\/)?(.*)$/.exec(name)?.[2];
-  return short === undefined ? [name] : [name, name.replace('docker.io/', ''), short];
-};
-
 function placeOf(node: KubernetesNode, names: ResourceNames): Place {
   const { allocatable = {}, conditions = [], images = [] } = node.status ?? {};
   const ready = conditions.find(({ type }) => type === 'Ready');
   const taints = (node.spec?.taints ?? [])
     .filter(({ key, effect }) => EFFECTS.has(effect) && !isOwnTaint(key))
-    .map(({ key, value = '', effect }) => ({ key, value, effect }) as Taint);
+    .map(({ key, value = '', effect }): Taint => {
+      const taint = { key, value, effect: effect as Taint['effect'] };
+      return isTrouble(key) ? { ...taint, isFact: true } : taint;
+    });
   return {
     name: node.metadata.name,
     labels: node.metadata.labels ?? {},
@@ -66,7 +65,7 @@ function placeOf(node: KubernetesNode, names: ResourceNames): Place {
     }),
     allocatable: readResources(allocatable, names),
     podsMax: parseQuantity(allocatable['pods']),
-    images: new Set(images.flatMap(({ names: all = [] }) => all).flatMap(namesOf)),
+    images: new Set(images.flatMap(({ names: all = [] }) => all).map(fullImageName)),
   };
 }
 
@@ -148,10 +147,10 @@ export class ClusterView {
   }
 
   hasImage(nodeName: string, image: string): boolean {
-    return this.#nodes.get(nodeName)?.place?.images.has(image) ?? false;
+    return this.#nodes.get(nodeName)?.place?.images.has(fullImageName(image)) ?? false;
   }
 
-  /** A start failed for this node's sake. */
+  /** A start failed for this node's sake. Those that fail while it rests began before, for one cause. */
   blame(
     nodeName: string,
     { fault, reason }: { readonly fault: keyof typeof COOL_DOWN_MS; readonly reason: string },
@@ -159,9 +158,9 @@ export class ClusterView {
   ): void {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return;
-    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** state.faultCount);
-    state.faultCount += 1;
-    state.coolDownUntilMs = nowMs + waitMs;
+    if (nowMs >= state.coolDownUntilMs || state.faultCount === 0) state.faultCount += 1;
+    const waitMs = Math.min(COOL_DOWN_MS_MAX, COOL_DOWN_MS[fault] * 2 ** (state.faultCount - 1));
+    state.coolDownUntilMs = Math.max(state.coolDownUntilMs, nowMs + waitMs);
     state.fault = reason;
     this.#show(state);
   }

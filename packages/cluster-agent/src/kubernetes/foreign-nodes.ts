@@ -17,11 +17,16 @@ const machineOf = ({ metadata: { labels = {} } }: KubernetesNode): Machine => ({
   architecture: labels[ARCHITECTURE_LABEL] ?? COMMON,
 });
 
-const repelling = (key: string, value: string): Taint => ({ key, value, effect: 'NoSchedule' });
+const repelling = (key: string, value: string): Taint => ({
+  key,
+  value,
+  effect: 'NoSchedule',
+  isFact: true,
+});
 
 /**
- * Nodes that cannot run what tasks usually bring: told as taints, in the words that some clouds use
- * themselves. Windows runs none of our pods. Another architecture than amd64 is foreign where there
+ * Nodes that cannot run what tasks usually bring: told as taints that no toleration of a job covers,
+ * in the words that some clouds use themselves. Windows runs none of our pods. Another architecture than amd64 is foreign where there
  * are nodes of both; a cluster of one has its images for that.
  */
 export class ForeignNodes {

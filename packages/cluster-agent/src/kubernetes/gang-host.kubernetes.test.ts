@@ -141,7 +141,7 @@ test.each([
     await using orders = await Orders.start(api);
     expect((await orders.end(attemptId)).outcome).toMatchObject({
       kind: 'lost',
-      reason: `node ${missing} of its 3 has no pod: it was not made, or deleted`,
+      reason: `node ${missing} of its 3: its pod was not made, or deleted`,
     });
     await noPods();
   },

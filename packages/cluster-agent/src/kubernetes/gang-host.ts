@@ -7,6 +7,7 @@ import type { Fallen, GangState, HeadEnd } from './gang-standing.ts';
 import {
   CAUSE_WAIT_MS,
   findFallen,
+  NO_POD,
   outcomeOfGang,
   standingOfGang,
   waitsForCause,
@@ -76,16 +77,19 @@ export class GangHost implements AttemptHost {
   }
 
   async #readFallen(gang: Gang, workers: readonly AttemptStanding[]): Promise<void> {
-    const { nodeRank, standing } = findFallen(gang, workers) ?? {};
-    if (nodeRank === undefined || standing === undefined) return;
+    const found = findFallen(gang, workers);
+    if (found === undefined) return;
+    const { nodeRank, standing } = found;
     const id = memberId(gang.lease.attemptId, nodeRank);
-    if (standing.kind !== 'gone') {
-      gang.fallen = { nodeRank, event: await this.#pods.collect(id) };
-      return;
-    }
+    gang.fallen = { nodeRank, event: await this.#endOfWorker(id, standing) };
+  }
+
+  async #endOfWorker(id: string, standing: AttemptStanding): Promise<EndedEvent> {
+    if (standing.kind === 'absent') return this.#eventOf({ kind: 'lost', reason: NO_POD }, id);
+    if (standing.kind !== 'gone') return this.#pods.collect(id);
     const event = this.#eventOf({ ...standing, kind: 'lost' }, id);
     await this.#pods.conclude(event);
-    gang.fallen = { nodeRank, event };
+    return event;
   }
 
   #eventOf(outcome: AttemptOutcome, attemptId: string): EndedEvent {

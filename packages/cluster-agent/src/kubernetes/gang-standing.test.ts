@@ -61,12 +61,11 @@ describe('a start is whole', () => {
   test('a gang of a lease is made; one that was found and lacks a pod is lost, and says which', () => {
     expect(at(FRESH, [ABSENT, ABSENT, ABSENT])).toEqual(ABSENT);
     const found = { ...FRESH, isFound: true };
-    expect(at(found, [RUNNING, RUNNING, ABSENT])).toEqual({
+    expect(findFallen(found, [RUNNING, ABSENT])).toEqual({ nodeRank: 2, standing: ABSENT });
+    expect(findFallen(FRESH, [RUNNING, ABSENT])).toBeUndefined();
+    expect(at(found, [ABSENT, RUNNING, RUNNING])).toEqual({
       kind: 'gone',
-      reason: 'node 2 of its 3 has no pod: it was not made, or deleted',
-    });
-    expect(at(found, [ABSENT, RUNNING, RUNNING])).toMatchObject({
-      reason: 'node 0 of its 3 has no pod: it was not made, or deleted',
+      reason: 'node 0 of its 3: its pod was not made, or deleted',
     });
     expect(at(found, [RUNNING, RUNNING, RUNNING])).toEqual(RUNNING);
   });
@@ -84,8 +83,11 @@ describe('a worker that ends first', () => {
     expect(findFallen(FRESH, [RUNNING, ACCEPTED])).toBeUndefined();
   });
 
-  test('has the head ended: with its grace when it runs, at once when it never started', () => {
+  test('has the head ended: with its grace when it may have begun, at once when it cannot', () => {
+    const made: AttemptStanding = { kind: 'accepted', mayBegin: true };
     expect(at(FALLEN, [RUNNING, RUNNING, EXITED])).toEqual({ ...RUNNING, isBroken: true });
+    expect(at(FALLEN, [made, RUNNING, EXITED])).toEqual({ ...made, isBroken: true });
+    expect(at(FALLEN, [GONE, RUNNING, EXITED])).toEqual(EXITED);
     expect(at(FALLEN, [ACCEPTED, RUNNING, EXITED])).toEqual(EXITED);
     expect(at(FALLEN, [ABSENT, ABSENT, EXITED])).toEqual(EXITED);
   });
@@ -114,6 +116,12 @@ describe('a head that fails', () => {
     expect(outcomeOfGang(gang, gang.head!.event.outcome)).toMatchObject({ kind: 'exit_code' });
   });
 
+  test('did not fail for a worker’s sake when it never started', () => {
+    const { startedAtMs: _, ...event } = eventOf('start_error', 'no such image');
+    const gang = { ...FRESH, head: { event, seenAtMs: NOW_MS } };
+    expect(at(gang, [EXITED, ACCEPTED, ACCEPTED])).toEqual(EXITED);
+  });
+
   test('waits no longer once that is known', () => {
     expect(at(headEnded('exit_code', FALLEN), [COLLECTED, RUNNING, EXITED])).toEqual(EXITED);
   });
@@ -128,9 +136,9 @@ describe('a head that fails', () => {
     expect(at(FRESH, [EXITED, RUNNING, RUNNING])).toEqual(EXITED);
   });
 
-  test('and whose node is gone has the gang gone with it', () => {
+  test('and whose node is gone has the gang gone with it, unless a worker fell before', () => {
     expect(at(FRESH, [GONE, RUNNING, RUNNING])).toEqual(GONE);
-    expect(at(FALLEN, [GONE, RUNNING, EXITED])).toEqual(GONE);
+    expect(at(FALLEN, [GONE, RUNNING, EXITED])).toEqual(EXITED);
   });
 });
 

@@ -34,17 +34,21 @@ const isOver = ({ kind }: AttemptStanding): boolean => kind === 'exited' || kind
 
 /** The worker whose end the gang's will be, of those that have ended; the head has not been seen to. */
 export function findFallen(
-  { isOrdered, fallen }: GangState,
+  { isOrdered, fallen, isFound }: GangState,
   workers: readonly AttemptStanding[],
 ): { readonly nodeRank: number; readonly standing: AttemptStanding } | undefined {
   if (isOrdered || fallen !== undefined) return undefined;
-  const at = workers.findIndex((standing) => isOver(standing) || standing.kind === 'gone');
+  const at = workers.findIndex(
+    (standing) =>
+      isOver(standing) || standing.kind === 'gone' || (isFound && standing.kind === 'absent'),
+  );
   return at < 0 ? undefined : { nodeRank: at + 1, standing: workers[at]! };
 }
 
 /** Whether a worker's end may still be told that explains the head's. */
 export const waitsForCause = ({ head, isOrdered, fallen }: GangState, nowMs: number): boolean =>
-  head !== undefined &&
+  // One that never started did not fail for a worker's sake.
+  head?.event.startedAtMs !== undefined &&
   head.event.outcome.kind !== 'succeeded' &&
   !isOrdered &&
   fallen === undefined &&
@@ -58,33 +62,34 @@ export function standingOfGang(
 ): AttemptStanding {
   if (isOver(head!)) {
     if (!waitsForCause(gang, nowMs)) return { kind: 'exited' };
-    const { startedAtMs, atMs } = gang.head!.event;
-    return { kind: 'running', startedAtMs: startedAtMs ?? atMs };
+    return { kind: 'running', startedAtMs: gang.head!.event.startedAtMs! };
   }
-  if (head!.kind === 'gone') return head!;
+  const mayBegin =
+    head!.kind === 'running' || (head!.kind === 'accepted' && head!.mayBegin === true);
   if (gang.fallen !== undefined)
-    return head!.kind === 'running' ? { ...head!, isBroken: true } : { kind: 'exited' };
+    return mayBegin ? { ...head!, isBroken: true } : { kind: 'exited' };
+  if (head!.kind === 'gone') return head!;
   const all = [head!, ...workers];
-  const missing = all.findIndex(({ kind }) => kind === 'absent');
-  if (missing >= 0) return gang.isFound ? incomplete(missing, gang.nodes) : { kind: 'absent' };
+  if (all.some(({ kind }) => kind === 'absent'))
+    return gang.isFound ? { kind: 'gone', reason: reasonOf(0, gang, NO_POD) } : { kind: 'absent' };
   if (all.every(({ kind }) => kind === 'running')) return head!;
   // Its runners meet by themselves: the program may run before the last pod is seen to.
-  const mayBegin = head!.kind === 'running' || (head!.kind === 'accepted' && head!.mayBegin);
-  return { kind: 'accepted', ...(mayBegin === true && { mayBegin }) };
+  return { kind: 'accepted', ...(mayBegin && { mayBegin }) };
 }
 
-const incomplete = (nodeRank: number, nodes: number): AttemptStanding => ({
-  kind: 'gone',
-  reason: `node ${nodeRank} of its ${nodes} has no pod: it was not made, or deleted`,
-});
+/** Of a pod that is missing in a gang that was found. */
+export const NO_POD = 'its pod was not made, or deleted';
+
+const reasonOf = (nodeRank: number, { nodes }: GangState, reason: string): string =>
+  `node ${nodeRank} of its ${nodes}: ${reason}`;
 
 /** A worker that fell is the reason of whatever the head then did, but of its success. */
 export function outcomeOfGang(
-  { fallen, nodes }: GangState,
+  gang: GangState,
   head: AttemptOutcome | undefined,
 ): AttemptOutcome | undefined {
+  const { fallen } = gang;
   if (fallen === undefined || head?.kind === 'succeeded') return head;
-  const { nodeRank, event } = fallen;
-  const reason = `node ${nodeRank} of its ${nodes}: ${event.outcome.reason}`;
-  return { ...event.outcome, reason };
+  const { outcome } = fallen.event;
+  return { ...outcome, reason: reasonOf(fallen.nodeRank, gang, outcome.reason) };
 }

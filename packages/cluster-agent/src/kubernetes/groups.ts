@@ -3,7 +3,8 @@ import { hashText, withRequestFloor } from '@majorana/core';
 import type { Lease, WaitingShape } from '@majorana/protocol';
 import type { PodNeeds } from './additions.ts';
 import { Additions } from './additions.ts';
-import { ARCHITECTURE_LABEL } from './foreign-nodes.ts';
+import { fullImageName } from './image-names.ts';
+import { meantBy } from './tolerations.ts';
 
 type Shape = Omit<WaitingShape, 'key'>;
 
@@ -21,9 +22,11 @@ export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
-const askedBy = ({ resources, container }: Lease): PodNeeds => ({
+const askedBy = ({ resources, container }: Omit<Shape, 'nodes'>): PodNeeds => ({
   resources: withRequestFloor(resources),
-  nodeSelector: container!.nodeSelector,
+  nodeSelector: container.nodeSelector,
+  // zod tells an absent value by undefined, the core by absence.
+  tolerations: container.tolerations as PodNeeds['tolerations'],
 });
 
 /** What leases and waiting shapes are to placement, with what the cluster adds to their pods. */
@@ -34,7 +37,12 @@ export class Groups {
 
   /** A pod of the lease was created, and the cluster has stored it so. */
   learn(lease: Lease, stored: PodNeeds, nowMs: number): void {
-    const isNews = this.#additions.learn(() => keyOfLease(lease), askedBy(lease), stored, nowMs);
+    const isNews = this.#additions.learn(
+      () => keyOfLease(lease),
+      askedBy(shapeOf(lease)),
+      stored,
+      nowMs,
+    );
     if (isNews) this.#byLease = new WeakMap();
   }
 
@@ -44,7 +52,7 @@ export class Groups {
 
   /** What a pod of the lease will take of its node. */
   resourcesOf(lease: Lease): Resources {
-    return this.#additions.to(() => keyOfLease(lease), askedBy(lease)).resources;
+    return this.#additions.to(() => keyOfLease(lease), askedBy(shapeOf(lease))).resources;
   }
 
   ofLease(lease: Lease, sinceMs: number): PlacementGroup {
@@ -56,28 +64,15 @@ export class Groups {
     return group;
   }
 
-  /** Who names an architecture is not kept from it. */
-  #tolerating(
-    nodeSelector: PodNeeds['nodeSelector'],
-    tolerations: PlacementGroup['tolerations'],
-  ): PlacementGroup['tolerations'] {
-    if (!(ARCHITECTURE_LABEL in nodeSelector)) return tolerations;
-    return [...tolerations, { key: ARCHITECTURE_LABEL, operator: 'Exists' }];
-  }
-
   ofShape(shape: WaitingShape, sinceMs: number): PlacementGroup {
-    const { key, resources, container, nodes } = shape;
-    const { nodeSelector, tolerations, image } = container;
+    const { key, container, nodes } = shape;
+    const needs = this.#additions.to(() => keyOfShape(shape), askedBy(shape));
     return {
       key,
-      ...this.#additions.to(() => keyOfShape(shape), {
-        resources: withRequestFloor(resources),
-        nodeSelector,
-      }),
+      ...needs,
+      tolerations: meantBy(needs),
       podsPerTask: 1,
-      // zod tells an absent value by undefined, the core by absence.
-      tolerations: this.#tolerating(nodeSelector, tolerations as PlacementGroup['tolerations']),
-      image,
+      image: fullImageName(container.image),
       ...(nodes !== undefined && { gang: { size: nodes } }),
       priority: 0,
       waitingSinceMs: sinceMs,

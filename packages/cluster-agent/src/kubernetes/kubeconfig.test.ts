@@ -1,7 +1,7 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { stringify } from 'yaml';
 import { readKubeconfig } from './kubeconfig.ts';
 
@@ -9,6 +9,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'majorana-kubeconfig-'));
 });
+afterEach(() => void vi.useRealTimers());
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -29,9 +30,9 @@ async function write(user: object, cluster: object = {}): Promise<string> {
 
 test('a token and an authority in the file are taken as they are', async () => {
   const file = await write({ token: 't' }, { 'certificate-authority-data': base64('CA') });
-  const { credentials, ...access } = await readKubeconfig(file);
-  expect(access).toEqual({ server: 'https://10.0.0.1:6443', ca: 'CA', isUnverified: false });
-  expect(await credentials()).toEqual({ token: 't' });
+  const { secrets, ...access } = await readKubeconfig(file);
+  expect(access).toEqual({ server: 'https://10.0.0.1:6443', isUnverified: false });
+  expect(await secrets()).toEqual({ token: 't', ca: 'CA' });
 });
 
 test('a certificate and its key are taken from the file, or from files beside it', async () => {
@@ -39,11 +40,11 @@ test('a certificate and its key are taken from the file, or from files beside it
     'client-certificate-data': base64('CERT'),
     'client-key-data': base64('KEY'),
   });
-  expect(await (await readKubeconfig(inside)).credentials()).toEqual({ cert: 'CERT', key: 'KEY' });
+  expect(await (await readKubeconfig(inside)).secrets()).toEqual({ cert: 'CERT', key: 'KEY' });
   await writeFile(path.join(folder, 'a.crt'), 'CERT2');
   await writeFile(path.join(folder, 'a.key'), 'KEY2');
   const beside = await write({ 'client-certificate': 'a.crt', 'client-key': 'a.key' });
-  expect(await (await readKubeconfig(beside)).credentials()).toEqual({
+  expect(await (await readKubeconfig(beside)).secrets()).toEqual({
     cert: 'CERT2',
     key: 'KEY2',
   });
@@ -52,10 +53,10 @@ test('a certificate and its key are taken from the file, or from files beside it
 test('a token in a file is read again each time: it is renewed in place', async () => {
   const token = path.join(folder, 'token');
   await writeFile(token, 'first\n');
-  const { credentials } = await readKubeconfig(await write({ tokenFile: token }));
-  expect(await credentials()).toEqual({ token: 'first' });
+  const { secrets } = await readKubeconfig(await write({ tokenFile: token }));
+  expect(await secrets()).toEqual({ token: 'first' });
   await writeFile(token, 'second\n');
-  expect(await credentials()).toEqual({ token: 'second' });
+  expect(await secrets()).toEqual({ token: 'second' });
 });
 
 async function program(expiresInMs: number): Promise<string> {
@@ -84,32 +85,54 @@ const execOf = (command: string): object => ({
 
 test('a cloud’s own program gives a token, and is asked again only when that is nearly over', async () => {
   const lasting = await readKubeconfig(await write(execOf(await program(3_600_000))));
-  expect(await lasting.credentials()).toEqual({ token: 'token-de-1' });
-  expect(await lasting.credentials()).toEqual({ token: 'token-de-1' });
+  expect(await lasting.secrets()).toEqual({ token: 'token-de-1' });
+  expect(await lasting.secrets()).toEqual({ token: 'token-de-1' });
   const brief = await readKubeconfig(await write(execOf(await program(30_000))));
-  expect(await brief.credentials()).toEqual({ token: 'token-de-1' });
-  expect(await brief.credentials()).toEqual({ token: 'token-de-2' });
+  expect(await brief.secrets()).toEqual({ token: 'token-de-1' });
+  expect(await brief.secrets()).toEqual({ token: 'token-de-2' });
+});
+
+test('a program is asked again when what it gave is refused, and not for each refusal', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const { secrets } = await readKubeconfig(await write(execOf(await program(3_600_000))));
+  expect(await secrets()).toEqual({ token: 'token-de-1' });
+  expect(await secrets(true)).toEqual({ token: 'token-de-1' });
+  vi.setSystemTime(Date.now() + 10_000);
+  expect(await secrets()).toEqual({ token: 'token-de-1' });
+  expect(await secrets(true)).toEqual({ token: 'token-de-2' });
+  expect(await secrets(true)).toEqual({ token: 'token-de-2' });
+});
+
+test('a kubeconfig that is written anew is read again', async () => {
+  const authority = { 'certificate-authority-data': base64('CA') };
+  const file = await write({ token: 'first' }, authority);
+  const { secrets } = await readKubeconfig(file);
+  expect(await secrets()).toEqual({ token: 'first', ca: 'CA' });
+  await rename(await write({ token: 'second' }, { ...authority, server: 'https://lab' }), file);
+  expect(await secrets()).toEqual({ token: 'second', ca: 'CA' });
+  await rm(file);
+  await expect(secrets()).rejects.toThrow(`${file}: cannot be read (ENOENT)`);
 });
 
 test('a program that fails or says nothing of use is named', async () => {
   const missing = await readKubeconfig(await write(execOf('/no/such/program')));
-  await expect(missing.credentials()).rejects.toThrow('/no/such/program: ');
+  await expect(missing.secrets()).rejects.toThrow('/no/such/program: ');
   const silent = await readKubeconfig(await write(execOf('/bin/true')));
-  await expect(silent.credentials()).rejects.toThrow('/bin/true: it printed no ExecCredential');
+  await expect(silent.secrets()).rejects.toThrow('/bin/true: it printed no ExecCredential');
 });
 
 test('a program with a path is looked for beside the kubeconfig', async () => {
   const file = await program(3_600_000);
   const access = await readKubeconfig(await write(execOf(`./${path.basename(file)}`)));
-  expect(await access.credentials()).toEqual({ token: 'token-de-1' });
+  expect(await access.secrets()).toEqual({ token: 'token-de-1' });
 });
 
 test('a program that is not there is named with what its makers say about it', async () => {
   const user = {
     exec: { apiVersion: 'v1', command: 'no-such-login', installHint: 'get it here\n' },
   };
-  const { credentials } = await readKubeconfig(await write(user));
-  await expect(credentials()).rejects.toThrow(
+  const { secrets } = await readKubeconfig(await write(user));
+  await expect(secrets()).rejects.toThrow(
     'no-such-login: this credential program of the kubeconfig is not there; install it, or put it in PATH: get it here',
   );
 });

@@ -1,36 +1,28 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import type { Credentials } from './credential-program.ts';
+import { CredentialProgram, execSchema } from './credential-program.ts';
+import { KubeconfigError } from './kubeconfig-error.ts';
 
-const run = promisify(execFile);
-
-/** What a connection needs; the token may change, so it is asked for again. */
+/** What a connection needs. */
 export interface Access {
   readonly server: string;
-  readonly ca?: string;
   readonly serverName?: string;
   readonly isUnverified: boolean;
   /** An HTTP proxy on the way there. */
   readonly proxyUrl?: string;
-  readonly credentials: () => Promise<Credentials>;
+  /** `isRefused`: the server did not take the last ones. */
+  readonly secrets: (isRefused?: boolean) => Promise<Secrets>;
 }
 
-export interface Credentials {
-  readonly token?: string;
-  readonly cert?: string;
-  readonly key?: string;
+/** May change while an agent runs, so they are read again. */
+export interface Secrets extends Credentials {
+  /** What the server's certificate is signed by; absent: what the system trusts. */
+  readonly ca?: string;
 }
 
-const execSchema = z.object({
-  apiVersion: z.string(),
-  command: z.string(),
-  args: z.array(z.string()).nullish(),
-  env: z.array(z.object({ name: z.string(), value: z.string() })).nullish(),
-  installHint: z.string().nullish(),
-});
 const named = <T extends z.ZodType>(field: string, schema: T) =>
   z.array(z.object({ name: z.string(), [field]: schema })).default([]);
 const clusterSchema = z.object({
@@ -58,11 +50,7 @@ const configSchema = z.object({
   users: named('user', userSchema),
 });
 type User = z.output<typeof userSchema>;
-
-/** What is wrong with a kubeconfig, and in which file. */
-export class KubeconfigError extends Error {
-  override name = 'KubeconfigError';
-}
+type Cluster = z.output<typeof clusterSchema>;
 
 function find<T>(list: readonly object[], field: string, name: string, where: string): T {
   const found = list.find((one) => (one as { name: string }).name === name);
@@ -94,87 +82,25 @@ function parseYaml(text: string, file: string): unknown {
   }
 }
 
-const credentialSchema = z.object({
-  status: z.object({
-    token: z.string().optional(),
-    clientCertificateData: z.string().optional(),
-    clientKeyData: z.string().optional(),
-    expirationTimestamp: z.string().optional(),
-  }),
-});
-const EXEC_PATIENCE_MS = 60_000;
-/** Asked for again before it is over. */
-const EXPIRY_MARGIN_MS = 60_000;
-
-/** Its own words may hold a token: they are not repeated. */
-async function output(
-  { command, args, installHint }: z.output<typeof execSchema>,
-  options: { readonly timeout: number; readonly env: NodeJS.ProcessEnv },
-): Promise<string> {
-  try {
-    return (await run(command, args ?? [], options)).stdout;
-  } catch (error) {
-    const { code, signal } = error as { code?: string | number; signal?: string };
-    if (code === 'ENOENT')
-      throw new KubeconfigError(
-        `${command}: this credential program of the kubeconfig is not there; install it, or put it in PATH${installHint ? `: ${installHint.trim()}` : ''}`,
-      );
-    throw new KubeconfigError(
-      `${command}: it gave no credentials (${code ?? signal}); run it by hand to see why`,
-    );
-  }
-}
-
-function readCredential(text: string, command: string): z.output<typeof credentialSchema> {
-  try {
-    return credentialSchema.parse(JSON.parse(text));
-  } catch {
-    throw new KubeconfigError(`${command}: it printed no ExecCredential with a status`);
-  }
-}
-
-/** Credentials of a cloud's own program, by the protocol of client-go's credential plugins. */
-function fromProgram(exec: z.output<typeof execSchema>): () => Promise<Credentials> {
-  let kept: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
-  return async () => {
-    if (kept !== undefined && Date.now() < kept.untilMs) return kept.credentials;
-    const { apiVersion, command, env } = exec;
-    const info = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
-    const stdout = await output(exec, {
-      timeout: EXEC_PATIENCE_MS,
-      env: {
-        ...process.env,
-        ...Object.fromEntries((env ?? []).map(({ name, value }) => [name, value])),
-        KUBERNETES_EXEC_INFO: JSON.stringify(info),
-      },
-    });
-    const { status } = readCredential(stdout, command);
-    const { token, clientCertificateData: cert, clientKeyData: key, expirationTimestamp } = status;
-    const credentials = { ...(token && { token }), ...(cert && { cert }), ...(key && { key }) };
-    const untilMs = expirationTimestamp
-      ? Date.parse(expirationTimestamp) - EXPIRY_MARGIN_MS
-      : Infinity;
-    kept = { credentials, untilMs };
-    return credentials;
-  };
-}
-
 /** A path is relative to the kubeconfig; a bare name is looked for in PATH. */
 const located = (command: string, folder: string): string =>
   command.includes('/') ? path.resolve(folder, command) : command;
 
-async function credentialsOf(user: User, folder: string): Promise<() => Promise<Credentials>> {
-  if (user.exec !== undefined)
-    return fromProgram({ ...user.exec, command: located(user.exec.command, folder) });
-  const { token, tokenFile } = user;
+async function pairOf(user: User, folder: string): Promise<Credentials> {
   const cert = await material(user['client-certificate-data'], user['client-certificate'], folder);
   const key = await material(user['client-key-data'], user['client-key'], folder);
-  const pair = { ...(cert && { cert }), ...(key && { key }) };
-  return async () => {
-    // Kubernetes renews a mounted token in place.
-    const text = tokenFile === undefined ? token : await readText(path.resolve(folder, tokenFile));
-    return { ...pair, ...(text && { token: text.trim() }) };
-  };
+  return { ...(cert && { cert }), ...(key && { key }) };
+}
+
+async function tokenOf({ token, tokenFile }: User, folder: string): Promise<Credentials> {
+  const text = tokenFile === undefined ? token : await readText(path.resolve(folder, tokenFile));
+  return text ? { token: text.trim() } : {};
+}
+
+async function authorityOf(cluster: Cluster, folder: string): Promise<Pick<Secrets, 'ca'>> {
+  const { 'certificate-authority-data': data, 'certificate-authority': file } = cluster;
+  const ca = await material(data, file, folder);
+  return ca === undefined ? {} : { ca };
 }
 
 /** Without this the API server would be asked as nobody, and refuse what the user may do. */
@@ -213,33 +139,44 @@ function readConfig(content: unknown, file: string): z.output<typeof configSchem
   throw new KubeconfigError(`${file}: no kubeconfig: ${where}${issue?.message}`);
 }
 
-export async function readKubeconfig(file: string, context?: string): Promise<Access> {
+interface Context {
+  readonly cluster: Cluster;
+  readonly user: User;
+  readonly folder: string;
+}
+
+async function readContext(file: string, context: string | undefined): Promise<Context> {
   const config = readConfig(parseYaml(await readText(file), file), file);
   const name = context ?? config['current-context'] ?? '';
   const chosen = find<z.output<typeof contextSchema>>(config.contexts, 'context', name, file);
-  const cluster = find<z.output<typeof clusterSchema>>(
-    config.clusters,
-    'cluster',
-    chosen.cluster,
-    file,
-  );
+  const cluster = find<Cluster>(config.clusters, 'cluster', chosen.cluster, file);
   const user = find<User>(config.users, 'user', chosen.user, file);
   requireWay(cluster, chosen.cluster, file);
   requireLogin(user, chosen.user, file);
-  const folder = path.dirname(path.resolve(file));
-  const proxyUrl = cluster['proxy-url'];
-  const ca = await material(
-    cluster['certificate-authority-data'],
-    cluster['certificate-authority'],
-    folder,
-  );
+  return { cluster, user, folder: path.dirname(path.resolve(file)) };
+}
+
+/** The file itself may be written anew too: k3s does so when it renews what stands in it. */
+export async function readKubeconfig(file: string, context?: string): Promise<Access> {
+  const first = await readContext(file, context);
+  // What is not there is told now, and not when the agent runs.
+  await Promise.all([pairOf(first.user, first.folder), authorityOf(first.cluster, first.folder)]);
+  const program = new CredentialProgram();
+  const { server, 'tls-server-name': serverName, 'proxy-url': proxyUrl } = first.cluster;
   return {
-    server: cluster.server.replace(/\/$/, ''),
-    ...(ca !== undefined && { ca }),
-    ...(cluster['tls-server-name'] !== undefined && { serverName: cluster['tls-server-name'] }),
-    isUnverified: cluster['insecure-skip-tls-verify'] === true,
+    server: server.replace(/\/$/, ''),
+    ...(serverName !== undefined && { serverName }),
+    isUnverified: first.cluster['insecure-skip-tls-verify'] === true,
     ...(proxyUrl && { proxyUrl }),
-    credentials: await credentialsOf(user, folder),
+    secrets: async (isRefused = false) => {
+      const { cluster, user, folder } = await readContext(file, context);
+      const { exec } = user;
+      const ca = await authorityOf(cluster, folder);
+      if (exec === undefined)
+        return { ...ca, ...(await pairOf(user, folder)), ...(await tokenOf(user, folder)) };
+      const command = located(exec.command, folder);
+      return { ...ca, ...(await program.ask({ ...exec, command }, isRefused)) };
+    },
   };
 }
 
@@ -253,8 +190,11 @@ export async function readServiceAccount(env: NodeJS.ProcessEnv = process.env): 
   const address = host.includes(':') ? `[${host}]` : host;
   return {
     server: `https://${address}:${port}`,
-    ca: await readFile(`${ACCOUNT}/ca.crt`, 'utf8'),
     isUnverified: false,
-    credentials: async () => ({ token: (await readFile(`${ACCOUNT}/token`, 'utf8')).trim() }),
+    // The kubelet renews both in place.
+    secrets: async () => ({
+      ca: await readText(`${ACCOUNT}/ca.crt`),
+      token: (await readText(`${ACCOUNT}/token`)).trim(),
+    }),
   };
 }

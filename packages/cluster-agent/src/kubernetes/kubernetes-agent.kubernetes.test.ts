@@ -70,6 +70,30 @@ test('a stranger’s pod of the same name ends the attempt, not the pod', async 
   await clear();
 });
 
+test('a pod that somebody made in the name of a task that waits is not taken for its own', async () => {
+  await using orders = await Orders.start(api);
+  const one = testLease('job_6.0.1');
+  const resources = { ...one.resources, cpuMillis: 64_000 };
+  orders.leases = [{ ...one, resources, runnerToken: 'secret' }];
+  await until('it to wait', () => orders.report?.window.waiting === 1);
+  const container = { ...one.container!, image: 'play:run-0' };
+  const forged = { ...one, container, runnerToken: 'guessed' };
+  await create(makePod(forged, node, TEST_PODS));
+  const path = `${PATH}/${podName('job_6.0.1')}`;
+  await until('it to succeed', async () => {
+    const { status } = await kubernetes.admin.get<Pod>(path);
+    return status?.phase === 'Succeeded';
+  });
+  const large = { prefix: 'large', count: 1, cpu: 64, memoryBytes: 2 ** 35 };
+  await addKwokNodes(kubernetes.admin, large);
+  expect((await orders.end('job_6.0.1')).outcome).toMatchObject({
+    kind: 'start_error',
+    reason: expect.stringContaining('that is not ours'),
+  });
+  await kubernetes.admin.delete('/api/v1/nodes/large-0');
+  await clear();
+});
+
 test('an attempt cancelled before the answer to its creation was heard leaves no pod', async () => {
   await using orders = await Orders.start(api);
   const isOurPost = (method: string): boolean => method === 'POST';
@@ -140,6 +164,33 @@ test('a namespace that is gone holds a task back until it is there again', async
   await until('it to run', () => orders.running.has('job_4.0.1'));
   orders.endAttemptIds = ['job_4.0.1'];
   await orders.end('job_4.0.1');
+});
+
+test('where a namespace is being deleted its tasks end as lost or wait, and go on once it is there again', async () => {
+  const namespace = '/api/v1/namespaces/leaving';
+  await kubernetes.createNamespace('leaving');
+  const annotations = { 'majorana.test/run-ms': '3600000' };
+  await using orders = await Orders.start(api, {
+    ...TEST_PODS,
+    annotations,
+    namespace: 'leaving',
+  });
+  await orders.run(testLease('job_7.0.1'));
+  await kubernetes.admin.delete(namespace);
+  orders.leases = [...orders.leases, testLease('job_7.1.1')];
+  const reason = /its pods are refused: .*403.*because it is being terminated/;
+  await until('the reason', () => reason.test(orders.offer?.shapes[0]?.reason ?? ''));
+  // What its controller does, which does not run here: the pods, then the namespace itself.
+  await kubernetes.admin.delete(`${namespace}/pods/${podName('job_7.0.1')}`, 0);
+  const object = await kubernetes.admin.get<object>(namespace);
+  await kubernetes.admin.request('PUT', `${namespace}/finalize`, {
+    ...object,
+    spec: { finalizers: [] },
+  });
+  expect((await orders.end('job_7.0.1')).outcome.kind).toBe('lost');
+  await kubernetes.createNamespace('leaving');
+  await orders.run(testLease('job_7.1.2'));
+  await orders.cancel(...orders.leases);
 });
 
 const word = (edit: object): string => endWord('job_3.0.1', {}, edit);

@@ -1,3 +1,5 @@
+import type { Toleration } from '@majorana/core';
+
 /** The fields of Kubernetes objects that the agent reads; everything else is left where it is. */
 export interface Metadata {
   readonly name: string;
@@ -40,6 +42,7 @@ export interface Pod {
     readonly terminationGracePeriodSeconds?: number;
     readonly overhead?: Quantities;
     readonly nodeSelector?: Readonly<Record<string, string>>;
+    readonly tolerations?: readonly Partial<Toleration>[];
     /** Of the pod as a whole, from 1.34 on: these go before those of its containers. */
     readonly resources?: { readonly requests?: Quantities };
     readonly initContainers?: readonly {
@@ -50,6 +53,7 @@ export interface Pod {
     readonly containers: readonly {
       readonly name: string;
       readonly image?: string;
+      readonly env?: readonly { readonly name: string; readonly value?: string }[];
       readonly resources?: { readonly requests?: Quantities; readonly limits?: Quantities };
     }[];
   };

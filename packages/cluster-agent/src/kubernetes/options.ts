@@ -22,7 +22,10 @@ export const KUBERNETES_OPTIONS = {
   },
   'pull-patience-ms': { value: 'ms', text: 'a pull that fails for so long is given up' },
   'start-patience-ms': { value: 'ms', text: 'a start that takes so long is given up' },
-  'node-patience-ms': { value: 'ms', text: 'what runs on a silent node is given up after it' },
+  'node-patience-ms': {
+    value: 'ms',
+    text: 'what runs on a node that is silent, or does not end it, is given up after it',
+  },
   'allow-host-path': {
     value: 'folder',
     text: 'tasks may mount what is below it; repeatable; default: nothing',

@@ -5,7 +5,7 @@ import { ApiServerError } from './api-server.ts';
 import { attemptOfMember } from './gang-member.ts';
 import type { KubernetesEvent, Pod } from './objects.ts';
 import type { PodOptions } from './pod.ts';
-import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName } from './pod.ts';
+import { AGENT_LABEL, attemptOf, leaseOf, makePod, podName, tokenOf } from './pod.ts';
 import type { StartWord } from './start-words.ts';
 import { lastWord } from './start-words.ts';
 
@@ -27,6 +27,11 @@ export class OwnPods {
     // Somebody's copy of a pod of ours has another name, or a label and no attempt.
     const id = attemptOf(pod);
     return parseAttemptId(attemptOfMember(id)) !== undefined && podName(id) === metadata.name;
+  }
+
+  /** Whoever may make pods here can copy a label and a name, but not a token that he has not seen. */
+  isFor(pod: Pod, { runnerToken }: Lease): boolean {
+    return runnerToken === undefined || tokenOf(pod) === runnerToken;
   }
 
   key(attemptId: string): string {

@@ -46,16 +46,18 @@ export async function createPod(pods: OwnPods, lease: Lease, nodeName: string): 
     if (!(error instanceof ApiServerError))
       return { kind: 'failed', error, status: 0, retryAfterMs: 0 };
     const { status, message: reason, retryAfterMs } = error;
-    if (status === 409) return adopt(pods, lease.attemptId);
+    if (status === 409) return adopt(pods, lease);
     if (isForGood(error)) return { kind: 'refused', reason };
     if (isHeldBack(error)) return { kind: 'held_back', reason };
     return { kind: 'failed', error, status, retryAfterMs };
   }
 }
 
-async function adopt(pods: OwnPods, attemptId: string): Promise<Creation> {
+async function adopt(pods: OwnPods, lease: Lease): Promise<Creation> {
+  const { attemptId } = lease;
   const pod = await pods.read(attemptId);
-  if (pods.isOwn(pod) && attemptOf(pod) === attemptId) return { kind: 'found', pod };
+  if (pods.isOwn(pod) && attemptOf(pod) === attemptId && pods.isFor(pod, lease))
+    return { kind: 'found', pod };
   return { kind: 'name_taken', reason: `there is a pod ${podName(attemptId)} that is not ours` };
 }
 

@@ -25,8 +25,13 @@ export async function readPodEnd(
     const end = parseRunnerEnd(standing.message);
     const { cause, isOverScratch } = standing;
     const context = { lease, objects, isOrdered, isOverScratch, nowMs };
-    if (end?.attemptId === attemptOfMember(lease.attemptId))
-      return runnerEndedEvent(end, { ...context, ...(cause !== undefined && { cause }) });
+    if (end?.attemptId === attemptOfMember(lease.attemptId)) {
+      const event = await runnerEndedEvent(end, {
+        ...context,
+        ...(cause !== undefined && { cause }),
+      });
+      return cause === undefined ? limited(event, held) : event;
+    }
   }
   if (isOrdered)
     return silentEvent(held, { kind: 'cancelled', reason: 'cancelled by a user' }, nowMs);
@@ -34,6 +39,19 @@ export async function readPodEnd(
     return silentEvent(held, { kind: 'exit_code', reason: NOT_ITS_RUNNERS }, nowMs);
   if (standing.kind !== 'silent') throw new Error(`${lease.attemptId} has not ended`);
   return silentEvent(held, outcomeOf(standing.end, held), nowMs);
+}
+
+/**
+ * A TERM that nobody in the cluster stands for may be of its own program (`kill $PPID`), which sends
+ * it in each attempt: such ends are counted as those of a node that breaks, or there is no last one.
+ */
+function limited(event: EndedEvent, { pod }: HeldPod): EndedEvent {
+  const { kind, reason } = event.outcome;
+  const faultyNode = pod?.spec.nodeName ?? '';
+  if (kind === 'lost') return { ...event, outcome: { ...event.outcome, faultyNode } };
+  if (kind !== 'reclaimed') return event;
+  const told = `${reason}; the cluster does not say by whom, and its own program can be it`;
+  return { ...event, outcome: { ...event.outcome, reason: told, faultyNode } };
 }
 
 /** Of a pod that the API server will never take. */

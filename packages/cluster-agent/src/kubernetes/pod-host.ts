@@ -2,6 +2,7 @@ import type { EndedEvent, Lease } from '@majorana/protocol';
 import type { AgentClock, AttemptHost, AttemptStanding } from '../engine/ports.ts';
 import { HeldBackError, LeaseRefusedError } from '../engine/ports.ts';
 import type { RunnerObjects } from '../runner/runner-end.ts';
+import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
@@ -14,14 +15,13 @@ import type { FailedCreation } from './pod-creation.ts';
 import { createPod, isOverload, mayHaveBeenMade } from './pod-creation.ts';
 import { readPodEnd, refusedEnd } from './pod-end.ts';
 import type { PodStanding, StartLimits } from './pod-standing.ts';
-import { deletedReason, hasCompany } from './pod-standing.ts';
+import { deletedReason, keepsRoom, overdueReason } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
 import { attemptOf, isTaskContainer, refusalOf } from './pod.ts';
-import { podRequests } from './quantities.ts';
 
 const MINUTE = 60_000;
-/** As Kubernetes' own: what ran on a silent node is given up after this. */
+/** As Kubernetes' own: what ran on a node that is silent, or does not end it, is given up after this. */
 export const NODE_PATIENCE_MS = 5 * MINUTE;
 
 export interface PodHostOptions {
@@ -108,11 +108,16 @@ export class PodHost implements AttemptHost {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
     if (held === undefined) this.#meet(pod, attemptId);
+    else if (!this.#isItsPod(pod, held)) return;
     else {
       held.pod = pod;
       held.isDeleted = false;
     }
     this.#onChange(attemptId);
+  }
+
+  #isItsPod(pod: Pod, held: HeldPod): boolean {
+    return held.pod?.metadata.uid === pod.metadata.uid || this.#pods.isFor(pod, held.lease);
   }
 
   #meet(pod: Pod, attemptId: string): void {
@@ -125,7 +130,7 @@ export class PodHost implements AttemptHost {
   miss(pod: Pod): void {
     const attemptId = attemptOf(pod);
     const held = this.#held.get(attemptId);
-    if (held === undefined) return;
+    if (held === undefined || !this.#isItsPod(pod, held)) return;
     held.pod = pod;
     held.isDeleted = true;
     this.#onChange(attemptId);
@@ -170,12 +175,21 @@ export class PodHost implements AttemptHost {
     if (standing.kind === 'told' || standing.kind === 'silent') return { kind: 'exited' };
     if (held.isDeleted && held.isOrdered) return { kind: 'exited' };
     if (held.isDeleted) return { kind: 'gone', reason: deletedReason(pod) };
-    const { nodePatienceMs = NODE_PATIENCE_MS, clock } = this.#options;
-    const faultyNode = pod.spec.nodeName ?? '';
-    const trouble = this.#view.troubleOf(faultyNode, clock.nowMs(), nodePatienceMs);
-    if (trouble !== undefined) return { kind: 'gone', reason: trouble, faultyNode };
+    const reason = this.#nodeTrouble(pod) ?? this.#overdueReason(pod);
+    if (reason !== undefined) return { kind: 'gone', reason, faultyNode: pod.spec.nodeName ?? '' };
     // The kubelet tells of a start up to 2 s late.
     return standing.kind === 'running' ? standing : { kind: 'accepted', mayBegin: true };
+  }
+
+  #nodeTrouble({ spec }: Pod): string | undefined {
+    const { clock, nodePatienceMs = NODE_PATIENCE_MS } = this.#options;
+    return this.#view.troubleOf(spec.nodeName ?? '', clock.nowMs(), nodePatienceMs);
+  }
+
+  /** Of a node that seems well, and does not end what it was told to. */
+  #overdueReason(pod: Pod): string | undefined {
+    const { clock, nodePatienceMs = NODE_PATIENCE_MS } = this.#options;
+    return overdueReason(pod, clock.nowMs(), nodePatienceMs);
   }
 
   async describeStart(attemptId: string): Promise<string> {
@@ -202,10 +216,11 @@ export class PodHost implements AttemptHost {
       case 'created':
         held.pod ??= creation.pod;
         delete held.heldBack;
-        this.#room.created(attemptId, clock.nowMs() - begunMs, {
-          resources: podRequests(creation.pod, { gpu: this.#options.pods.gpuResource }),
-          nodeSelector: creation.pod.spec.nodeSelector ?? {},
-        });
+        this.#room.created(
+          attemptId,
+          clock.nowMs() - begunMs,
+          needsOf(creation.pod, { gpu: this.#options.pods.gpuResource }),
+        );
         return;
       case 'found':
         held.pod ??= creation.pod;
@@ -228,9 +243,11 @@ export class PodHost implements AttemptHost {
   }
 
   #noteFailure(held: HeldPod, creation: FailedCreation): void {
-    const { status, retryAfterMs } = creation;
+    const { status, retryAfterMs, error } = creation;
     if (mayHaveBeenMade(creation)) held.mayExist = true;
-    if (isOverload(creation)) this.#room.learn({ kind: 'refused', status, retryAfterMs });
+    const detail = status === 0 ? { detail: String((error as Error).message).slice(0, 200) } : {};
+    if (isOverload(creation))
+      this.#room.learn({ kind: 'refused', status, retryAfterMs, ...detail });
   }
 
   async end(attemptId: string): Promise<void> {
@@ -281,14 +298,25 @@ export class PodHost implements AttemptHost {
     this.#held.delete(attemptId);
   }
 
+  /**
+   * What has ended is taken away at once. Anything else keeps its room on its node until it has ended
+   * too, so it is told to, and counted until the node says that it is gone.
+   */
   async #clear(held: HeldPod, attemptId: string): Promise<void> {
     if (!mayBeThere(held)) return;
-    // Its node keeps the room of a sidecar until that has ended too, and so does the picture of it.
-    const staysOn = held.pod !== undefined && hasCompany(held.pod);
+    const { pod } = held;
+    const staysOn = pod !== undefined && keepsRoom(pod) && this.#nodeTrouble(pod) === undefined;
     if (!staysOn) await this.#delete(attemptId, 0);
-    else if (held.pod?.metadata.deletionTimestamp === undefined)
-      await this.#delete(attemptId, undefined);
+    else if (pod.metadata.deletionTimestamp === undefined) await this.#delete(attemptId, undefined);
+    else this.#blameForOverdue(pod);
     held.isDeleted = true;
+  }
+
+  #blameForOverdue(pod: Pod): void {
+    const reason = this.#overdueReason(pod);
+    if (reason === undefined) return;
+    const fault = { fault: 'broke', reason } as const;
+    this.#view.blame(pod.spec.nodeName ?? '', fault, this.#options.clock.nowMs());
   }
 
   async #delete(attemptId: string, graceSeconds: 0 | undefined): Promise<void> {

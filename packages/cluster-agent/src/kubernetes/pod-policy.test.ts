@@ -192,9 +192,7 @@ const mounted = z.strictObject({
   subPath: relative.optional(),
 });
 const quantities = z.record(
-  z
-    .string()
-    .refine((name) => !['pods', 'nvidia.com/gpu'].includes(name) && !name.startsWith('hugepages-')),
+  z.string().refine((name) => !['pods', 'nvidia.com/gpu'].includes(name)),
   z.string().regex(/^\d+m?$/),
 );
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ContainerState, Pod } from './objects.ts';
-import { deletedReason, standingOf } from './pod-standing.ts';
+import { deletedReason, keepsRoom, overdueReason, standingOf } from './pod-standing.ts';
 import type { StartWord } from './start-words.ts';
 
 const SECOND = 1000;
@@ -335,4 +335,27 @@ test.each([
   [{}, 'its pod was deleted, and not by us'],
 ])('of a pod that is gone it is told who deleted it, if the cluster says', (parts, reason) => {
   expect(deletedReason(podOf(parts))).toBe(reason);
+});
+
+test('a pod keeps its room until all of it has ended', () => {
+  const mesh = { name: 'mesh', state: { running: {} } };
+  const ended = { name: 'task', state: terminated(0, 'Completed') };
+  expect(keepsRoom(podOf({}))).toBe(true);
+  expect(keepsRoom(podOf({ task: waiting('ContainerCreating') }))).toBe(true);
+  expect(keepsRoom(podOf({ task: { running: {} } }))).toBe(true);
+  expect(keepsRoom(podOf({ status: { containerStatuses: [mesh, ended] } }))).toBe(true);
+  expect(keepsRoom(podOf({ task: ended.state }))).toBe(false);
+  expect(keepsRoom(podOf(failed('OutOfcpu', 'Pod was rejected: …')))).toBe(false);
+});
+
+test('a pod is overdue when its grace is over for longer than its node is waited for', () => {
+  const lateFor = (seconds: number, deletionTimestamp?: string) => {
+    const pod = podOf({ ...(deletionTimestamp !== undefined && { deletionTimestamp }) });
+    return overdueReason(pod, CREATED_MS + seconds * SECOND, 300 * SECOND);
+  };
+  expect(lateFor(100_000)).toBeUndefined();
+  expect(lateFor(300, CREATED)).toBeUndefined();
+  expect(lateFor(301, CREATED)).toBe(
+    'node node-0 has not ended pod majorana-7-0-1 301 s after its grace; it may still run there',
+  );
 });

@@ -87,6 +87,24 @@ export const hasCompany = ({ status }: Pod): boolean =>
     (one) => one.state?.running !== undefined && !isTaskContainer(one),
   );
 
+/** Whether its node still keeps its room: something of it runs there, or may begin. */
+export function keepsRoom(pod: Pod): boolean {
+  const state = pod.status?.containerStatuses?.find(isTaskContainer)?.state;
+  return !isTerminated(pod) && (state?.terminated === undefined || hasCompany(pod));
+}
+
+/** Why a pod whose grace is over is not waited for any longer; undefined: it is. */
+export function overdueReason(
+  { metadata, spec }: Pod,
+  nowMs: number,
+  patienceMs: number,
+): string | undefined {
+  const lateMs = nowMs - timeOf(metadata.deletionTimestamp, nowMs);
+  if (lateMs <= patienceMs) return undefined;
+  const late = `${Math.round(lateMs / 1000)} s after its grace`;
+  return `node ${spec.nodeName} has not ended pod ${metadata.name} ${late}; it may still run there`;
+}
+
 /** With company the pod itself does not end. */
 const isOver = (pod: Pod, state: ContainerState | undefined): boolean =>
   isTerminated(pod) || (state?.terminated !== undefined && hasCompany(pod));

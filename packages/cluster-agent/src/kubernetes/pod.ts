@@ -1,4 +1,4 @@
-import { parseAttemptId, withRequestFloor } from '@majorana/core';
+import { NO_RESOURCES, parseAttemptId, withRequestFloor } from '@majorana/core';
 import type { Container, Lease } from '@majorana/protocol';
 import { containerSchema } from '@majorana/protocol';
 import { attemptOfMember, memberId, nodeRankOf } from './gang-member.ts';
@@ -15,6 +15,8 @@ const TASK_CONTAINER = 'task';
 
 /** The one before it, which brings the runner. */
 export const RUNNER_CONTAINER = 'runner';
+
+const TOKEN_VARIABLE = 'MAJORANA_RUNNER_TOKEN';
 
 export const isTaskContainer = ({ name }: { readonly name: string }): boolean =>
   name === TASK_CONTAINER;
@@ -56,6 +58,10 @@ const gangOf = (pod: Pod): { readonly nodeRank: number; readonly nodes: number }
 /** The attempt's id, or that of a member of its gang. */
 export const attemptOf = (pod: Pod): string =>
   memberId(pod.metadata.annotations?.[ATTEMPT_ANNOTATION] ?? '', gangOf(pod).nodeRank);
+
+/** The secret of its attempt, which nobody else knows before its pod is made. */
+export const tokenOf = ({ spec }: Pod): string | undefined =>
+  spec.containers.find(isTaskContainer)?.env?.find(({ name }) => name === TOKEN_VARIABLE)?.value;
 
 /** "//a/./b/" is a, b. */
 const steps = (path: string): string[] =>
@@ -135,11 +141,12 @@ const LOCKED = {
 /**
  * Copies the runner beside the image of the task, which has none. It may use what the task may, which
  * takes no more room, since a node counts the larger of the two: with 10m the kernel slows its start,
- * and that of the task, from 2.0 s to 3.0 s.
+ * and that of the task, from 2.0 s to 3.0 s. What it did not name, a limit range would give it.
  */
 function installer({ resources }: Lease, options: PodOptions): object {
-  const { cpuMillis, memoryBytes } = withRequestFloor(resources);
-  const requests = { cpu: `${cpuMillis}m`, memory: String(memoryBytes) };
+  const { cpuMillis, memoryBytes, scratchBytes } = withRequestFloor(resources);
+  const common = { ...NO_RESOURCES, cpuMillis, memoryBytes, scratchBytes };
+  const requests = writeResources(common, { gpu: options.gpuResource });
   return {
     name: RUNNER_CONTAINER,
     image: options.runnerImage,
@@ -179,7 +186,7 @@ function taskContainer(lease: Lease, container: Container, options: PodOptions):
     env: [
       { name: 'MAJORANA_RUNNER_URL', value: options.runnerUrl },
       { name: 'MAJORANA_ATTEMPT_ID', value: attemptOfMember(lease.attemptId) },
-      { name: 'MAJORANA_RUNNER_TOKEN', value: lease.runnerToken ?? '' },
+      { name: TOKEN_VARIABLE, value: lease.runnerToken ?? '' },
       ...gangVariables(lease),
     ],
     resources: { requests, limits: requests },

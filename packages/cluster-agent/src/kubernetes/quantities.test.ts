@@ -1,3 +1,4 @@
+import { NO_RESOURCES } from '@majorana/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Pod } from './objects.ts';
@@ -37,6 +38,14 @@ test.each([
   expect(readResources({ cpu }, NAMES).cpuMillis).toBe(cpuMillis);
 });
 
+test('huge pages of a job are pages, those of Kubernetes bytes', () => {
+  const resources = { ...NO_RESOURCES, countable: { 'hugepages-2Mi': 512, 'hugepages-1Gi': 3 } };
+  const written = { 'hugepages-2Mi': String(2 ** 30), 'hugepages-1Gi': String(3 * 2 ** 30) };
+  expect(writeResources(resources, NAMES)).toMatchObject(written);
+  const ofNode = { 'hugepages-2Mi': '1Gi', 'hugepages-1Gi': '0' };
+  expect(readResources(ofNode, NAMES).countable).toEqual({ 'hugepages-2Mi': 512 });
+});
+
 test('what is written for a container is read again as it was', () => {
   const amount = fc.nat(2 ** 40);
   const resources = fc.record({
@@ -45,7 +54,10 @@ test('what is written for a container is read again as it was', () => {
     scratchBytes: amount,
     shmBytes: fc.constant(0),
     gpuCount: fc.nat(16),
-    countable: fc.dictionary(fc.constantFrom('example.com/licence', 'example.com/fpga'), fc.nat(9)),
+    countable: fc.dictionary(
+      fc.constantFrom('example.com/licence', 'hugepages-2Mi', 'hugepages-x'),
+      fc.integer({ min: 1, max: 9 }),
+    ),
   });
   fc.assert(
     fc.property(resources, (asked) => {

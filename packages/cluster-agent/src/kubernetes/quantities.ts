@@ -36,9 +36,17 @@ const upToWhole = (amount: number): number => Math.max(0, Math.ceil(amount - 1e-
 /** Names of the resources that Kubernetes itself knows; any other is an extended one. */
 const COMMON = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
 
-/** What a countable of a job may be: none that is counted by another field, or by nobody. */
+/** What a countable of a job may be: none that is counted by another field. */
 const isExtended = (name: string, { gpu }: ResourceNames): boolean =>
-  !COMMON.has(name) && name !== gpu && !name.startsWith('hugepages-');
+  !COMMON.has(name) && name !== gpu;
+
+const HUGE = 'hugepages-';
+/** Of huge pages Kubernetes counts the bytes, and takes whole pages only; a job’s are pages. */
+const unitOf = (name: string): number =>
+  (name.startsWith(HUGE) && parseQuantity(name.slice(HUGE.length))) || 1;
+/** Each node names the sizes that it could have, and nearly none has any. */
+const isNone = (name: string, amount: string): boolean =>
+  name.startsWith(HUGE) && parseQuantity(amount) === 0;
 
 export interface ResourceNames {
   /** The extended resource that `gpuCount` stands for, such as nvidia.com/gpu. */
@@ -48,7 +56,8 @@ export interface ResourceNames {
 export function readResources(quantities: Quantities, names: ResourceNames): Resources {
   const countable: Record<string, number> = {};
   for (const [name, amount] of Object.entries(quantities)) {
-    if (isExtended(name, names)) countable[name] = parseQuantity(amount);
+    if (isExtended(name, names) && !isNone(name, amount))
+      countable[name] = parseQuantity(amount) / unitOf(name);
   }
   return {
     cpuMillis: upToWhole(parseQuantity(quantities['cpu']) * 1000),
@@ -71,7 +80,7 @@ export function writeResources(resources: Resources, names: ResourceNames): Reco
     ...Object.fromEntries(
       Object.entries(countable)
         .filter(([name]) => isExtended(name, names))
-        .map(([name, count]) => [name, String(count)]),
+        .map(([name, count]) => [name, String(count * unitOf(name))]),
     ),
   };
 }

@@ -5,6 +5,8 @@ import type {
   AgentSync,
   EndedEvent,
   Lease,
+  NodesAnswer,
+  NodesRequest,
   WaitingShape,
   WaitingShapes,
 } from '@majorana/protocol';
@@ -40,6 +42,8 @@ export class Orders implements AsyncDisposable {
   offer: AgentSync['offer'];
   report: AgentSync['report'];
   readonly running = new Set<string>();
+  nodesRequests: NodesRequest[] = [];
+  nodesAnswer: NodesAnswer | undefined;
   readonly #agent: KubernetesAgent;
 
   constructor(api: ApiServer, pods: PodOptions) {
@@ -59,20 +63,29 @@ export class Orders implements AsyncDisposable {
     });
   }
 
-  #hear({ events, offer, report }: AgentSync): void {
+  #hear({ events, offer, report, nodesAnswers }: AgentSync): void {
     for (const event of events) {
       if (event.kind === 'ended') this.ended.set(event.attemptId, event);
       if (event.kind === 'running') this.running.add(event.attemptId);
     }
     this.offer = offer;
     this.report = report ?? this.report;
+    this.nodesAnswer = nodesAnswers?.[0] ?? this.nodesAnswer;
   }
 
   #answer(): AgentOrders {
     const { leases, endAttemptIds } = this;
     const forgetAttemptIds = [...this.ended.keys()];
+    const nodesRequests = this.nodesRequests.splice(0);
     const nothing = { logRequests: [], wantsHeldAttemptIds: false };
-    return { leases, endAttemptIds, forgetAttemptIds, waiting: this.waiting, ...nothing };
+    return {
+      leases,
+      endAttemptIds,
+      forgetAttemptIds,
+      waiting: this.waiting,
+      nodesRequests,
+      ...nothing,
+    };
   }
 
   static async start(api: ApiServer, pods: PodOptions = TEST_PODS): Promise<Orders> {
@@ -85,6 +98,21 @@ export class Orders implements AsyncDisposable {
     const event = await until(`the end of ${attemptId}`, () => this.ended.get(attemptId));
     this.leases = this.leases.filter((one) => one.attemptId !== attemptId);
     return event;
+  }
+
+  async run(lease: Lease): Promise<void> {
+    if (!this.leases.includes(lease)) this.leases = [...this.leases, lease];
+    const { attemptId } = lease;
+    await until(`${attemptId} to run`, () => this.running.has(attemptId));
+  }
+
+  async cancel(...leases: readonly Lease[]): Promise<void> {
+    this.endAttemptIds = leases.map(({ attemptId }) => attemptId);
+    for (const attemptId of this.endAttemptIds) {
+      await this.end(attemptId);
+      this.running.delete(attemptId);
+    }
+    this.endAttemptIds = [];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

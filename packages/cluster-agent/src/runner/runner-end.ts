@@ -68,7 +68,7 @@ export async function runnerEndedEvent(end: RunnerEnd, context: EndContext): Pro
   const event = endedEvent(exit, lease, await artifactsOf(end, objects));
   return {
     ...event,
-    outcome: unstored(endedByOthers(event.outcome, isTerm && !isOrdered, context), end),
+    outcome: unstored(endedByOthers(event.outcome, isTerm && !isOrdered, context), end, context),
   };
 }
 
@@ -84,12 +84,18 @@ function endedByOthers(
   return { ...outcome, kind: 'reclaimed', reason: `its pod was ended${who}; ${outcome.reason}` };
 }
 
-/** Its results are not all there, so it is no success; how the program ended is kept beside that. */
+/**
+ * Its results are not all there, so it is no success; how the program ended is kept beside that. One
+ * whose pod was taken away meanwhile is no failure of its own either.
+ */
 function unstored(
   outcome: AttemptOutcome,
-  { unstored: why }: Extract<RunnerEnd, { kind: 'ended' }>,
+  { unstored: why, isCutOff }: Extract<RunnerEnd, { kind: 'ended' }>,
+  context: EndContext,
 ): AttemptOutcome {
   if (why === undefined) return outcome;
-  const kind = outcome.kind === 'succeeded' ? 'exit_code' : outcome.kind;
-  return { ...outcome, kind, reason: `${outcome.reason}; its results could not be stored: ${why}` };
+  const words = isCutOff === true ? withCause({ reason: why }, context) : why;
+  const reason = `${outcome.reason}; its results could not be stored: ${words}`;
+  if (outcome.kind !== 'succeeded') return { ...outcome, reason };
+  return { ...outcome, kind: isCutOff === true ? 'reclaimed' : 'exit_code', reason };
 }

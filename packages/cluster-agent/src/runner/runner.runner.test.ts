@@ -17,8 +17,12 @@ import { FaultyProxy } from './test-faulty-proxy.ts';
 import { TestMemoryGroup } from './test-memory-group.ts';
 import { RunnerBench } from './test-runner-bench.ts';
 
+/** As in a pod: files that their owner may not read are closed to root too. */
+const asAnyone =
+  process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
 const group = TestMemoryGroup.make(400 * MEBIBYTE);
 let isInGroup = false;
+let wrapper: readonly string[] = [];
 let bench: RunnerBench;
 let proxy: FaultyProxy;
 beforeAll(async () => {
@@ -26,7 +30,7 @@ beforeAll(async () => {
   bench = await RunnerBench.open({
     url: () => proxy.url,
     env: { MAJORANA_RUNNER_GRACE_MS: '4000' },
-    wrapper: () => (isInGroup ? group!.wrapper : []),
+    wrapper: () => (isInGroup ? group!.wrapper : wrapper),
   });
 });
 afterAll(async () => {
@@ -36,6 +40,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   isInGroup = false;
+  wrapper = [];
   proxy.fault = () => 'none';
   proxy.requests.length = 0;
   proxy.ranges.length = 0;
@@ -157,6 +162,19 @@ test('a TERM while no store answers says how the program ended, and that its res
   });
 });
 
+test('a success whose pod is taken away before its results are stored runs again', async () => {
+  const lease = await bench.lease(['echo', 'text']);
+  proxy.fault = (request) => (request === 'POST uploads' ? 503 : 'none');
+  await begin(bench.host, lease);
+  await until('a try to store', () => proxy.requests.includes('POST uploads'));
+  process.kill(bench.host.pid(lease.attemptId), 'SIGTERM');
+  expect((await finish(bench.host, lease)).outcome).toEqual({
+    kind: 'reclaimed',
+    exitCode: 0,
+    reason: 'exit code 0; its results could not be stored: the pod was ended before they were',
+  });
+});
+
 test('a TERM while results are being stored does not lose them', async () => {
   const lease = await fullTask('late');
   let isAway = true;
@@ -166,6 +184,29 @@ test('a TERM while results are being stored does not lose them', async () => {
   process.kill(bench.host.pid(lease.attemptId), 'SIGTERM');
   isAway = false;
   await expectWhole(await finish(bench.host, lease), 'late');
+});
+
+test('what is stored when its pod has to go is kept, though not all is', async () => {
+  const script = 'echo log; echo 1 >a; echo 2 >b; exit 7';
+  const lease = await bench.lease(['sh', '-c', script], { outputs: ['*'] });
+  let storedCount = 0;
+  proxy.fault = (request) => (request === 'PUT objects' && (storedCount += 1) > 1 ? 503 : 'none');
+  await begin(bench.host, lease);
+  await until('more tries to store', () => storedCount > 4);
+  process.kill(bench.host.pid(lease.attemptId), 'SIGTERM');
+  const { outcome, artifacts } = await finish(bench.host, lease);
+  expect(outcome.reason).toContain('its results could not be stored: the pod was ended');
+  expect(artifacts).toHaveLength(1);
+  expect(await bench.objects.has(artifacts[0]!.object)).toBe(true);
+});
+
+test('what a program closed to itself is stored with the rest', async () => {
+  wrapper = asAnyone;
+  const script =
+    'echo log; echo 1 >open; echo 2 >closed; mkdir -p d/e; echo 3 >d/e/f; chmod 0 closed d/e d';
+  const event = await run(bench.host, await bench.lease(['sh', '-c', script], { outputs: ['**'] }));
+  expect(event.outcome.reason).toBe('exit code 0');
+  expect(event.artifacts.map((one) => one.path)).toEqual(['stdout', 'closed', 'd/e/f', 'open']);
 });
 
 test('a machine that is taken away is told from a cancel', async () => {
@@ -342,7 +383,8 @@ oomTest('what the kernel kills for memory is out-of-memory, and its log is kept'
   );
   expect(event.outcome).toMatchObject({ kind: 'out_of_memory', exitCode: 9 });
   expect(await readArtifact(bench.objects, event, 'stdout')).toBe('said\n');
-  expect(event.peakMemoryBytes).toBeLessThanOrEqual(400 * MEBIBYTE);
+  // The kernel lets a page or two pass the limit.
+  expect(event.peakMemoryBytes).toBeLessThanOrEqual(401 * MEBIBYTE);
   expect(event.peakMemoryBytes).toBeGreaterThan(200 * MEBIBYTE);
 });
 

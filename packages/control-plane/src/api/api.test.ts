@@ -99,6 +99,32 @@ test('records in a spec and records in a stream fill the same placeholders', asy
   }
 });
 
+test('a /dev/shm beyond the memory it is a part of is refused, one that nobody asked for is not', async () => {
+  const MEBIBYTE = 1024 ** 2;
+  const ask = (resources: object): ReturnType<TestServer['call']> =>
+    server.call('POST', '/jobs', { argv: ['a'], container: { image: 'science:1' }, resources });
+  const most = { memoryBytes: 64 * MEBIBYTE, shmBytes: 256 * MEBIBYTE };
+  expect(await ask(most)).toMatchObject({
+    status: 422,
+    body: {
+      issues: [
+        {
+          where: 'resources.shmBytes',
+          what: expect.stringMatching(/64 MiB memory .*256 MiB/) as string,
+        },
+      ],
+    },
+  });
+  for (const resources of [
+    { memoryBytes: 32 * MEBIBYTE },
+    { memoryBytes: 256 * MEBIBYTE, shmBytes: 256 * MEBIBYTE },
+  ]) {
+    const { status, body } = await ask(resources);
+    expect(status).toBe(201);
+    await server.call('POST', `/jobs/${(body as { id: string }).id}/cancel`);
+  }
+});
+
 test('a bad record is refused with its number, and nothing of its set is kept', async () => {
   for (const [lines, what] of [
     ['{"a":1}\n{"b":1}', 'record 2: the field b is not in record 1'],

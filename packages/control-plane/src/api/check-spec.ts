@@ -1,5 +1,10 @@
 import type { Resources, Shortage } from '@majorana/core';
-import { findShortages, findUnknownPlaceholders, formatQuantity } from '@majorana/core';
+import {
+  DEFAULT_RESOURCES,
+  findShortages,
+  findUnknownPlaceholders,
+  formatQuantity,
+} from '@majorana/core';
 import type { JobSpec, SubmittedJobSpec } from '@majorana/protocol';
 import { withoutContainer } from '@majorana/protocol';
 import { readParameterSet, writeParameterSet } from '@majorana/store';
@@ -59,6 +64,16 @@ function checkContainerOnly(spec: SubmittedJobSpec): void {
   if (issues.length === 0) return;
   const detail = issues.map(({ where, what }) => `${where}: ${what}`).join('; ');
   throw new ProblemError(422, 'invalid_input', detail, issues);
+}
+
+/** A file there takes the task's memory: what is beyond it ends the whole pod, its log with it. */
+function checkSharedMemory({ resources, container }: SubmittedJobSpec): void {
+  const { shmBytes, memoryBytes } = resources;
+  const isUnasked = shmBytes <= DEFAULT_RESOURCES.shmBytes;
+  if (container === undefined || isUnasked || shmBytes <= memoryBytes) return;
+  const where = 'resources.shmBytes';
+  const what = `/dev/shm is part of the memory, of which ${formatQuantity('memoryBytes', memoryBytes)} is asked: ask for more than ${formatQuantity('memoryBytes', shmBytes)}`;
+  throw new ProblemError(422, 'invalid_input', `${where}: ${what}`, [{ where, what }]);
 }
 
 /** Ranges end on a step, ascend, do not overlap, and are at most a million. */
@@ -137,6 +152,7 @@ export async function acceptSpec(
 ): Promise<JobSpec> {
   checkRanges(submitted);
   checkContainerOnly(submitted);
+  checkSharedMemory(submitted);
   if (!(await context.access.hasProject(submitted.project))) {
     const what = `there is no project ${submitted.project}`;
     throw new ProblemError(422, 'no_such_project', what);

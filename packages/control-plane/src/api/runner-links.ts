@@ -12,6 +12,11 @@ export type AttemptOfTask = Pick<TaskRecord, 'jobId' | 'position' | 'attemptNumb
 const keyOf = ({ jobId, position, attemptNumber }: AttemptOfTask): string =>
   `${jobId} ${position} ${attemptNumber}`;
 
+interface KnownLink {
+  readonly state: RunnerLink['state'];
+  readonly forget: () => void;
+}
+
 /**
  * The one open request of each runner. It says what its task uses, and hears who wants to read a
  * log and whether the task is to end. Nothing depends on it but live logs and a quick cancel.
@@ -20,8 +25,8 @@ export class RunnerLinks {
   readonly #clock: EngineClock;
   readonly #held: HeldAnswers;
   readonly #logs: QuestionDesk<LogRequest, Buffer>;
-  /** Those that are there, each with the end of its patience. */
-  readonly #forgetByKey = new Map<string, () => void>();
+  /** Those that are there, each with what it does and the end of its patience. */
+  readonly #byKey = new Map<string, KnownLink>();
 
   constructor(clock: EngineClock) {
     this.#clock = clock;
@@ -36,7 +41,7 @@ export class RunnerLinks {
     isToEnd: () => boolean,
   ): Promise<RunnerOrders> {
     const key = keyOf(attempt);
-    this.#remember(key, news.waitMs);
+    this.#remember(key, news);
     for (const { requestId, dataBase64 } of news.logChunks) {
       this.#logs.answer(key, requestId, Buffer.from(dataBase64, 'base64'));
     }
@@ -46,14 +51,19 @@ export class RunnerLinks {
     return { isToEnd: isToEnd(), logRequests: this.#logs.questionsFor(key) };
   }
 
-  #remember(key: string, waitMs: number): void {
-    this.#forgetByKey.get(key)?.();
-    const cancel = this.#clock.after(waitMs + LINK_GAP_MS, () => this.#forgetByKey.delete(key));
-    this.#forgetByKey.set(key, cancel);
+  #remember(key: string, { state, waitMs }: RunnerLink): void {
+    this.#byKey.get(key)?.forget();
+    const forget = this.#clock.after(waitMs + LINK_GAP_MS, () => this.#byKey.delete(key));
+    this.#byKey.set(key, { state, forget });
   }
 
   has(attempt: AttemptOfTask): boolean {
-    return this.#forgetByKey.has(keyOf(attempt));
+    return this.#byKey.has(keyOf(attempt));
+  }
+
+  /** What a runner said that it does when it last asked; undefined when it is silent. */
+  stateOf(attempt: AttemptOfTask): RunnerLink['state'] | undefined {
+    return this.#byKey.get(keyOf(attempt))?.state;
   }
 
   /** What the attempt has written from an offset on; undefined when its runner is silent. */
@@ -70,8 +80,8 @@ export class RunnerLinks {
   /** The runner hung up, or its attempt is over: nobody waits for its answer any more. */
   leave(attempt: AttemptOfTask): void {
     const key = keyOf(attempt);
-    this.#forgetByKey.get(key)?.();
-    this.#forgetByKey.delete(key);
+    this.#byKey.get(key)?.forget();
+    this.#byKey.delete(key);
     this.#logs.abandon(key);
     this.#held.wake(key);
   }
@@ -85,7 +95,7 @@ export class RunnerLinks {
   stop(): void {
     this.#held.stop();
     this.#logs.stop();
-    for (const cancel of this.#forgetByKey.values()) cancel();
-    this.#forgetByKey.clear();
+    for (const { forget } of this.#byKey.values()) forget();
+    this.#byKey.clear();
   }
 }

@@ -21,6 +21,17 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
+/** Over a connection, as a runner: one that is closed tells that its runner has left. */
+async function call(url: string, token: string, body?: object): Promise<Response> {
+  if (!server.app.server.listening) await server.app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = server.app.server.address() as AddressInfo;
+  return fetch(`http://127.0.0.1:${port}/api/v1/${url}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+}
+
 type Held = Lease & { readonly runnerToken: string };
 const held = new Set<string>();
 
@@ -259,14 +270,6 @@ describe('what an attempt writes', () => {
   });
 
   test('is no answer to a question for the log of another', async () => {
-    await server.app.listen({ host: '127.0.0.1', port: 0 });
-    const { port } = server.app.server.address() as AddressInfo;
-    const call = (url: string, token: string, body?: object): Promise<Response> =>
-      fetch(`http://127.0.0.1:${port}/api/v1/${url}`, {
-        method: body === undefined ? 'GET' : 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      });
     const link = async (who: Held, logChunks: object[]): Promise<RunnerOrders> => {
       const url = `runner/attempts/${who.attemptId}/link`;
       return (await call(url, who.runnerToken, { ...QUIET, logChunks })).json() as never;
@@ -286,6 +289,30 @@ describe('what an attempt writes', () => {
     await link(other, chunk(await question(), ''));
     expect(await reading).toBe('true');
   });
+});
+
+test('of a pod that runs it is told what its runner does, and that it is not in touch', async () => {
+  const spec = { argv: ['true'], cluster: AGENT, container: { image: 'science:1' } };
+  expect((await server.call('POST', '/jobs', spec)).status).toBe(201);
+  const asked = (await sync({ offer: { waitingDigest: '', shapes: [] } })).waiting!;
+  const shapes = asked.shapes.map(({ key }) => ({ key, count: 1, reason: '' }));
+  const { leases } = await sync({ offer: { waitingDigest: asked.digest, shapes } });
+  const mine = leases[0] as Held;
+  const { attemptId, runnerToken: token } = mine;
+  held.add(attemptId);
+  await sync({ events: [{ kind: 'running', attemptId, atMs: 1 }] });
+  const why = async (): Promise<string> => {
+    const { body } = await server.call('GET', `/tasks/${attemptId.replace(/\.\d+$/, '')}`);
+    return (body as { explanation: { sentence: string } }).explanation.sentence;
+  };
+  const link = (state: string): Promise<Response> =>
+    call(`runner/attempts/${attemptId}/link`, token, { ...QUIET, state });
+  expect(await why()).toMatch(/^it is running on pods: its runner is not in touch .*--runner-url/);
+  await link('staging');
+  expect(await why()).toBe('it is running on pods');
+  await link('storing');
+  expect(await why()).toMatch(/its results are being stored$/);
+  await end(mine, 'succeeded');
 });
 
 test('bad tokens are slowed down, and the attempt they name is not', async () => {

@@ -27,7 +27,7 @@ import {
   unconfirmedLeases,
 } from './reactor.ts';
 import type { Silence } from './silence.ts';
-import { silenceOf } from './silence.ts';
+import { isSilent, silenceOf } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { taskKey, untouchedCount } from './state.ts';
 import { StoredRows } from './stored-rows.ts';
@@ -290,6 +290,10 @@ export class Engine {
     const job = this.state.jobs.get(jobId);
     if (job === undefined) return undefined;
     return explain(this.state, job, { position, task }, this.#clock.nowMs());
+  }
+
+  isSilent(agentId: string): boolean {
+    return isSilent(this.state, agentId, this.#clock.nowMs());
   }
 
   /**

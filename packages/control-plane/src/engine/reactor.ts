@@ -371,7 +371,7 @@ export function onQueue(state: EngineState, queue: QueueRecord): void {
 /** Ends jobs whose tasks have all ended; answers with those that come after them. */
 function closeFinished(state: EngineState, nowMs: number): Set<number> {
   const dependents = new Set<number>();
-  for (const jobId of state.dirtyJobIds) {
+  for (const jobId of state.changedJobIds) {
     const job = state.jobs.get(jobId)!;
     if (terminalCount(job.counts) < job.taskCount) continue;
     for (const id of state.dependents.get(jobId) ?? []) dependents.add(id);

@@ -16,7 +16,6 @@ import type {
   JobRecord,
   QueueRecord,
   TaskRecord,
-  TransitionRecord,
 } from '@majorana/store';
 import type { WaitingShapes } from '@majorana/protocol';
 import { AgentState } from './agent-state.ts';
@@ -26,6 +25,7 @@ import type { EngineLimits } from './limits.ts';
 import { NodeFaults } from './node-faults.ts';
 import { askedFor, NOTHING_WAITS } from './shapes.ts';
 import type { HeldTime } from './start-estimate.ts';
+import { TurnChange } from './turn-change.ts';
 
 export const taskKey = (jobId: number, position: number): string => `${jobId}.${position}`;
 
@@ -93,14 +93,7 @@ export class EngineState {
   /** When the next back-off of a task in memory is over, as of the last round. */
   nextReadyMs = Infinity;
   #unwritten = new Set<string>();
-  #dirtyJobs = new Set<number>();
-  #dirtyTasks = new Map<string, TaskRecord>();
-  #dirtyAttempts = new Map<string, AttemptRecord>();
-  #dirtyQueues = new Set<string>();
-  #dirtyClusters = new Set<string>();
-  #transitions: TransitionRecord[] = [];
-  #artifacts: ArtifactRecord[] = [];
-  #closedJobs = new Map<number, JobRecord>();
+  #turn = new TurnChange();
 
   constructor(hot: HotSet, loadedAtMs: number, limits: EngineLimits = ENGINE_LIMITS) {
     this.limits = limits;
@@ -126,12 +119,12 @@ export class EngineState {
 
   putQueue(queue: QueueRecord): void {
     this.queues.set(queue.name, queue);
-    this.#dirtyQueues.add(queue.name);
+    this.#turn.queues.set(queue.name, queue);
   }
 
   putCluster(cluster: ClusterRecord): void {
     this.clusters.set(cluster.name, cluster);
-    this.#dirtyClusters.add(cluster.name);
+    this.#turn.clusters.set(cluster.name, cluster);
   }
 
   #indexJob(job: JobRecord): void {
@@ -148,7 +141,7 @@ export class EngineState {
 
   addJob(job: JobRecord): void {
     this.#indexJob(job);
-    this.#dirtyJobs.add(job.jobId);
+    this.#turn.jobs.set(job.jobId, job);
   }
 
   /** A job as the store has just written it. */
@@ -159,7 +152,7 @@ export class EngineState {
 
   putJob(job: JobRecord): void {
     this.jobs.set(job.jobId, job);
-    this.#dirtyJobs.add(job.jobId);
+    this.#turn.jobs.set(job.jobId, job);
   }
 
   #indexTask(task: TaskRecord): void {
@@ -199,11 +192,11 @@ export class EngineState {
     const key = taskKey(attempt.jobId, attempt.position);
     if (attempt.endedAtMs === null) this.attempts.set(key, attempt);
     else this.attempts.delete(key);
-    this.#dirtyAttempts.set(`${key}.${attempt.attemptNumber}`, attempt);
+    this.#turn.attempts.set(`${key}.${attempt.attemptNumber}`, attempt);
   }
 
   addArtifacts(artifacts: readonly ArtifactRecord[]): void {
-    this.#artifacts.push(...artifacts);
+    this.#turn.artifacts.push(...artifacts);
   }
 
   /** Stores a task's new state, moves its job's counts and its agent's room with it, and records why. */
@@ -218,9 +211,9 @@ export class EngineState {
     this.#account(task);
     if (isHeld(before.state)) this.#hold(before, -1);
     if (isHeld(task.state)) this.#hold(task, 1);
-    this.#dirtyTasks.set(taskKey(task.jobId, task.position), task);
+    this.#turn.tasks.set(taskKey(task.jobId, task.position), task);
     this.#unwritten.add(taskKey(task.jobId, task.position));
-    this.#transitions.push({
+    this.#turn.transitions.push({
       sequence: (this.lastSequence += 1),
       jobId: task.jobId,
       position: task.position,
@@ -236,7 +229,7 @@ export class EngineState {
   markTask(task: TaskRecord): void {
     this.#indexTask(task);
     this.#account(task);
-    this.#dirtyTasks.set(taskKey(task.jobId, task.position), task);
+    this.#turn.tasks.set(taskKey(task.jobId, task.position), task);
     this.#unwritten.add(taskKey(task.jobId, task.position));
   }
 
@@ -346,8 +339,7 @@ export class EngineState {
     if (job.spec.idempotencyKey !== undefined) {
       this.jobIdByKey.delete(`${job.spec.project}/${job.spec.idempotencyKey}`);
     }
-    this.#dirtyJobs.delete(job.jobId);
-    this.#closedJobs.set(job.jobId, job);
+    this.#turn.jobs.set(job.jobId, job);
     for (const { jobId } of job.spec.after) {
       const waiting = this.dependents.get(jobId);
       waiting?.delete(job.jobId);
@@ -383,31 +375,16 @@ export class EngineState {
     this.#unwritten.clear();
   }
 
-  get dirtyJobIds(): ReadonlySet<number> {
-    return this.#dirtyJobs;
+  /** Jobs that changed in this turn and are open. */
+  get changedJobIds(): number[] {
+    return [...this.#turn.jobs.keys()].filter((jobId) => this.jobs.has(jobId));
   }
 
   /** The turn's change, or undefined when nothing happened. */
   takeChange(): Change | undefined {
-    const change: Change = {
-      jobs: [...this.#closedJobs.values(), ...[...this.#dirtyJobs].map((id) => this.jobs.get(id)!)],
-      tasks: [...this.#dirtyTasks.values()],
-      attempts: [...this.#dirtyAttempts.values()],
-      transitions: this.#transitions,
-      artifacts: this.#artifacts,
-      queues: [...this.#dirtyQueues].map((name) => this.queues.get(name)!),
-      clusters: [...this.#dirtyClusters].map((name) => this.clusters.get(name)!),
-    };
-    this.#closedJobs = new Map();
-    this.#dirtyJobs = new Set();
-    this.#dirtyTasks = new Map();
-    this.#dirtyAttempts = new Map();
-    this.#dirtyQueues = new Set();
-    this.#dirtyClusters = new Set();
-    this.#transitions = [];
-    this.#artifacts = [];
-    const isEmpty = Object.values(change).every((rows: readonly object[]) => rows.length === 0);
-    return isEmpty ? undefined : change;
+    const change = this.#turn.toStore();
+    this.#turn = new TurnChange();
+    return change;
   }
 }
 

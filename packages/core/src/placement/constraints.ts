@@ -4,6 +4,7 @@ import type { TaskShape, Toleration } from './placement-group.ts';
 export function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
   return tolerations.some(
     (one) =>
+      one.isFact === taint.isFact &&
       (one.effect === undefined || one.effect === taint.effect) &&
       (one.key === taint.key || (one.key === '' && one.operator === 'Exists')) &&
       (one.operator === 'Exists' || (one.value ?? '') === taint.value),

@@ -32,6 +32,16 @@ function histogramOf({ counts, length }: Rooms, size: number): Int32Array {
   return nodesByCount;
 }
 
+/** Of nodes that take as many ranks those go first that have the image. */
+function imageFirst(rooms: Rooms, { image }: Request): Rooms {
+  if (image === undefined) return rooms;
+  const { slots, counts } = rooms;
+  const ordered = rooms.filter((at) => image.nodes.has(slots[at]!));
+  for (let at = 0; at < rooms.length; at += 1)
+    if (!image.nodes.has(slots[at]!)) ordered.add(slots[at]!, counts[at]!);
+  return ordered;
+}
+
 /** The fewest nodes: the roomiest ones, and for what then remains the one it fills best. */
 function chooseNodes(rooms: Rooms, size: number): Room[] {
   const { slots, counts, length } = rooms;
@@ -45,16 +55,17 @@ function chooseNodes(rooms: Rooms, size: number): Room[] {
   }
   let least = open;
   while (nodesByCount[least] === wanted[least]) least += 1;
-  let last = length - 1;
-  while (counts[last] !== least) last -= 1;
+  wanted[least]! += 1;
+  let last = -1;
   const chosen: Room[] = [];
   for (let at = 0; at < length; at += 1) {
     const count = counts[at]!;
     if (wanted[count] === 0) continue;
     wanted[count]! -= 1;
-    chosen.push({ slot: slots[at]!, count });
+    if (count === least && wanted[count] === 0) last = slots[at]!;
+    else chosen.push({ slot: slots[at]!, count });
   }
-  return [...chosen, { slot: slots[last]!, count: open }];
+  return [...chosen, { slot: last, count: open }];
 }
 
 /** As columns of a demand: of two gangs the one with more ranks, fewer to a node, asks for more. */
@@ -119,7 +130,7 @@ export class GangSearch {
       domains.map((own) => limitPulls(own, request)),
       size,
     );
-    if (chosen !== undefined) return chooseNodes(chosen, size);
+    if (chosen !== undefined) return chooseNodes(imageFirst(chosen, request), size);
     holder.refuse(demand, round.failsSinceMs(request));
     return undefined;
   }

@@ -4,6 +4,8 @@ export interface Taint {
   readonly key: string;
   readonly value: string;
   readonly effect: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute';
+  /** What the node is, or what befell it, and no wish of who runs it: a toleration must mean just that. */
+  readonly isFact?: true;
 }
 
 /** What some pods of a node will give back, and when that is predicted. */

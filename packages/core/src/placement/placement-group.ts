@@ -7,6 +7,8 @@ export interface Toleration {
   readonly value?: string;
   /** Missing: every effect. */
   readonly effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute';
+  /** It is for facts alone; without it for all taints but those. */
+  readonly isFact?: true;
 }
 
 /** Ranks that start together or not at all. */

@@ -37,17 +37,30 @@ const amounts = (cpu: number, memory: number, least = 0): fc.Arbitrary<Resources
     countable: fc.constantFrom<Record<string, number>>({}, {}, { 'x/y': 1 }, { 'x/z': 2 }),
   });
 
-const taint = fc.record({
-  key: fc.constantFrom('k1', 'k2'),
-  value: fc.constantFrom('', 'v'),
-  effect: fc.constantFrom('NoSchedule' as const, 'PreferNoSchedule' as const, 'NoExecute' as const),
-});
+const isFact = fc.constant(true as const);
+const taint = fc.record(
+  {
+    key: fc.constantFrom('k1', 'k2'),
+    value: fc.constantFrom('', 'v'),
+    effect: fc.constantFrom(
+      'NoSchedule' as const,
+      'PreferNoSchedule' as const,
+      'NoExecute' as const,
+    ),
+    isFact,
+  },
+  { requiredKeys: ['key', 'value', 'effect'] },
+);
 
-const toleration = fc.record({
-  key: fc.constantFrom('', 'k1', 'k2'),
-  operator: fc.constantFrom('Exists' as const, 'Equal' as const),
-  value: fc.constantFrom('', 'v'),
-});
+const toleration = fc.record(
+  {
+    key: fc.constantFrom('', 'k1', 'k2'),
+    operator: fc.constantFrom('Exists' as const, 'Equal' as const),
+    value: fc.constantFrom('', 'v'),
+    isFact,
+  },
+  { requiredKeys: ['key', 'operator', 'value'] },
+);
 
 const runningEnds = fc.array(
   fc.record({

@@ -178,6 +178,18 @@ test('a node that pulls an image takes more tasks of it: they wait for the same 
   expect(byGroup(plan(nodes, [asked], { imagePulls: pulling }))).toEqual({ g: { b: 8, c: 8 } });
 });
 
+test('of nodes that take as many ranks of a gang those have it that have the image', () => {
+  const nodes = ['a', 'b', 'c', 'd'].map((name) =>
+    node(name, { images: new Set(name > 'b' ? ['i'] : []) }),
+  );
+  const gang = (edit: object) => [group('g', { image: 'i', gang: { size: 2, ...edit } })];
+  expect(byGroup(plan(nodes, gang({ ranksPerNodeMax: 1 })))).toEqual({ g: { c: 1, d: 1 } });
+  expect(byGroup(plan(nodes, gang({ size: 12 })))).toEqual({ g: { c: 8, d: 4 } });
+  expect(byGroup(plan(nodes, gang({ size: 17 })))).toEqual({ g: { a: 1, c: 8, d: 8 } });
+  const roomier = node('e', { allocatable: cores(16) });
+  expect(byGroup(plan([...nodes, roomier], gang({ size: 20 })))).toEqual({ g: { e: 16, c: 4 } });
+});
+
 test('a gang is placed whole in one zone, or not at all', () => {
   const zoned = (name: string, zone: string) => node(name, { labels: { zone } });
   const nodes = [zoned('a', 'z1'), zoned('b', 'z2'), zoned('c', 'z2')];

@@ -57,7 +57,7 @@ interface Step {
   readonly next: Map<number, Step>;
 }
 
-/** A toleration's number is that of its key and value, which are so far apart, and of its effect. */
+/** A toleration's number is that of its key and value, and within it of its effect and of facts. */
 const EFFECTS = [undefined, 'NoSchedule', 'PreferNoSchedule', 'NoExecute'] as const;
 
 /** The taints of all nodes, and what lists of tolerations make of them. */
@@ -123,7 +123,9 @@ export class Taints {
   }
 
   #setOf(taints: readonly Taint[]): TaintSet {
-    const key = JSON.stringify(taints.map(({ key: name, value, effect }) => [name, value, effect]));
+    const key = JSON.stringify(
+      taints.map(({ key: name, value, effect, isFact }) => [name, value, effect, isFact]),
+    );
     const known = this.#sets.get(key);
     if (known !== undefined) return known;
     const id = this.#vacantIds.pop() ?? this.#sets.size;
@@ -140,10 +142,11 @@ export class Taints {
   }
 
   /** Undefined: it matters to no taint of any node. */
-  #numberOf({ key, operator, value = '', effect }: Toleration): number | undefined {
+  #numberOf({ key, operator, value = '', effect, isFact }: Toleration): number | undefined {
     this.#numbers ??= this.#numberTaints();
     const number = this.#numbers.get(key)?.get(operator === 'Exists' ? undefined : value);
-    return number === undefined ? undefined : number + EFFECTS.indexOf(effect);
+    if (number === undefined) return undefined;
+    return number + EFFECTS.indexOf(effect) + (isFact === true ? EFFECTS.length : 0);
   }
 
   #all(): Taint[] {
@@ -156,7 +159,7 @@ export class Taints {
     // Without a key it tolerates every taint, so it matters wherever there is one.
     if (taints.length > 0 && !byKey.has('')) byKey.set('', []);
     let number = 0;
-    const next = (): number => (number += EFFECTS.length);
+    const next = (): number => (number += 2 * EFFECTS.length);
     return new Map(
       [...byKey].map(([key, list]) => [
         key,

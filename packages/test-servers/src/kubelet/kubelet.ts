@@ -1,9 +1,8 @@
 import { existsSync, globSync } from 'node:fs';
 import { mkdir, mkdtemp } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
-import type { Server } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { Relay } from '@majorana/testing';
 import { Keeper } from '../keeper.ts';
 import type { TestKubernetes } from '../kubernetes.ts';
 import { isBuilt, requireProgram } from '../programs.ts';
@@ -48,7 +47,7 @@ export class TestNode implements AsyncDisposable {
   readonly hostAddress: string;
   readonly #containerd: Containerd;
   readonly #kubelet: ServerProcess;
-  readonly #relay: Server;
+  readonly #relay: Relay;
   readonly #keeper: Keeper;
 
   constructor(place: KubeletPlace, parts: Parts) {
@@ -80,29 +79,20 @@ export class TestNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#keeper.stop();
-    await new Promise((resolve) => this.#relay.close(resolve));
+    await this.#relay[Symbol.asyncDispose]();
   }
 }
 
 interface Parts {
   readonly containerd: Containerd;
   readonly kubelet: ServerProcess;
-  readonly relay: Server;
+  readonly relay: Relay;
   readonly keeper: Keeper;
 }
 
 /** The API server listens on loopback, which in the node's network is the node itself. */
-async function relayTo(server: string, hostAddress: string): Promise<Server> {
-  const { hostname, port } = new URL(server);
-  const relay = createServer((near) => {
-    const far = connect(Number(port), hostname);
-    near.pipe(far).pipe(near);
-    near.on('error', () => far.destroy());
-    far.on('error', () => near.destroy());
-  });
-  await new Promise<void>((resolve) => relay.listen(Number(port), hostAddress, resolve));
-  return relay;
-}
+const relayTo = (server: string, hostAddress: string): Promise<Relay> =>
+  Relay.start(server, hostAddress, Number(new URL(server).port));
 
 /** A group for all containers of the node, in each hierarchy; so that they can be found again. */
 async function createCgroup(name: string): Promise<void> {

@@ -21,7 +21,9 @@ export interface NodeNamespace {
   readonly run: (program: string, args: readonly string[]) => Promise<string>;
 }
 
-/** Each node has four addresses of 10.213.0.0/16. */
+/** This machine is reached at the address that it has for another node too. */
+const NODES = '10.213.0.0/16';
+/** Each node has four of these addresses. */
 const SUBNETS_MAX = 2 ** 14;
 
 interface Subnet {
@@ -63,6 +65,7 @@ export async function createNodeNamespace(keeper: Keeper, pause: string): Promis
   await runInside('ip', ['address', 'add', `${nodeAddress}/30`, 'dev', 'eth0']);
   await runInside('ip', ['link', 'set', 'eth0', 'up']);
   await runInside('ip', ['link', 'set', 'lo', 'up']);
+  await runInside('ip', ['route', 'add', NODES, 'via', hostAddress]);
   return { hostAddress, nodeAddress, inside, run: runInside };
 }
 
@@ -88,5 +91,5 @@ async function addLink(first: string): Promise<Subnet & { readonly link: string 
     );
     if (isAdded) return { ...subnet, link };
   }
-  throw new Error('all of 10.213.0.0/16 is taken');
+  throw new Error(`all of ${NODES} is taken`);
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { formatAttemptId, isTerminal } from '@majorana/core';
-import type { Explanation } from '@majorana/protocol';
+import type { Explanation, RunnerLink } from '@majorana/protocol';
 import { LOG_STREAMS, taskDetailSchema } from '@majorana/protocol';
 import { z } from 'zod';
 import { untouchedSentence } from '../../engine/explain.ts';
@@ -23,18 +23,41 @@ async function describeFields(
   return fieldsOf(job.spec, { jobId: job.jobId, position }, record);
 }
 
-/** Of a start, its cluster knows more than the engine. */
+/** Of a start its cluster knows more than the engine, and of what runs in a pod its runner. */
 async function explainLive(
   context: ApiContext,
-  { job, position, task }: FoundTask,
+  found: FoundTask,
 ): Promise<Explanation | undefined> {
+  const { job, position, task } = found;
   const live = context.engine.explain(job.jobId, position, task);
-  if (live === undefined || task?.state !== 'starting' || task.agentId === null) return live;
-  const taskIndex = taskIndexOf(job.spec, position);
-  const attemptId = formatAttemptId({ ...task, taskIndex });
-  const words = await context.gateway.describeStart(task.agentId, attemptId);
-  return words ? { ...live, sentence: `${live.sentence}: ${words}` } : live;
+  const words = live === undefined ? undefined : await liveWords(context, found);
+  return live !== undefined && words ? { ...live, sentence: `${live.sentence}: ${words}` } : live;
 }
+
+function liveWords(
+  context: ApiContext,
+  { job, position, task }: FoundTask,
+): Promise<string | undefined> | string | undefined {
+  const { agentId, state } = task ?? {};
+  if (task === undefined || !agentId) return undefined;
+  if (state === 'running' && job.spec.container !== undefined && !context.engine.isSilent(agentId))
+    return RUNNER_WORDS[context.links.stateOf(task) ?? 'silent'];
+  if (state !== 'starting') return undefined;
+  const attemptId = formatAttemptId({ ...task, taskIndex: taskIndexOf(job.spec, position) });
+  return context.gateway.describeStart(agentId, attemptId);
+}
+
+/**
+ * A pod runs from when its runner does; where it cannot reach us, that goes on for ever. What it said
+ * last may be 25 s old, so only what stays true is told of it.
+ */
+const RUNNER_WORDS: Readonly<Record<RunnerLink['state'] | 'silent', string>> = {
+  staging: '',
+  running: '',
+  storing: 'its program has ended, and its results are being stored',
+  silent:
+    'its runner is not in touch with this control plane; unless that is a cut, see that pods reach the URL that its agent names them (--runner-url)',
+};
 
 function addDetail(app: Api, context: ApiContext): void {
   const { reads } = context;

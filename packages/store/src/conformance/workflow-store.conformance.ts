@@ -3,11 +3,11 @@ import type { Template, WorkflowDefinition } from '@majorana/core';
 import { ZERO_COUNTS } from '@majorana/core';
 import { storedJobSpecSchema } from '@majorana/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Change, EngineStore, TaskRecord } from './engine-store.ts';
-import type { NewElement } from './elements.ts';
-import type { DrivingResults, RunWrite } from './step-results.ts';
-import type { NewRun, OpenRuns, RunChange, WorkflowRuns } from './workflow-runs.ts';
-import { RoundChangedError } from './workflow-runs.ts';
+import type { Change, EngineStore, TaskRecord } from '../engine-store.ts';
+import type { NewElement } from '../elements.ts';
+import type { DrivingResults, RunWrite } from '../step-results.ts';
+import type { NewRun, OpenRuns, RunChange, WorkflowRuns } from '../workflow-runs.ts';
+import { RoundChangedError } from '../workflow-runs.ts';
 
 export interface WorkflowStoreUnderTest extends AsyncDisposable {
   readonly runs: OpenRuns & Pick<WorkflowRuns, 'resume' | 'rounds'>;

@@ -14,9 +14,10 @@ export class Relay implements AsyncDisposable {
     });
   }
 
-  static async start(target: string): Promise<Relay> {
+  /** Listens at an address and port of this machine; with port 0, at one that is free. */
+  static async start(target: string, host = '127.0.0.1', port = 0): Promise<Relay> {
     const relay = new Relay(new URL(target));
-    await new Promise<void>((resolve) => relay.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => relay.#server.listen(port, host, resolve));
     return relay;
   }
 
@@ -34,7 +35,7 @@ export class Relay implements AsyncDisposable {
       from.on('error', () => from.destroy());
       from.on('close', () => {
         this.#sockets.delete(from);
-        to.destroy();
+        to.destroySoon();
       });
     }
   }
@@ -48,6 +49,7 @@ export class Relay implements AsyncDisposable {
     this.#isCut = false;
   }
 
+  /** Waits for no end: one whose network is gone never says that it is over. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
