@@ -86,7 +86,7 @@ function explainQueued(
     explainLimit(state, job) ??
     explainCheaper(state, job, task.memoryBytes) ??
     explainRoom(state, job.spec, { ...task, nowMs });
-  const estimate = startEstimate(state, job, { position: task.position, nowMs });
+  const estimate = startEstimate(state, job, { ...task, nowMs });
   const first =
     estimate !== undefined
       ? `; it starts in ${formatStartEstimate(estimate)}`
