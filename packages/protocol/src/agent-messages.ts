@@ -207,6 +207,8 @@ export const agentSyncSchema = z
               soonCount: z.number().int().min(0).max(1_000_000).optional(),
               /** Why not one more, for a person. */
               reason: z.string().max(2000).optional(),
+              /** No node has room for one, so none has for what is alike and asks for more. */
+              isFull: z.boolean().optional(),
             }),
           )
           .max(OFFERED_SHAPES_MAX),

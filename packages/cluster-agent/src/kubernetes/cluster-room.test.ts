@@ -71,7 +71,18 @@ test('leases that come together are placed on nodes with room, and told', () => 
   expect(tasks.every(bench.isPlaced)).toBe(true);
   expect(bench.woken.size).toBe(16);
   expect(tasks.every((one) => bench.room.enter(one))).toBe(true);
-  expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
+  expect(bench.offered).toMatchObject({
+    count: 0,
+    reason: expect.stringContaining('core'),
+    isFull: true,
+  });
+});
+
+test('what only the window or an API server keeps from starting is not said to be without a node', () => {
+  const bench = new Bench(100);
+  bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: SECOND });
+  expect(bench.offered).toMatchObject({ count: 0 });
+  expect(bench.offered).not.toHaveProperty('isFull');
 });
 
 test('beyond what may start at once it is told for how many more there are nodes', () => {

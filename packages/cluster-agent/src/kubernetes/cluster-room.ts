@@ -341,7 +341,9 @@ export class ClusterRoom implements RoomPort {
       const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
       const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
       if (count > 0 && soonCount === 0) return offered;
-      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
+      const isFull = fitting <= 0;
+      const reason = this.#reasonFor(group, fitting, explain);
+      return { ...offered, reason, ...(isFull && { isFull }) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { DEFAULT_RESOURCES } from '@majorana/core';
 import type { AgentSync, TaskDetail } from '@majorana/protocol';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { until } from '@majorana/testing';
 import { TestServer } from './test-server.ts';
 
@@ -142,6 +142,37 @@ test('why a task waits for room in a cluster is told in the words of its agent',
   const why = await server.call('GET', `/tasks/${id}.0`);
   expect(JSON.stringify(why.body)).toContain('cluster-a has no room: full');
   await end(cluster, id);
+});
+
+test('what finds room behind a hundred different tasks that are too large is asked for next, and why is told of those', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const sized = (cpuMillis: number) => submit({ container, resources: { cpuMillis } });
+  const large: string[] = [];
+  onTestFinished(async () => {
+    for (const id of large) await server.call('POST', `/jobs/${id}/cancel`);
+  });
+  for (let at = 0; at < 100; at += 1) large.push(await sized(50_000 + at));
+  const small = await sized(1500);
+  const { waiting } = await cluster.sync({});
+  const digest = waiting!.digest;
+  const shapes = waiting!.shapes.map(({ key }) => ({
+    key,
+    count: 0,
+    isFull: true,
+    reason: 'full',
+  }));
+  const next = await cluster.sync({}, { offer: { waitingDigest: digest, shapes } });
+  const askedMillis = next.waiting!.shapes.map(({ resources }) => resources.cpuMillis);
+  expect(askedMillis).toHaveLength(33);
+  const { key } = next.waiting!.shapes.at(-1)!;
+  const { body } = await server.call('GET', `/tasks/${large.at(-1)}.0`);
+  expect(JSON.stringify(body)).toContain(
+    'cluster-a has no room for one that needs less, 50 cores, 2.0 GiB memory: full',
+  );
+  const { leases } = await cluster.sync({ [key]: 1 });
+  expect(leases.map(({ attemptId }) => attemptId)).toEqual([`${small}.0.1`]);
+  await end(cluster, small);
 });
 
 test('a cluster of thousands of nodes is an agent as any other', async () => {

@@ -6,6 +6,7 @@ interface ShapeOffer {
   readonly count: number;
   readonly soonCount: number;
   readonly reason: string;
+  readonly isFull: boolean;
 }
 
 /**
@@ -60,9 +61,9 @@ export class AgentState {
     this.offers =
       offer &&
       new Map(
-        offer.shapes.map(({ key, count, soonCount = 0, reason = '' }) => [
+        offer.shapes.map(({ key, count, soonCount = 0, reason = '', isFull = false }) => [
           key,
-          { count, soonCount, reason },
+          { count, soonCount, reason, isFull },
         ]),
       );
   }

@@ -245,15 +245,21 @@ function freeAgent(state: EngineState, agent: AgentState, nowMs: number): FreeAg
 /** A shape keeps its place among those asked for so long; then one that has no room yields it. */
 const ASK_MS = 1000;
 
-/** Which of the shapes asked for have been refused by all who answered. */
+/** Which of the shapes asked for all who answered have refused, and which of them for want of a node. */
 function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: number): void {
   const agents = openAgents(state, nowMs);
+  const [full, roomy]: [WaitingShape[], WaitingShape[]] = [[], []];
   for (const [key, sinceMs] of state.askedSinceMs) {
     const answers = agents.flatMap(({ offers }) => offers?.get(key) ?? []);
     const isRefused = answers.every(({ count, soonCount }) => count === 0 && soonCount === 0);
     if (!isRefused) state.refusedAtMs.delete(key);
     else if (answers.length > 0 && nowMs - sinceMs >= ASK_MS) state.refusedAtMs.set(key, nowMs);
+    const shape = shapes.get(key);
+    if (shape === undefined) continue;
+    if (!isRefused) roomy.push(shape);
+    else if (answers.length > 0 && answers.every(({ isFull }) => isFull)) full.push(shape);
   }
+  state.fullShapes.learn(full, roomy, nowMs);
   for (const key of state.refusedAtMs.keys()) if (!shapes.has(key)) state.refusedAtMs.delete(key);
 }
 
@@ -265,7 +271,10 @@ function askForOffers(
   nowMs: number,
 ): void {
   learnRefusals(state, shapes, nowMs);
-  state.waiting = chooseShapes(rest, shapes, state.refusedAtMs);
+  state.waiting = chooseShapes(rest, shapes, {
+    atMs: state.refusedAtMs,
+    isAboveFull: state.fullShapes.above(),
+  });
   const offering = [...state.agents.values()].filter(({ offers }) => offers !== undefined);
   if (offering.length > 0 && shapes.size > state.waiting.shapes.length)
     state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);

@@ -14,6 +14,7 @@ import { elementDependency, upstreamOf } from './dependencies.ts';
 import { expectedCosts } from './demand.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
+import { isAtLeast } from './full-shapes.ts';
 import { shapeOf } from './shapes.ts';
 import { isSilent, keptWords, leaseEndsAtMs, silenceWords } from './silence.ts';
 import { countAhead, startEstimate } from './start-estimate.ts';
@@ -165,6 +166,20 @@ function explainRoom(
   return { sentence: `it needs ${describeRequest(asked)}; ${free} ${where}`, shortages };
 }
 
+/** It has said nothing of this shape, though perhaps of a smaller one. */
+function explainUnasked(
+  state: EngineState,
+  { agentId, offers }: Pick<AgentState, 'agentId' | 'offers'>,
+  shape: WaitingShape,
+): string {
+  const less = state.waiting.shapes.find(
+    (one) => offers?.get(one.key)?.isFull === true && isAtLeast(shape, one),
+  );
+  if (less === undefined) return `${agentId} has not been asked: others go first`;
+  const { reason } = offers!.get(less.key)!;
+  return `${agentId} has no room for one that needs less, ${describeRequest(less.resources)}: ${reason}`;
+}
+
 /** In the words of the agents that place it. */
 function explainOffers(
   state: EngineState,
@@ -179,7 +194,7 @@ function explainOffers(
     if (cluster !== undefined && cluster.state !== 'active')
       return `${agentId} is ${cluster.state}`;
     const offer = offers?.get(shape.key);
-    if (offer === undefined) return `${agentId} has not been asked: others go first`;
+    if (offer === undefined) return explainUnasked(state, { agentId, offers }, shape);
     if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;
     return `${agentId} has no room: ${offer.reason}`;
   });

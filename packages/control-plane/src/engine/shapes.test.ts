@@ -32,8 +32,12 @@ const shapesOf = (groups: readonly WaitingGroup[]): Map<string, WaitingShape> =>
   );
 };
 
-const chosen = (groups: readonly WaitingGroup[], refused = new Map<string, number>()): string[] =>
-  chooseShapes(groups, shapesOf(groups), refused).shapes.map(({ key }) => key);
+const chosen = (
+  groups: readonly WaitingGroup[],
+  atMs = new Map<string, number>(),
+  isAboveFull: (shape: WaitingShape) => boolean = () => false,
+): string[] =>
+  chooseShapes(groups, shapesOf(groups), { atMs, isAboveFull }).shapes.map(({ key }) => key);
 
 test('few shapes are asked for in the order of dispatch, each once', () => {
   const groups = [...groupsOf(5), groupOf(9, { shapeKey: 's3', priority: 1 })];
@@ -53,6 +57,12 @@ test('shapes without room do not keep those behind them from being asked for', (
     keys.forEach((key) => asked.add(key));
   }
   expect(asked.size).toBe(200);
+});
+
+test('what needs more than something without room is not asked for, unless it goes first', () => {
+  const keys = chosen(groupsOf(200), new Map(), ({ key }) => Number(key.slice(1)) < 150);
+  expect(keys).toHaveLength(OFFERED_SHAPES_MAX);
+  expect(keys.slice(31, 33)).toEqual(['s31', 's150']);
 });
 
 test('the first of each order are those that sorting would give', () => {

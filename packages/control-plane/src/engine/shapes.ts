@@ -46,13 +46,13 @@ type Order = (a: WaitingGroup, b: WaitingGroup) => number;
 function firstByShape(
   groups: readonly WaitingGroup[],
   compare: Order,
-  { count, besides }: { readonly count: number; readonly besides: ReadonlySet<string> },
+  { count, isOut }: { readonly count: number; readonly isOut: (shapeKey: string) => boolean },
 ): string[] {
   const first: WaitingGroup[] = [];
   for (const group of groups) {
     const key = group.shapeKey;
     const isLate = first.length === count && compare(group, first.at(-1)!) >= 0;
-    if (key === undefined || isLate || besides.has(key)) continue;
+    if (key === undefined || isLate || isOut(key)) continue;
     const known = first.findIndex(({ shapeKey }) => shapeKey === key);
     if (known >= 0 && compare(group, first[known]!) >= 0) continue;
     if (known >= 0) first.splice(known, 1);
@@ -63,26 +63,33 @@ function firstByShape(
   return first.map(({ shapeKey }) => shapeKey!);
 }
 
+export interface Refusals {
+  readonly atMs: ReadonlyMap<string, number>;
+  /** Less than this found no room. */
+  readonly isAboveFull: (shape: WaitingShape) => boolean;
+}
+
 /**
  * What clusters are asked for: half of it those that go first; the other half in turn, what has not
- * been refused yet and then what was refused longest ago. Else 64 shapes for which there is no room
- * would keep all behind them from being asked for.
+ * been refused yet and then what was refused longest ago, without what is larger than something
+ * that finds no room. Else shapes for which there is no room would keep all behind them from being
+ * asked for.
  */
 export function chooseShapes(
   groups: readonly WaitingGroup[],
   shapes: ReadonlyMap<string, WaitingShape>,
-  refusedAtMs: ReadonlyMap<string, number>,
+  refusals: Refusals,
 ): WaitingShapes {
   const isAll = shapes.size <= OFFERED_SHAPES_MAX;
   const count = isAll ? OFFERED_SHAPES_MAX : FIRST_MAX;
-  const first = firstByShape(groups, compareGroups, { count, besides: new Set() });
-  const refusedAt = ({ shapeKey = '' }: WaitingGroup): number => refusedAtMs.get(shapeKey) ?? 0;
+  const first = firstByShape(groups, compareGroups, { count, isOut: () => false });
+  const refusedAt = ({ shapeKey = '' }: WaitingGroup): number => refusals.atMs.get(shapeKey) ?? 0;
   const inTurn: Order = (a, b) => refusedAt(a) - refusedAt(b) || compareGroups(a, b);
   const others = isAll
     ? []
     : firstByShape(groups, inTurn, {
         count: OFFERED_SHAPES_MAX - FIRST_MAX,
-        besides: new Set(first),
+        isOut: (key) => first.includes(key) || refusals.isAboveFull(shapes.get(key)!),
       });
   const keys = [...first, ...others];
   if (keys.length === 0) return NOTHING_WAITS;

@@ -19,6 +19,7 @@ import type {
 } from '@majorana/store';
 import type { WaitingShapes } from '@majorana/protocol';
 import { AgentState } from './agent-state.ts';
+import { FullShapes } from './full-shapes.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
@@ -81,6 +82,8 @@ export class EngineState {
   askedSinceMs: ReadonlyMap<string, number> = new Map();
   /** When clusters last said that they have no room, of shapes that wait still. */
   readonly refusedAtMs = new Map<string, number>();
+  /** Those of which no node has room for one. */
+  readonly fullShapes = new FullShapes();
   /** Jobs whose queued rows are being moved in the store, with how many moves are under way. */
   readonly #frozen = new Map<number, number>();
   readonly limits: EngineLimits;
