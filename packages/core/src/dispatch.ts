@@ -1,3 +1,5 @@
+import type { Taken } from './offered-room.ts';
+import { OfferedRoom } from './offered-room.ts';
 import type { Resources } from './resources.ts';
 import {
   addResources,
@@ -23,6 +25,8 @@ export interface WaitingGroup extends TaskDemand {
   readonly resources: Resources;
   /** Only agents that offer room for this shape may take it; absent: only those that do not offer. */
   readonly shapeKey?: string | undefined;
+  /** Shapes of one kind find room on the same nodes: what one takes is not there for the others. */
+  readonly shapeKind?: string | undefined;
   /** Only this agent. */
   readonly agentId?: string | undefined;
   /** How many may be leased now: what waits, less what the job's parallel limit holds back. */
@@ -39,6 +43,8 @@ export interface FreeAgent extends Prices {
   readonly slots: number;
   /** Of an agent that places tasks on nodes: for how many tasks of which shape it has room. */
   readonly offers?: ReadonlyMap<string, number>;
+  /** What it was leased since, of which its offers do not know. */
+  readonly taken?: readonly Taken[];
   /** Of one that takes leases: for how many more it has nodes, once what starts there has started. */
   readonly soon?: ReadonlyMap<string, number>;
   /** Shapes that it has been asked for too long ago: nobody waits for its offer any more. */
@@ -113,16 +119,16 @@ interface OpenQueue {
 interface OpenAgent extends Prices {
   readonly agentId: string;
   readonly capacity: Resources;
-  readonly offers?: Map<string, number>;
+  readonly offers?: OfferedRoom;
   readonly soon?: Map<string, number>;
   readonly unanswered?: ReadonlySet<string>;
   free: Resources;
   slots: number;
 }
 
-const openAgent = ({ offers, soon, ...agent }: FreeAgent): OpenAgent => ({
+const openAgent = ({ offers, taken = [], soon, ...agent }: FreeAgent): OpenAgent => ({
   ...agent,
-  ...(offers && { offers: new Map(offers) }),
+  ...(offers && { offers: new OfferedRoom(offers, soon ?? new Map(), taken) }),
   ...(soon && { soon: new Map(soon) }),
 });
 
@@ -131,14 +137,15 @@ const isFor = (agent: FreeAgent | OpenAgent, group: WaitingGroup): boolean =>
   (group.agentId === undefined || group.agentId === agent.agentId) &&
   (group.shapeKey === undefined) === (agent.offers === undefined);
 
-const offeredBy = (agent: OpenAgent, group: WaitingGroup): number =>
-  group.shapeKey === undefined ? Infinity : (agent.offers?.get(group.shapeKey) ?? 0);
+const offeredBy = ({ offers }: OpenAgent, group: WaitingGroup): number =>
+  group.shapeKey === undefined ? Infinity : (offers?.leftFor(group) ?? 0);
 
 /** What it will take of a group, though not in this round. */
-const takesSoon = ({ soon, offers, slots }: OpenAgent, shapeKey: string): number =>
-  soon === undefined
+const takesSoon = (agent: OpenAgent, group: WaitingGroup): number =>
+  agent.soon === undefined
     ? 0
-    : (soon.get(shapeKey) ?? 0) + (slots <= 0 ? Math.max(0, offers?.get(shapeKey) ?? 0) : 0);
+    : (agent.soon.get(group.shapeKey!) ?? 0) +
+      (agent.slots <= 0 ? Math.max(0, offeredBy(agent, group)) : 0);
 
 /** Who answers first must not take what one may have room for where it costs less. */
 const isAwaited = ({ offers, unanswered }: OpenAgent, shapeKey: string): boolean =>
@@ -160,7 +167,7 @@ function leftToCheaper(
     if (costOf(group, one) >= cost) break;
     if (!isFor(one, group)) continue;
     if (isAwaited(one, shapeKey)) return Infinity;
-    if (isPatient) left += takesSoon(one, shapeKey);
+    if (isPatient) left += takesSoon(one, group);
   }
   return left;
 }
@@ -306,8 +313,7 @@ export function planDispatch(
     grants.push({ jobId, queue: group.queue, agentId: agent.agentId, resources, count });
     agent.free = subtractResources(agent.free, taken);
     agent.slots -= count;
-    if (group.shapeKey !== undefined)
-      agent.offers?.set(group.shapeKey, offeredBy(agent, group) - count);
+    agent.offers?.take(group, count);
     queue.held = addResources(queue.held, taken);
     queue.slots -= count;
     queue.open -= count;

@@ -2,6 +2,7 @@ export * from './array-range.ts';
 export * from './dispatch-ahead.ts';
 export * from './dispatch-window.ts';
 export * from './dispatch.ts';
+export type { Taken } from './offered-room.ts';
 export * from './id-digest.ts';
 export * from './ids.ts';
 export * from './kept-text.ts';

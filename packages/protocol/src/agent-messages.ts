@@ -160,7 +160,7 @@ export const logChunkSchema = z.strictObject({
 export type LogChunk = z.output<typeof logChunkSchema>;
 
 /** Of the shapes that wait, so many of those that go first are told and offered for. */
-export const OFFERED_SHAPES_MAX = 64;
+export const OFFERED_SHAPES_MAX = 256;
 
 export const agentIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/);
 

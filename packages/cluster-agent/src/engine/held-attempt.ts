@@ -73,6 +73,7 @@ export class HeldAttempt implements Occupant {
     this.#isFresh = isFresh;
     this.#context = context;
     if (isFresh) {
+      context.room.expect?.(this);
       this.#report({ kind: 'starting', attemptId: this.attemptId, atMs: context.clock.nowMs() });
     }
   }

@@ -12,6 +12,8 @@ export interface Occupant {
 
 /** Where what runs finds its place. */
 export interface RoomPort {
+  /** Its lease has just come in: it will enter. */
+  expect?(one: Occupant): void;
   /** False when it has to wait; it is woken when it may try again. */
   enter(one: Occupant): boolean;
   /** For what may run: it has its room until it is known to run, to have ended, or to have to wait. */

@@ -107,6 +107,18 @@ test('no more pods are created than may start at once; each that runs lets two f
   expect(tasks.filter(bench.isPlaced)).toHaveLength(first + 2 * first);
 });
 
+test('the room of a lease that has just come in is not offered again before it waits', () => {
+  const bench = new Bench(2);
+  const [one, other] = [bench.task('one'), bench.task('other')];
+  bench.room.expect(one);
+  bench.room.expect(other);
+  expect(bench.offered.count).toBe(14);
+  bench.room.enter(one);
+  expect(bench.offered.count).toBe(14);
+  bench.room.leave(other);
+  expect(bench.offered.count).toBe(15);
+});
+
 test('a refusing API server is given the time it asks for, and then half as many', () => {
   const bench = new Bench(100);
   bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: 7 * SECOND });

@@ -71,6 +71,8 @@ export const podCountOf = ({ gang }: Pick<Lease, 'gang'>): number => gang?.nodes
 export class ClusterRoom implements RoomPort {
   readonly #options: ClusterRoomOptions;
   readonly #inside = new Set<Occupant>();
+  /** Leased, and not yet waiting: an offer that comes first would offer their room again. */
+  readonly #expected = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
   /** Placed, and not yet seen running. */
   readonly #starting = new Map<string, Placed>();
@@ -112,7 +114,12 @@ export class ClusterRoom implements RoomPort {
     return this.#nodes.get(attemptOfMember(memberId))?.[nodeRankOf(memberId)];
   }
 
+  expect(one: Occupant): void {
+    this.#expected.add(one);
+  }
+
   enter(one: Occupant): boolean {
+    this.#expected.delete(one);
     if (this.#inside.has(one)) return true;
     const { attemptId } = one;
     const ids = this.#podsOf(attemptId);
@@ -150,6 +157,7 @@ export class ClusterRoom implements RoomPort {
   leave(one: Occupant): void {
     const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
     if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
+    this.#expected.delete(one);
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
     this.#starting.delete(one.attemptId);
@@ -321,7 +329,7 @@ export class ClusterRoom implements RoomPort {
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
     const nowMs = this.#options.clock.nowMs();
-    let ahead = 0;
+    let ahead = this.#expected.size;
     for (const attemptId of this.#waiting.keys())
       ahead += podCountOf(this.#options.leaseOf(attemptId));
     const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;

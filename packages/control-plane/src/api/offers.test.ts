@@ -144,7 +144,7 @@ test('why a task waits for room in a cluster is told in the words of its agent',
   await end(cluster, id);
 });
 
-test('what finds room behind a hundred different tasks that are too large is asked for next, and why is told of those', async () => {
+test('what finds room behind 300 different tasks that are too large is asked for next, and why is told of those', async () => {
   const cluster = new Cluster('cluster-a');
   await cluster.sync({});
   const sized = (cpuMillis: number) => submit({ container, resources: { cpuMillis } });
@@ -152,7 +152,7 @@ test('what finds room behind a hundred different tasks that are too large is ask
   onTestFinished(async () => {
     for (const id of large) await server.call('POST', `/jobs/${id}/cancel`);
   });
-  for (let at = 0; at < 100; at += 1) large.push(await sized(50_000 + at));
+  for (let at = 0; at < 300; at += 1) large.push(await sized(50_000 + at));
   const small = await sized(1500);
   const { waiting } = await cluster.sync({});
   const digest = waiting!.digest;
@@ -164,7 +164,7 @@ test('what finds room behind a hundred different tasks that are too large is ask
   }));
   const next = await cluster.sync({}, { offer: { waitingDigest: digest, shapes } });
   const askedMillis = next.waiting!.shapes.map(({ resources }) => resources.cpuMillis);
-  expect(askedMillis).toHaveLength(33);
+  expect(askedMillis).toHaveLength(129);
   const { key } = next.waiting!.shapes.at(-1)!;
   const { body } = await server.call('GET', `/tasks/${large.at(-1)}.0`);
   expect(JSON.stringify(body)).toContain(

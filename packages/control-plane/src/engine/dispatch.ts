@@ -4,6 +4,7 @@ import type {
   QueueShare,
   Refusal,
   Resources,
+  Taken,
   WaitingGroup,
 } from '@majorana/core';
 import {
@@ -18,6 +19,7 @@ import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { demandOf, pricesOf } from './demand.ts';
+import { kindOf } from './full-shapes.ts';
 import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
 import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
@@ -97,6 +99,7 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
         dataBytes,
         agentId: cluster,
         shapeKey: shape?.key,
+        shapeKind: shape && kindOf(shape),
         waitingSinceMs,
         resources: askedFor(job.spec, memoryBytes),
         count,
@@ -195,17 +198,15 @@ function lease(state: EngineState, task: TaskRecord, agentId: string, nowMs: num
   });
 }
 
-/** What it offered, less the leases it had not heard of when it did. */
-function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, number> {
-  const offers = new Map([...(agent.offers ?? [])].map(([key, { count }]) => [key, count]));
-  for (const taskKey of agent.unconfirmed) {
-    const task = state.tasks.get(taskKey)!;
-    const { spec } = state.jobs.get(task.jobId)!;
-    const key = shapeOf(spec, task.memoryBytes)?.key ?? '';
-    const offered = offers.get(key);
-    if (offered !== undefined) offers.set(key, offered - 1);
-  }
-  return offers;
+/** The leases it had not heard of when it made its offers. */
+function takenSince(state: EngineState, { unconfirmed }: AgentState): Taken[] {
+  return [...unconfirmed].map((taskKey) => {
+    const { jobId, memoryBytes } = state.tasks.get(taskKey)!;
+    const { spec } = state.jobs.get(jobId)!;
+    const shape = shapeOf(spec, memoryBytes);
+    const shapeKind = shape && kindOf(shape);
+    return { shapeKind, resources: askedFor(spec, memoryBytes), count: 1 };
+  });
 }
 
 /** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
@@ -235,7 +236,8 @@ function freeAgent(state: EngineState, agent: AgentState, nowMs: number): FreeAg
     slots: isOpen ? state.limits.leasesPerTurnMax : 0,
     ...pricesOf(state, agent),
     ...(agent.offers && {
-      offers: openOffers(state, agent),
+      offers: new Map([...agent.offers].map(([key, { count }]) => [key, count])),
+      taken: takenSince(state, agent),
       unanswered: unansweredBy(state, agent, nowMs),
       ...(isOpen && { soon: soonOf(agent.offers) }),
     }),

@@ -4,14 +4,17 @@ import type { WaitingShape } from '@majorana/protocol';
 /** A cluster is not asked again sooner for what is larger than something that found no room. */
 const HOLDS_MS = 10_000;
 
-/** All but the size. A shape is never changed, and a round asks for each. */
+/** A shape is never changed, and a round asks for each. */
 const kinds = new WeakMap<WaitingShape, string>();
 
-function kindOf(shape: WaitingShape): string {
+/** All but the size: where such a task may run, and on which devices. */
+export function kindOf(shape: WaitingShape): string {
   const known = kinds.get(shape);
   if (known !== undefined) return known;
   const { image, nodeSelector, tolerations } = shape.container;
-  const kind = JSON.stringify([image, nodeSelector, tolerations, shape.nodes]);
+  const { gpuCount, countable } = shape.resources;
+  const devices = [gpuCount > 0, ...Object.keys(countable).toSorted()];
+  const kind = JSON.stringify([image, nodeSelector, tolerations, shape.nodes, devices]);
   kinds.set(shape, kind);
   return kind;
 }

@@ -46,37 +46,37 @@ test('few shapes are asked for in the order of dispatch, each once', () => {
 });
 
 test('shapes without room do not keep those behind them from being asked for', () => {
-  const groups = groupsOf(200);
+  const groups = groupsOf(1000);
   const refused = new Map<string, number>();
   const asked = new Set<string>();
   for (let round = 1; round <= 10; round += 1) {
     const keys = chosen(groups, refused);
     expect(keys).toHaveLength(OFFERED_SHAPES_MAX);
-    expect(keys.slice(0, 32)).toEqual(groups.slice(0, 32).map(({ shapeKey }) => shapeKey));
+    expect(keys.slice(0, 128)).toEqual(groups.slice(0, 128).map(({ shapeKey }) => shapeKey));
     for (const key of keys) refused.set(key, round);
     keys.forEach((key) => asked.add(key));
   }
-  expect(asked.size).toBe(200);
+  expect(asked.size).toBe(1000);
 });
 
 test('what needs more than something without room is not asked for, unless it goes first', () => {
-  const keys = chosen(groupsOf(200), new Map(), ({ key }) => Number(key.slice(1)) < 150);
+  const keys = chosen(groupsOf(1000), new Map(), ({ key }) => Number(key.slice(1)) < 500);
   expect(keys).toHaveLength(OFFERED_SHAPES_MAX);
-  expect(keys.slice(31, 33)).toEqual(['s31', 's150']);
+  expect(keys.slice(127, 129)).toEqual(['s127', 's500']);
 });
 
 test('the first of each order are those that sorting would give', () => {
   const group = fc.record({
-    shapeKey: fc.nat(150).map((number) => `s${number}`),
+    shapeKey: fc.nat(600).map((number) => `s${number}`),
     submittedAtMs: fc.nat(50),
     priority: fc.nat(2),
   });
   const refusals = fc.dictionary(
-    fc.nat(150).map((number) => `s${number}`),
+    fc.nat(600).map((number) => `s${number}`),
     fc.nat(9),
   );
   fc.assert(
-    fc.property(fc.array(group, { maxLength: 400 }), refusals, (parts, refused) => {
+    fc.property(fc.array(group, { maxLength: 1000 }), refusals, (parts, refused) => {
       const groups = parts.map((edit, number) => groupOf(number, edit));
       const distinct = (list: readonly WaitingGroup[]): string[] => [
         ...new Set(list.map(({ shapeKey }) => shapeKey!)),

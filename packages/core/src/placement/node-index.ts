@@ -24,7 +24,7 @@ interface Offer {
 }
 
 /** A cache that has grown to this is begun anew: shapes come and go for weeks. */
-const OFFERS_MAX = 256;
+const OFFERS_MAX = 1024;
 const SLOTS_FIRST = 64;
 const NOTHING: Demand = { columns: [], amounts: [] };
 
