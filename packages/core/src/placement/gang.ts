@@ -3,7 +3,7 @@ import { BLOCKED } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { countFitting } from './demand.ts';
 import type { Gang } from './placement-group.ts';
-import type { Request, Round } from './round.ts';
+import type { ImagePulls, ImageState, Request, Round } from './round.ts';
 
 export interface Room {
   readonly slot: number;
@@ -22,13 +22,24 @@ function countRanks(round: Round, request: Request, gang: Gang): Int32Array {
   return counts;
 }
 
+/** Of more nodes than may pull its image a gang could never start: it does while no node pulls it. */
+function pullsFor({ nodesMax }: ImagePulls, { pullsLeft }: ImageState, size: number): number {
+  const isFirst = nodesMax > 0 && pullsLeft === nodesMax;
+  return isFirst ? Math.max(nodesMax, size) : Math.max(0, pullsLeft);
+}
+
 /** Of the nodes that would have to pull the image the roomiest remain, as many as may. */
-function limitPulls(counts: Int32Array, slots: readonly number[], { image }: Request): void {
+function limitPulls(
+  counts: Int32Array,
+  slots: readonly number[],
+  { image }: Request,
+  pullsMax: number,
+): void {
   if (image === undefined) return;
   const pulling = slots.filter((slot) => counts[slot]! > 0 && !image.nodes.has(slot));
-  if (pulling.length <= image.pullsLeft) return;
+  if (pulling.length <= pullsMax) return;
   const roomiest = pulling.toSorted((a, b) => counts[b]! - counts[a]!);
-  for (const slot of roomiest.slice(Math.max(0, image.pullsLeft))) counts[slot] = 0;
+  for (const slot of roomiest.slice(pullsMax)) counts[slot] = 0;
 }
 
 /** How many nodes take how many ranks. */
@@ -122,7 +133,9 @@ export function findGangNodes(round: Round, request: Request, gang: Gang): Room[
   const domains =
     topologyKey === undefined ? [round.around(request.constraint)] : round.domainsOf(topologyKey);
   const counts = countRanks(round, request, gang);
-  for (const slots of domains) limitPulls(counts, slots, request);
+  const { image } = request;
+  const pullsMax = image === undefined ? 0 : pullsFor(round.rules.imagePulls, image, size);
+  for (const slots of domains) limitPulls(counts, slots, request, pullsMax);
   const slots = tightestDomain(counts, domains, size);
   if (slots !== undefined) return chooseNodes(counts, imageFirst(slots, request), size);
   holder.refuse(demand, round.failsSinceMs(request));

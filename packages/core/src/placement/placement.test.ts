@@ -190,6 +190,14 @@ test('of nodes that take as many ranks of a gang those have it that have the ima
   expect(byGroup(plan([...nodes, roomier], gang({ size: 20 })))).toEqual({ g: { e: 16, c: 4 } });
 });
 
+test('a gang on more nodes than may pull its image starts when no other node pulls it', () => {
+  const nodes = ['a', 'b', 'c', 'd'].map((name) => node(name));
+  const gang = group('g', { image: 'i', gang: { size: 3, ranksPerNodeMax: 1 } });
+  expect(byGroup(plan(nodes, [gang]))).toEqual({ g: { a: 1, b: 1, c: 1 } });
+  const pulling = { nodesMax: 2, nodesByImage: new Map([['i', new Set(['d'])]]) };
+  expect(byGroup(plan(nodes, [gang], { imagePulls: pulling }))).toEqual({});
+});
+
 test('a gang is placed whole in one zone, or not at all', () => {
   const zoned = (name: string, zone: string) => node(name, { labels: { zone } });
   const nodes = [zoned('a', 'z1'), zoned('b', 'z2'), zoned('c', 'z2')];
