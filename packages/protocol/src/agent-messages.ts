@@ -74,11 +74,13 @@ export interface WaitingShape {
   readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
   /** Of a task on several pods, which are placed together or not at all. */
   readonly nodes?: number;
+  /** Tasks of it that may run there have waited for room too long: nodes should be kept for them. */
+  readonly isLate?: true;
 }
 
 /** What waits for room in clusters, those that go first first. */
 export interface WaitingShapes {
-  /** A digest of the keys: an agent that names it has heard of these. */
+  /** A digest of the keys and of what is late: an agent that names it has heard of these. */
   readonly digest: string;
   readonly shapes: readonly WaitingShape[];
 }

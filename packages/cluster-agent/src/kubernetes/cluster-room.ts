@@ -15,6 +15,7 @@ import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 import { Groups, keyOfLease, keyOfShape } from './groups.ts';
 import { fullImageName } from './image-names.ts';
+import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
@@ -83,9 +84,11 @@ export class ClusterRoom implements RoomPort {
   #isReplanned = false;
   #lateCheckedMs = -Infinity;
   readonly #groups = new Groups();
+  readonly #kept: KeptNodes;
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
+    this.#kept = new KeptNodes(options.view);
   }
 
   get window(): DispatchWindow {
@@ -251,7 +254,7 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = this.#groups.ofLease(lease, sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, sinceMs));
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
       if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
@@ -279,7 +282,7 @@ export class ClusterRoom implements RoomPort {
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const group = this.#groups.ofLease(lease, waiter.sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs));
       const known = byShape.get(group.key);
       if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
       left -= podCountOf(lease);
@@ -321,15 +324,16 @@ export class ClusterRoom implements RoomPort {
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
     const nowMs = this.#options.clock.nowMs();
-    let ahead = 0;
-    for (const attemptId of this.#waiting.keys())
-      ahead += podCountOf(this.#options.leaseOf(attemptId));
+    this.#kept.look(this.#late(waiting, nowMs), nowMs);
+    const ahead = this.#podsAhead();
     const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
     const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
-      const group = this.#groups.ofShape(shape, nowMs);
+      const isKept = shape.isLate === true && this.#kept.isFor(keyOfShape(shape));
+      const group = isKept ? this.#lateGroup(shape, nowMs) : this.#groups.ofShape(shape, nowMs);
       const pods = shape.nodes ?? 1;
-      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
+      const before = isKept ? this.#podsAhead(group.key) : ahead;
+      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - before;
       const fitting = Math.floor(podsFitting / pods);
       const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
       const allowed = this.#refused.roomFor(key, nowMs);
@@ -346,6 +350,26 @@ export class ClusterRoom implements RoomPort {
     return { waitingDigest: waiting.digest, shapes };
   }
 
+  /** What waits here already; `key`: of this shape, since nothing else goes to the nodes kept for it. */
+  #podsAhead(key?: string): number {
+    let count = 0;
+    for (const { one, sinceMs } of this.#waiting.values()) {
+      const lease = this.#options.leaseOf(one.attemptId);
+      if (key === undefined || this.#groups.ofLease(lease, sinceMs).key === key)
+        count += podCountOf(lease);
+    }
+    return count;
+  }
+
+  #late({ shapes }: WaitingShapes, nowMs: number): PlacementGroup[] {
+    return shapes.flatMap((shape) => (shape.isLate ? [this.#lateGroup(shape, nowMs)] : []));
+  }
+
+  /** By the key that its leases have here. */
+  #lateGroup(shape: WaitingShapes['shapes'][number], nowMs: number): PlacementGroup {
+    return this.#kept.open({ ...this.#groups.ofShape(shape, nowMs), key: keyOfShape(shape) });
+  }
+
   #reasonFor(
     group: PlacementGroup,
     fitting: number,
@@ -359,7 +383,8 @@ export class ClusterRoom implements RoomPort {
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
     if (this.#reasons.size > 1000) this.#reasons.clear();
-    const text = formatExplanation(group, explain(group)).slice(0, 2000);
+    const kept = this.#kept.isFor(group.key) ? `${this.#kept.count} kept for it; of ` : '';
+    const text = (kept + formatExplanation(group, explain(group))).slice(0, 2000);
     this.#reasons.set(group.key, { text, atMs: nowMs });
     return text;
   }
