@@ -1,6 +1,7 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
   explainer,
+  explainLeft,
   formatExplanation,
   nextWindow,
   openWindow,
@@ -17,6 +18,7 @@ import { Groups, keyOfLease, keyOfShape } from './groups.ts';
 import { fullImageName } from './image-names.ts';
 import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
+import { StartingTasks } from './starting-tasks.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -52,16 +54,6 @@ interface Waiter {
   readonly sinceMs: number;
 }
 
-/** A task and the node of each of its pods. */
-interface Placed {
-  readonly nodeNames: readonly string[];
-  readonly image: string;
-  /** Of these nodes, those without the image. */
-  readonly pulling: readonly string[];
-  /** The cluster does not let its pod be: none is on its way. */
-  isRefused: boolean;
-}
-
 /** One, or of a gang as many as it has nodes. */
 export const podCountOf = ({ gang }: Pick<Lease, 'gang'>): number => gang?.nodes ?? 1;
 
@@ -73,8 +65,7 @@ export class ClusterRoom implements RoomPort {
   readonly #options: ClusterRoomOptions;
   readonly #inside = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
-  /** Placed, and not yet seen running. */
-  readonly #starting = new Map<string, Placed>();
+  readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
   readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
@@ -95,10 +86,7 @@ export class ClusterRoom implements RoomPort {
     return this.#window;
   }
   get startingCount(): number {
-    let count = 0;
-    for (const { nodeNames, isRefused } of this.#starting.values())
-      if (!isRefused) count += nodeNames.length;
-    return count;
+    return this.#starting.podCount;
   }
 
   /** Why no more pods are on their way, for a person. */
@@ -143,19 +131,18 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    const placed = this.#starting.get(one.attemptId);
-    if (placed === undefined) return;
-    this.#starting.delete(one.attemptId);
-    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
+    const podCount = this.#starting.remove(one.attemptId);
+    if (podCount === 0) return;
+    for (let at = 0; at < podCount; at += 1) this.learn({ kind: 'started' });
     this.plan();
   }
 
   leave(one: Occupant): void {
-    const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
+    const hadPods = this.#nodes.has(one.attemptId) && !this.#starting.isRefused(one.attemptId);
     if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
-    this.#starting.delete(one.attemptId);
+    this.#starting.remove(one.attemptId);
     const { view, podKey } = this.#options;
     for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
       view.unassume(podKey(memberId(one.attemptId, nodeRank)));
@@ -171,21 +158,15 @@ export class ClusterRoom implements RoomPort {
   created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = false;
+    this.#starting.setRefused(attemptOfMember(id), false);
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
   refused(id: string, why: string): void {
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = true;
+    this.#starting.setRefused(attemptOfMember(id), true);
     this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
     this.plan();
-  }
-
-  #isRefused({ attemptId }: Occupant): boolean {
-    return this.#starting.get(attemptId)?.isRefused === true;
   }
 
   #keyOf(id: string): string {
@@ -203,26 +184,25 @@ export class ClusterRoom implements RoomPort {
     });
   }
 
+  #windowRoom(nowMs: number): number {
+    return windowRoom(this.#window, this.#starting.countInWindow(nowMs), nowMs);
+  }
+
   #rules(): PlacementRules {
-    const nodesByImage = new Map<string, Set<string>>();
-    for (const { image, pulling } of this.#starting.values()) {
-      const nodes = nodesByImage.get(image) ?? new Set();
-      nodesByImage.set(image, nodes);
-      for (const nodeName of pulling) nodes.add(nodeName);
-    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage: this.#starting.pulls() } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#groups.forget(nowMs);
     this.#giveBackLate(nowMs);
-    const room = windowRoom(this.#window, this.startingCount, nowMs);
+    const room = this.#windowRoom(nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
       if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
+      else this.#replanLater();
       return;
     }
     const byShape = this.#byShape(room);
@@ -257,8 +237,9 @@ export class ClusterRoom implements RoomPort {
       const group = this.#kept.open(this.#groups.ofLease(lease, sinceMs));
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
-      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
-        this.#giveBack(one, why ?? this.#window.why, nowMs - sinceMs);
+      if (why !== undefined) this.#giveBack(one, why, nowMs - sinceMs);
+      else if (nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, this.#placeReason(group), nowMs - sinceMs);
     }
   }
 
@@ -292,6 +273,27 @@ export class ClusterRoom implements RoomPort {
     return byShape;
   }
 
+  /** Why what waits here has no node yet; undefined: it does not wait here. */
+  describe(attemptId: string): string | undefined {
+    const waiter = this.#waiting.get(attemptId);
+    if (waiter === undefined) return undefined;
+    const lease = this.#options.leaseOf(attemptId);
+    return this.#placeReason(this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs)));
+  }
+
+  /** The dispatch window; else what placement says, pulls of its image included. */
+  #placeReason(group: PlacementGroup): string {
+    const { view, clock } = this.#options;
+    if (this.#windowRoom(clock.nowMs()) <= 0) return this.#windowReason();
+    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
+  }
+
+  #windowReason(): string {
+    const { limit, why } = this.#window;
+    const count = this.#starting.countInWindow(this.#options.clock.nowMs());
+    return `${count} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+  }
+
   #place(one: Occupant, nodeNames: readonly string[]): void {
     const { attemptId } = one;
     const { view, leaseOf, podKey } = this.#options;
@@ -308,11 +310,11 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, {
+    this.#starting.add(one.attemptId, {
       nodeNames,
       image: fullImageName(image),
       pulling,
-      isRefused: false,
+      sinceMs: this.#options.clock.nowMs(),
     });
   }
 
@@ -326,7 +328,7 @@ export class ClusterRoom implements RoomPort {
     const nowMs = this.#options.clock.nowMs();
     this.#kept.look(this.#late(waiting, nowMs), nowMs);
     const ahead = this.#podsAhead();
-    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
+    const room = this.#windowRoom(nowMs) - ahead;
     const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
       const isKept = shape.isLate === true && this.#kept.isFor(keyOfShape(shape));
@@ -376,10 +378,7 @@ export class ClusterRoom implements RoomPort {
     explain: ReturnType<typeof explainer>,
   ): string {
     const nowMs = this.#options.clock.nowMs();
-    if (fitting > 0) {
-      const { limit, why } = this.#window;
-      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
-    }
+    if (fitting > 0) return this.#windowReason();
     const known = this.#reasons.get(group.key);
     if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
     if (this.#reasons.size > 1000) this.#reasons.clear();
