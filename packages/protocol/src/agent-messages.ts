@@ -209,6 +209,8 @@ export const agentSyncSchema = z
               soonCount: z.number().int().min(0).max(1_000_000).optional(),
               /** Why not one more, for a person. */
               reason: z.string().max(2000).optional(),
+              /** Nor would there be if nothing ran there. */
+              isUnfit: z.literal(true).optional(),
             }),
           )
           .max(OFFERED_SHAPES_MAX),

@@ -79,6 +79,20 @@ test('leases that come together are placed on nodes with room, and told', () => 
   expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
 });
 
+test('it is told what would have no room even on an empty cluster', () => {
+  const bench = new Bench(2);
+  bench.enter(16);
+  const eight = { ...DEFAULT_RESOURCES, cpuMillis: 8000 };
+  const shapes = [
+    { ...SHAPE, key: 'whole', resources: eight },
+    { ...SHAPE, key: 'two', resources: eight, nodes: 2 },
+    { ...SHAPE, key: 'three', resources: eight, nodes: 3 },
+    { ...SHAPE, key: 'huge', resources: { ...eight, cpuMillis: 9000 } },
+  ];
+  const offered = bench.room.offer({ digest: 'd', shapes }).shapes;
+  expect(offered.map(({ isUnfit = false }) => isUnfit)).toEqual([false, false, true, true]);
+});
+
 test('beyond what may start at once it is told for how many more there are nodes', () => {
   const bench = new Bench(100);
   const [count, soonCount] = [WINDOW_LIMITS.first, 800 - WINDOW_LIMITS.first];

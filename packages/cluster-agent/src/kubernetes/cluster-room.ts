@@ -49,6 +49,8 @@ export interface ClusterRoomOptions {
   readonly onRoom: () => void;
 }
 
+type Shortage = Pick<NonNullable<AgentSync['offer']>['shapes'][number], 'reason' | 'isUnfit'>;
+
 interface Waiter {
   readonly one: Occupant;
   readonly sinceMs: number;
@@ -68,7 +70,7 @@ export class ClusterRoom implements RoomPort {
   readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
-  readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  readonly #reasons = new Map<string, { readonly shortage: Shortage; readonly atMs: number }>();
   readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
@@ -347,7 +349,8 @@ export class ClusterRoom implements RoomPort {
       const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
       const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
       if (count > 0 && soonCount === 0) return offered;
-      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
+      if (fitting > 0) return { ...offered, reason: this.#windowReason() };
+      return { ...offered, ...this.#shortage(group, explain) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }
@@ -372,19 +375,17 @@ export class ClusterRoom implements RoomPort {
     return this.#kept.open({ ...this.#groups.ofShape(shape, nowMs), key: keyOfShape(shape) });
   }
 
-  #reasonFor(
-    group: PlacementGroup,
-    fitting: number,
-    explain: ReturnType<typeof explainer>,
-  ): string {
+  #shortage(group: PlacementGroup, explain: ReturnType<typeof explainer>): Shortage {
     const nowMs = this.#options.clock.nowMs();
-    if (fitting > 0) return this.#windowReason();
     const known = this.#reasons.get(group.key);
-    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
+    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.shortage;
     if (this.#reasons.size > 1000) this.#reasons.clear();
     const kept = this.#kept.isFor(group.key) ? `${this.#kept.count} kept for it; of ` : '';
-    const text = (kept + formatExplanation(group, explain(group))).slice(0, 2000);
-    this.#reasons.set(group.key, { text, atMs: nowMs });
-    return text;
+    const explanation = explain(group);
+    const isUnfit = explanation.roomWhenEmpty < (group.gang?.size ?? 1);
+    const reason = (kept + formatExplanation(group, explanation)).slice(0, 2000);
+    const shortage = { reason, ...(isUnfit && { isUnfit }) };
+    this.#reasons.set(group.key, { shortage, atMs: nowMs });
+    return shortage;
   }
 }
