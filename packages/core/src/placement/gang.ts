@@ -3,7 +3,7 @@ import { BLOCKED } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { countFitting } from './demand.ts';
 import type { Gang } from './placement-group.ts';
-import type { ImagePulls, ImageState, Request, Round } from './round.ts';
+import type { ImageState, Request, Round } from './round.ts';
 
 export interface Room {
   readonly slot: number;
@@ -23,9 +23,9 @@ function countRanks(round: Round, request: Request, gang: Gang): Int32Array {
 }
 
 /** Of more nodes than may pull its image a gang could never start: it does while no node pulls it. */
-function pullsFor({ nodesMax }: ImagePulls, { pullsLeft }: ImageState, size: number): number {
-  const isFirst = nodesMax > 0 && pullsLeft === nodesMax;
-  return isFirst ? Math.max(nodesMax, size) : Math.max(0, pullsLeft);
+function pullsFor({ pullsMax, pullsLeft }: ImageState, size: number): number {
+  const isFirst = pullsMax > 0 && pullsLeft === pullsMax;
+  return isFirst ? Math.max(pullsMax, size) : Math.max(0, pullsLeft);
 }
 
 /** Of the nodes that would have to pull the image the roomiest remain, as many as may. */
@@ -134,7 +134,7 @@ export function findGangNodes(round: Round, request: Request, gang: Gang): Room[
     topologyKey === undefined ? [round.around(request.constraint)] : round.domainsOf(topologyKey);
   const counts = countRanks(round, request, gang);
   const { image } = request;
-  const pullsMax = image === undefined ? 0 : pullsFor(round.rules.imagePulls, image, size);
+  const pullsMax = image === undefined ? 0 : pullsFor(image, size);
   for (const slots of domains) limitPulls(counts, slots, request, pullsMax);
   const slots = tightestDomain(counts, domains, size);
   if (slots !== undefined) return chooseNodes(counts, imageFirst(slots, request), size);

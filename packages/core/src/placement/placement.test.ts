@@ -171,6 +171,17 @@ test('a node with the image is preferred, and only so many pull it at once', () 
   expect(many.left[0]!.explanation!.reasons).toContainEqual({ kind: 'imagePull', nodeCount: 1 });
 });
 
+test('as many nodes pull an image as have it already: it doubles from few to all', () => {
+  const having = (count: number): number => {
+    const nodes = Array.from({ length: 500 }, (_, at) =>
+      node(`n${at}`, { images: new Set(at < count ? ['i'] : []) }),
+    );
+    const placed = byGroup(plan(nodes, [group('g', { image: 'i', count: 4000 })]))['g']!;
+    return Object.keys(placed).length;
+  };
+  expect([0, 2, 60, 300].map(having)).toEqual([2, 4, 120, 428]);
+});
+
 test('a node that pulls an image takes more tasks of it: they wait for the same pull', () => {
   const nodes = [node('a'), node('b'), node('c')];
   const pulling = { nodesMax: 2, nodesByImage: new Map([['i', new Set(['b', 'c'])]]) };

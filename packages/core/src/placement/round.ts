@@ -12,10 +12,13 @@ import { Term } from './term.ts';
 
 /** Pulls of one image that may run at once; a registry does not survive a thousand. */
 export interface ImagePulls {
+  /** At first; then as many as have it already, since its registry has served them. */
   readonly nodesMax: number;
   /** The nodes that pull an image now: one more task of it there is no pull more. */
   readonly nodesByImage: ReadonlyMap<string, ReadonlySet<string>>;
 }
+
+const PULLS_GROWN_MAX = 128;
 
 export interface PlacementRules {
   readonly nowMs: number;
@@ -37,6 +40,7 @@ export interface Request {
 /** Nodes with an image, as this round knows it: a node that was told to pull it counts. */
 export interface ImageState {
   readonly nodes: Term;
+  readonly pullsMax: number;
   pullsLeft: number;
 }
 
@@ -168,11 +172,12 @@ export class Round {
     const pulling = nodesByImage.get(image);
     const nodes = new Term();
     for (const slot of this.index.places.withImage(image).slots) nodes.add(slot);
+    const pullsMax = Math.max(nodesMax, Math.min(nodes.size, PULLS_GROWN_MAX));
     for (const name of pulling ?? []) {
       const slot = this.index.slotOf(name);
       if (slot !== undefined) nodes.add(slot);
     }
-    const state = { nodes, pullsLeft: nodesMax - (pulling?.size ?? 0) };
+    const state = { nodes, pullsMax, pullsLeft: pullsMax - (pulling?.size ?? 0) };
     this.#images.set(image, state);
     return state;
   };
