@@ -1,6 +1,7 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
   explainer,
+  explainLeft,
   formatExplanation,
   nextWindow,
   openWindow,
@@ -15,7 +16,9 @@ import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 import { Groups, keyOfLease, keyOfShape } from './groups.ts';
 import { fullImageName } from './image-names.ts';
+import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
+import { StartingTasks } from './starting-tasks.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -46,19 +49,11 @@ export interface ClusterRoomOptions {
   readonly onRoom: () => void;
 }
 
+type Shortage = Pick<NonNullable<AgentSync['offer']>['shapes'][number], 'reason' | 'isUnfit'>;
+
 interface Waiter {
   readonly one: Occupant;
   readonly sinceMs: number;
-}
-
-/** A task and the node of each of its pods. */
-interface Placed {
-  readonly nodeNames: readonly string[];
-  readonly image: string;
-  /** Of these nodes, those without the image. */
-  readonly pulling: readonly string[];
-  /** The cluster does not let its pod be: none is on its way. */
-  isRefused: boolean;
 }
 
 /** One, or of a gang as many as it has nodes. */
@@ -72,30 +67,28 @@ export class ClusterRoom implements RoomPort {
   readonly #options: ClusterRoomOptions;
   readonly #inside = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
-  /** Placed, and not yet seen running. */
-  readonly #starting = new Map<string, Placed>();
+  readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
-  readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  readonly #reasons = new Map<string, { readonly shortage: Shortage; readonly atMs: number }>();
   readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
   #isReplanned = false;
   #lateCheckedMs = -Infinity;
   readonly #groups = new Groups();
+  readonly #kept: KeptNodes;
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
+    this.#kept = new KeptNodes(options.view);
   }
 
   get window(): DispatchWindow {
     return this.#window;
   }
   get startingCount(): number {
-    let count = 0;
-    for (const { nodeNames, isRefused } of this.#starting.values())
-      if (!isRefused) count += nodeNames.length;
-    return count;
+    return this.#starting.podCount;
   }
 
   /** Why no more pods are on their way, for a person. */
@@ -140,19 +133,18 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    const placed = this.#starting.get(one.attemptId);
-    if (placed === undefined) return;
-    this.#starting.delete(one.attemptId);
-    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
+    const podCount = this.#starting.remove(one.attemptId);
+    if (podCount === 0) return;
+    for (let at = 0; at < podCount; at += 1) this.learn({ kind: 'started' });
     this.plan();
   }
 
   leave(one: Occupant): void {
-    const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
+    const hadPods = this.#nodes.has(one.attemptId) && !this.#starting.isRefused(one.attemptId);
     if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
-    this.#starting.delete(one.attemptId);
+    this.#starting.remove(one.attemptId);
     const { view, podKey } = this.#options;
     for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
       view.unassume(podKey(memberId(one.attemptId, nodeRank)));
@@ -168,21 +160,15 @@ export class ClusterRoom implements RoomPort {
   created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = false;
+    this.#starting.setRefused(attemptOfMember(id), false);
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
   refused(id: string, why: string): void {
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = true;
+    this.#starting.setRefused(attemptOfMember(id), true);
     this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
     this.plan();
-  }
-
-  #isRefused({ attemptId }: Occupant): boolean {
-    return this.#starting.get(attemptId)?.isRefused === true;
   }
 
   #keyOf(id: string): string {
@@ -200,26 +186,25 @@ export class ClusterRoom implements RoomPort {
     });
   }
 
+  #windowRoom(nowMs: number): number {
+    return windowRoom(this.#window, this.#starting.countInWindow(nowMs), nowMs);
+  }
+
   #rules(): PlacementRules {
-    const nodesByImage = new Map<string, Set<string>>();
-    for (const { image, pulling } of this.#starting.values()) {
-      const nodes = nodesByImage.get(image) ?? new Set();
-      nodesByImage.set(image, nodes);
-      for (const nodeName of pulling) nodes.add(nodeName);
-    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage: this.#starting.pulls() } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#groups.forget(nowMs);
     this.#giveBackLate(nowMs);
-    const room = windowRoom(this.#window, this.startingCount, nowMs);
+    const room = this.#windowRoom(nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
       if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
+      else this.#replanLater();
       return;
     }
     const byShape = this.#byShape(room);
@@ -251,11 +236,12 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = this.#groups.ofLease(lease, sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, sinceMs));
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
-      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
-        this.#giveBack(one, why ?? this.#window.why, nowMs - sinceMs);
+      if (why !== undefined) this.#giveBack(one, why, nowMs - sinceMs);
+      else if (nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, this.#placeReason(group), nowMs - sinceMs);
     }
   }
 
@@ -279,7 +265,7 @@ export class ClusterRoom implements RoomPort {
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const group = this.#groups.ofLease(lease, waiter.sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs));
       const known = byShape.get(group.key);
       if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
       left -= podCountOf(lease);
@@ -287,6 +273,27 @@ export class ClusterRoom implements RoomPort {
       else known.waiters.push(waiter);
     }
     return byShape;
+  }
+
+  /** Why what waits here has no node yet; undefined: it does not wait here. */
+  describe(attemptId: string): string | undefined {
+    const waiter = this.#waiting.get(attemptId);
+    if (waiter === undefined) return undefined;
+    const lease = this.#options.leaseOf(attemptId);
+    return this.#placeReason(this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs)));
+  }
+
+  /** The dispatch window; else what placement says, pulls of its image included. */
+  #placeReason(group: PlacementGroup): string {
+    const { view, clock } = this.#options;
+    if (this.#windowRoom(clock.nowMs()) <= 0) return this.#windowReason();
+    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
+  }
+
+  #windowReason(): string {
+    const { limit, why } = this.#window;
+    const count = this.#starting.countInWindow(this.#options.clock.nowMs());
+    return `${count} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
   }
 
   #place(one: Occupant, nodeNames: readonly string[]): void {
@@ -305,11 +312,11 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, {
+    this.#starting.add(one.attemptId, {
       nodeNames,
       image: fullImageName(image),
       pulling,
-      isRefused: false,
+      sinceMs: this.#options.clock.nowMs(),
     });
   }
 
@@ -321,15 +328,16 @@ export class ClusterRoom implements RoomPort {
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
     const nowMs = this.#options.clock.nowMs();
-    let ahead = 0;
-    for (const attemptId of this.#waiting.keys())
-      ahead += podCountOf(this.#options.leaseOf(attemptId));
-    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
+    this.#kept.look(this.#late(waiting, nowMs), nowMs);
+    const ahead = this.#podsAhead();
+    const room = this.#windowRoom(nowMs) - ahead;
     const explain = explainer(this.#options.view.index, this.#rules());
     const shapes = waiting.shapes.map((shape) => {
-      const group = this.#groups.ofShape(shape, nowMs);
+      const isKept = shape.isLate === true && this.#kept.isFor(keyOfShape(shape));
+      const group = isKept ? this.#lateGroup(shape, nowMs) : this.#groups.ofShape(shape, nowMs);
       const pods = shape.nodes ?? 1;
-      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
+      const before = isKept ? this.#podsAhead(group.key) : ahead;
+      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - before;
       const fitting = Math.floor(podsFitting / pods);
       const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
       const allowed = this.#refused.roomFor(key, nowMs);
@@ -341,26 +349,43 @@ export class ClusterRoom implements RoomPort {
       const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
       const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
       if (count > 0 && soonCount === 0) return offered;
-      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
+      if (fitting > 0) return { ...offered, reason: this.#windowReason() };
+      return { ...offered, ...this.#shortage(group, explain) };
     });
     return { waitingDigest: waiting.digest, shapes };
   }
 
-  #reasonFor(
-    group: PlacementGroup,
-    fitting: number,
-    explain: ReturnType<typeof explainer>,
-  ): string {
-    const nowMs = this.#options.clock.nowMs();
-    if (fitting > 0) {
-      const { limit, why } = this.#window;
-      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+  /** What waits here already; `key`: of this shape, since nothing else goes to the nodes kept for it. */
+  #podsAhead(key?: string): number {
+    let count = 0;
+    for (const { one, sinceMs } of this.#waiting.values()) {
+      const lease = this.#options.leaseOf(one.attemptId);
+      if (key === undefined || this.#groups.ofLease(lease, sinceMs).key === key)
+        count += podCountOf(lease);
     }
+    return count;
+  }
+
+  #late({ shapes }: WaitingShapes, nowMs: number): PlacementGroup[] {
+    return shapes.flatMap((shape) => (shape.isLate ? [this.#lateGroup(shape, nowMs)] : []));
+  }
+
+  /** By the key that its leases have here. */
+  #lateGroup(shape: WaitingShapes['shapes'][number], nowMs: number): PlacementGroup {
+    return this.#kept.open({ ...this.#groups.ofShape(shape, nowMs), key: keyOfShape(shape) });
+  }
+
+  #shortage(group: PlacementGroup, explain: ReturnType<typeof explainer>): Shortage {
+    const nowMs = this.#options.clock.nowMs();
     const known = this.#reasons.get(group.key);
-    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
+    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.shortage;
     if (this.#reasons.size > 1000) this.#reasons.clear();
-    const text = formatExplanation(group, explain(group)).slice(0, 2000);
-    this.#reasons.set(group.key, { text, atMs: nowMs });
-    return text;
+    const kept = this.#kept.isFor(group.key) ? `${this.#kept.count} kept for it; of ` : '';
+    const explanation = explain(group);
+    const isUnfit = explanation.roomWhenEmpty < (group.gang?.size ?? 1);
+    const reason = (kept + formatExplanation(group, explanation)).slice(0, 2000);
+    const shortage = { reason, ...(isUnfit && { isUnfit }) };
+    this.#reasons.set(group.key, { shortage, atMs: nowMs });
+    return shortage;
   }
 }

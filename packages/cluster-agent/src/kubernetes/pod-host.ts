@@ -6,6 +6,7 @@ import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember } from './gang-member.ts';
 import type { HeldPod } from './held-pod.ts';
 import { mayBeThere, newHeldPod } from './held-pod.ts';
 import type { Pod } from './objects.ts';
@@ -194,6 +195,8 @@ export class PodHost implements AttemptHost {
 
   async describeStart(attemptId: string): Promise<string> {
     const held = this.#held.get(attemptId);
+    const waits = this.#room.describe(attemptOfMember(attemptId));
+    if (waits !== undefined) return `${NOT_CREATED}: ${waits}`;
     return held === undefined ? NOT_CREATED : this.#starts.describe(held);
   }
 
