@@ -1,21 +1,16 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
-import {
-  explainer,
-  formatExplanation,
-  nextWindow,
-  openWindow,
-  planPlacement,
-  windowRoom,
-} from '@majorana/core';
+import { nextWindow, openWindow, planPlacement, WINDOW_LIMITS, windowRoom } from '@majorana/core';
 import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { PodNeeds } from './additions.ts';
+import { ClusterOffer } from './cluster-offer.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
-import { Groups, keyOfLease, keyOfShape } from './groups.ts';
+import { Groups } from './groups.ts';
 import { fullImageName } from './image-names.ts';
 import { RefusedShapes } from './refused-shapes.ts';
+import { StartingPods } from './starting-pods.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -25,10 +20,6 @@ const REPLAN_MS = 1000;
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
 const GIVE_BACK_MS_MAX = 5 * 60_000;
-/** A message says no more. */
-const SOON_MAX = 1_000_000;
-/** Looks at every node, so it is asked for no more often. */
-const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
 const PULLS_MAX = 16;
 
@@ -42,6 +33,8 @@ export interface ClusterRoomOptions {
   readonly placeOf: (
     memberId: string,
   ) => { readonly nodeName: string; readonly image: string } | undefined;
+  /** What the start of a pod that has been made waits for, in the words of the cluster. */
+  readonly startWords: (memberId: string) => string;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
@@ -49,16 +42,6 @@ export interface ClusterRoomOptions {
 interface Waiter {
   readonly one: Occupant;
   readonly sinceMs: number;
-}
-
-/** A task and the node of each of its pods. */
-interface Placed {
-  readonly nodeNames: readonly string[];
-  readonly image: string;
-  /** Of these nodes, those without the image. */
-  readonly pulling: readonly string[];
-  /** The cluster does not let its pod be: none is on its way. */
-  isRefused: boolean;
 }
 
 /** One, or of a gang as many as it has nodes. */
@@ -72,11 +55,10 @@ export class ClusterRoom implements RoomPort {
   readonly #options: ClusterRoomOptions;
   readonly #inside = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
-  /** Placed, and not yet seen running. */
-  readonly #starting = new Map<string, Placed>();
+  readonly #starting = new StartingPods();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
-  readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  readonly #offer = new ClusterOffer();
   readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
@@ -92,16 +74,31 @@ export class ClusterRoom implements RoomPort {
     return this.#window;
   }
   get startingCount(): number {
-    let count = 0;
-    for (const { nodeNames, isRefused } of this.#starting.values())
-      if (!isRefused) count += nodeNames.length;
-    return count;
+    return this.#starting.count(this.#options.clock.nowMs());
   }
 
   /** Why no more pods are on their way, for a person. */
   get why(): string {
     const refused = this.#refused.latest(this.#options.clock.nowMs());
-    return refused === undefined ? this.#window.why : `pods are refused: ${refused}`;
+    if (refused !== undefined) return `pods are refused: ${refused}`;
+    return this.#stuckWhy() ?? this.#window.why;
+  }
+
+  /** Of the pods of one shape, or of all, that have been starting for long. */
+  #stuckWhy(shapeKey?: string): string | undefined {
+    const stuck = this.#starting.stuck(this.#options.clock.nowMs(), shapeKey);
+    if (stuck === undefined) return undefined;
+    const { podCount, first } = stuck;
+    const words = this.#podsOf(first).map(this.#options.startWords);
+    const seconds = WINDOW_LIMITS.stuckMs / 1000;
+    const pods = podCount === 1 ? '1 pod has' : `${podCount} pods have`;
+    return `${pods} not started for ${seconds} s: ${words.find((text) => text !== '') ?? 'Pending'}`;
+  }
+
+  /** Why a task that is here has no place yet; empty: it has one. */
+  whyWaiting(attemptId: string): string {
+    if (!this.#waiting.has(attemptId)) return '';
+    return this.#stuckWhy(this.#keyOf(attemptId)) ?? '';
   }
 
   get waitingCount(): number {
@@ -120,6 +117,7 @@ export class ClusterRoom implements RoomPort {
     if (places.length === ids.length) {
       const nodeNames = places.map(({ nodeName }) => nodeName);
       this.#settle(one, nodeNames, places[0]!.image);
+      this.made(attemptId);
       return true;
     }
     if (!this.#waiting.has(attemptId)) {
@@ -143,6 +141,7 @@ export class ClusterRoom implements RoomPort {
     const placed = this.#starting.get(one.attemptId);
     if (placed === undefined) return;
     this.#starting.delete(one.attemptId);
+    this.ran(one.attemptId);
     for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
     this.plan();
   }
@@ -164,13 +163,37 @@ export class ClusterRoom implements RoomPort {
     this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
   }
 
+  /** Its start came about: so will those of its shape. */
+  ran(id: string): void {
+    this.#starting.fareWell(this.#keyOf(id), this.#options.clock.nowMs());
+  }
+
+  /** Whether others of its shape have started since. */
+  doOthersStart(id: string, sinceMs: number): boolean {
+    return this.#starting.wellAtMs(this.#keyOf(id)) >= sinceMs;
+  }
+
   /** `stored`: as the API server has it, with what the cluster added to it. */
   created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = false;
+    this.made(id);
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
+  }
+
+  /** Its pod is there. */
+  made(id: string): void {
+    const { clock } = this.#options;
+    const attemptId = attemptOfMember(id);
+    const placed = this.#starting.get(attemptId);
+    if (placed === undefined) return;
+    placed.isRefused = false;
+    if (placed.madeAtMs !== Infinity) return;
+    placed.madeAtMs = clock.nowMs();
+    // Once it is stuck there is room for others.
+    clock.after(WINDOW_LIMITS.stuckMs, () => {
+      if (this.#starting.get(attemptId) === placed) this.plan();
+    });
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
@@ -186,7 +209,7 @@ export class ClusterRoom implements RoomPort {
   }
 
   #keyOf(id: string): string {
-    return keyOfLease(this.#options.leaseOf(id));
+    return this.#groups.ofLease(this.#options.leaseOf(id), this.#options.clock.nowMs()).key;
   }
 
   /** Soon, for all that has changed until then. */
@@ -254,8 +277,10 @@ export class ClusterRoom implements RoomPort {
       const group = this.#groups.ofLease(lease, sinceMs);
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
-      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
-        this.#giveBack(one, why ?? this.#window.why, nowMs - sinceMs);
+      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX) {
+        const late = why ?? this.#stuckWhy(group.key) ?? this.#window.why;
+        this.#giveBack(one, late, nowMs - sinceMs);
+      }
     }
   }
 
@@ -276,12 +301,15 @@ export class ClusterRoom implements RoomPort {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     const nowMs = this.#options.clock.nowMs();
+    const shapeRoom = this.#starting.rooms(this.#window, nowMs);
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
       const group = this.#groups.ofLease(lease, waiter.sinceMs);
       const known = byShape.get(group.key);
-      if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
+      const count = known?.waiters.length ?? 0;
+      if (count >= this.#refused.roomFor(group.key, nowMs)) continue;
+      if (count * podCountOf(lease) >= shapeRoom(group.key)) continue;
       left -= podCountOf(lease);
       if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
       else known.waiters.push(waiter);
@@ -306,9 +334,11 @@ export class ClusterRoom implements RoomPort {
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
     this.#starting.set(one.attemptId, {
+      shapeKey: this.#keyOf(one.attemptId),
       nodeNames,
       image: fullImageName(image),
       pulling,
+      madeAtMs: Infinity,
       isRefused: false,
     });
   }
@@ -320,47 +350,22 @@ export class ClusterRoom implements RoomPort {
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
-    const nowMs = this.#options.clock.nowMs();
-    let ahead = 0;
-    for (const attemptId of this.#waiting.keys())
-      ahead += podCountOf(this.#options.leaseOf(attemptId));
-    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
-    const explain = explainer(this.#options.view.index, this.#rules());
-    const shapes = waiting.shapes.map((shape) => {
-      const group = this.#groups.ofShape(shape, nowMs);
-      const pods = shape.nodes ?? 1;
-      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
-      const fitting = Math.floor(podsFitting / pods);
-      const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
-      const allowed = this.#refused.roomFor(key, nowMs);
-      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
-      const refused = this.#refused.why(key);
-      if (refused !== undefined)
-        return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
-      const isSoon = nowMs >= this.#window.closedUntilMs;
-      const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
-      const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
-      if (count > 0 && soonCount === 0) return offered;
-      return { ...offered, reason: this.#reasonFor(group, fitting, explain) };
-    });
-    return { waitingDigest: waiting.digest, shapes };
-  }
-
-  #reasonFor(
-    group: PlacementGroup,
-    fitting: number,
-    explain: ReturnType<typeof explainer>,
-  ): string {
-    const nowMs = this.#options.clock.nowMs();
-    if (fitting > 0) {
-      const { limit, why } = this.#window;
-      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+    const waitingPods = new Map<string, number>();
+    for (const attemptId of this.#waiting.keys()) {
+      const key = this.#keyOf(attemptId);
+      const count = podCountOf(this.#options.leaseOf(attemptId));
+      waitingPods.set(key, (waitingPods.get(key) ?? 0) + count);
     }
-    const known = this.#reasons.get(group.key);
-    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
-    if (this.#reasons.size > 1000) this.#reasons.clear();
-    const text = formatExplanation(group, explain(group)).slice(0, 2000);
-    this.#reasons.set(group.key, { text, atMs: nowMs });
-    return text;
+    return this.#offer.make(waiting, {
+      nowMs: this.#options.clock.nowMs(),
+      index: this.#options.view.index,
+      rules: this.#rules(),
+      window: this.#window,
+      groups: this.#groups,
+      starting: this.#starting,
+      refused: this.#refused,
+      waitingPods,
+      stuckWhy: (shapeKey) => this.#stuckWhy(shapeKey),
+    });
   }
 }

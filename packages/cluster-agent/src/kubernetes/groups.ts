@@ -14,10 +14,10 @@ const shapeOf = ({ resources, container, gang }: Lease): Shape => ({
   ...(gang && { nodes: gang.nodes }),
 });
 
-/** Of all that placement and the cluster's rules go by. */
+/** Of all that placement and the cluster's rules go by, and whether a start comes about. */
 export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
-  const { image, nodeSelector, tolerations } = container;
-  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, nodes]));
+  const { image, nodeSelector, tolerations, mounts } = container;
+  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, mounts, nodes]));
 };
 
 export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
