@@ -326,7 +326,7 @@ test('what keeps a shape from starting is told of it, and of the cluster', () =>
   const words = '16 pods have not started for 10 s: FailedMount of secret0';
   expect(offers()[0]).toEqual({ key: 'secret', count: 0, reason: `of its shape ${words}` });
   expect(offers()[1]).toMatchObject({ count: FEW });
-  expect(bench.room.why).toBe(words);
+  expect(bench.room.why).toBe(`nothing has started yet; ${words}`);
   expect(bench.room.whyWaiting(`secret${FEW}`)).toBe(words);
   for (const one of bad) bench.room.leave(one);
   expect(bench.room.why).not.toContain('FailedMount');

@@ -81,7 +81,8 @@ export class ClusterRoom implements RoomPort {
   get why(): string {
     const refused = this.#refused.latest(this.#options.clock.nowMs());
     if (refused !== undefined) return `pods are refused: ${refused}`;
-    return this.#stuckWhy() ?? this.#window.why;
+    const stuck = this.#stuckWhy();
+    return stuck === undefined ? this.#window.why : `${this.#window.why}; ${stuck}`;
   }
 
   /** Of the pods of one shape, or of all, that have been starting for long. */
@@ -209,7 +210,7 @@ export class ClusterRoom implements RoomPort {
   }
 
   #keyOf(id: string): string {
-    return this.#groups.ofLease(this.#options.leaseOf(id), this.#options.clock.nowMs()).key;
+    return this.#groups.keyOf(this.#options.leaseOf(id));
   }
 
   /** Soon, for all that has changed until then. */
