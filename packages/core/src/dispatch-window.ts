@@ -119,7 +119,7 @@ export interface ShapeStarts {
 }
 
 /**
- * How many more pods of one shape may be on their way. As long as none of it starts they are
+ * How many more pods of one shape may be on their way, as far as the shape goes. As long as none of it starts they are
  * few, and never more than half of the window: what keeps them may be their job, and others are to
  * start beside them.
  */
@@ -128,7 +128,7 @@ export function shapeRoom(
   { podCount, wellAtMs }: ShapeStarts,
   nowMs: number,
 ): number {
-  const isWell = nowMs - wellAtMs < WINDOW_LIMITS.stuckMs;
-  const limit = isWell ? window.limit : Math.min(WINDOW_LIMITS.ofShapeFirst, window.limit / 2);
+  if (nowMs - wellAtMs < WINDOW_LIMITS.stuckMs) return Infinity;
+  const limit = Math.min(WINDOW_LIMITS.ofShapeFirst, window.limit / 2);
   return Math.max(0, Math.floor(limit) - podCount);
 }

@@ -61,7 +61,8 @@ export function estimateStart(jobs: readonly LineJob[], own: LineJob): StartEsti
   const workOf = (job: LineJob, count: number): number =>
     (count * job.share * (job.meanHeldMs ?? meanMs)) / meanMs;
   const ahead = sum(inQueue, (job) => workOf(job, job.aheadCount)) + own.share;
-  const part = fairPart(jobs, own.queue);
+  // A queue that holds nothing goes next, however small its weight: it holds one task at any time.
+  const part = Math.min(1, Math.max(fairPart(jobs, own.queue), own.share / held));
   const lacking = held * part - heldOf(inQueue);
   const perMs = held / meanMs;
   const atFirst = Math.min(ahead, Math.max(0, lacking));

@@ -74,11 +74,13 @@ export interface WaitingShape {
   readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations' | 'mounts'>;
   /** Of a task on several pods, which are placed together or not at all. */
   readonly nodes?: number;
+  /** Tasks of it that may run there have waited for room too long: nodes should be kept for them. */
+  readonly isLate?: true;
 }
 
 /** What waits for room in clusters, those that go first first. */
 export interface WaitingShapes {
-  /** A digest of the keys: an agent that names it has heard of these. */
+  /** A digest of the keys and of what is late: an agent that names it has heard of these. */
   readonly digest: string;
   readonly shapes: readonly WaitingShape[];
 }
@@ -207,6 +209,8 @@ export const agentSyncSchema = z
               soonCount: z.number().int().min(0).max(1_000_000).optional(),
               /** Why not one more, for a person. */
               reason: z.string().max(2000).optional(),
+              /** Nor would there be if nothing ran there. */
+              isUnfit: z.literal(true).optional(),
             }),
           )
           .max(OFFERED_SHAPES_MAX),

@@ -19,6 +19,11 @@ const SECRET = { ...SHAPE, key: 'secret', container: { ...container, mounts: [mo
 const FEW = WINDOW_LIMITS.ofShapeFirst;
 const LONG_MS = WINDOW_LIMITS.stuckMs;
 
+const nodeWithImage = (name: string) => {
+  const node = testNode(name, 8);
+  return { ...node, status: { ...node.status, images: [{ names: [container.image] }] } };
+};
+
 /** As the API server has a pod to which nothing was added. */
 const STORED = { resources: DEFAULT_RESOURCES, nodeSelector: {}, tolerations: [] };
 
@@ -88,6 +93,20 @@ test('leases that come together are placed on nodes with room, and told', () => 
   expect(bench.woken.size).toBe(16);
   expect(tasks.every((one) => bench.room.enter(one))).toBe(true);
   expect(bench.offered).toMatchObject({ count: 0, reason: expect.stringContaining('core') });
+});
+
+test('it is told what would have no room even on an empty cluster', () => {
+  const bench = new Bench(2);
+  bench.enter(16);
+  const eight = { ...DEFAULT_RESOURCES, cpuMillis: 8000 };
+  const shapes = [
+    { ...SHAPE, key: 'whole', resources: eight },
+    { ...SHAPE, key: 'two', resources: eight, nodes: 2 },
+    { ...SHAPE, key: 'three', resources: eight, nodes: 3 },
+    { ...SHAPE, key: 'huge', resources: { ...eight, cpuMillis: 9000 } },
+  ];
+  const offered = bench.room.offer({ digest: 'd', shapes }).shapes;
+  expect(offered.map(({ isUnfit = false }) => isUnfit)).toEqual([false, false, true, true]);
 });
 
 test('beyond what may start at once it is told for how many more there are nodes', () => {
@@ -167,6 +186,7 @@ test('a lease that no node has room for goes back after 30 s', () => {
 
 test('a lease that only waits for its turn is not given back: it would come again', () => {
   const bench = new Bench(100);
+  for (let at = 0; at < 100; at += 1) bench.view.setNode(nodeWithImage(`n${at}`));
   const tasks = bench.enter(60);
   const waiting = tasks.filter((one) => !bench.isPlaced(one));
   expect(waiting).toHaveLength(60 - WINDOW_LIMITS.first);
@@ -174,6 +194,39 @@ test('a lease that only waits for its turn is not given back: it would come agai
   expect(bench.givenBack.size).toBe(0);
   wait(bench, waiting, 240);
   expect(bench.givenBack.size).toBe(waiting.length);
+});
+
+test('what waits for a long pull keeps nobody else from starting', () => {
+  const bench = new Bench(8);
+  const slow = bench.enter(WINDOW_LIMITS.first);
+  bench.make(slow);
+  expect(slow.every(bench.isPlaced)).toBe(true);
+  expect(bench.offered.count).toBe(0);
+  bench.clock.pass(LONG_MS);
+  expect(bench.room.startingCount).toBe(WINDOW_LIMITS.first);
+  expect(bench.enter(8, 'secret').every(bench.isPlaced)).toBe(true);
+  expect(bench.offered.count).toBe(0);
+  // Where the image is already, its tasks start.
+  bench.room.ran('t0');
+  expect(bench.offered.count).toBe(64 - WINDOW_LIMITS.first - 8);
+});
+
+test('a lease that waits for others to pull its image says so, and not that the window is full', () => {
+  const bench = new Bench(20);
+  const tasks = bench.enter(16 * 8 + 1);
+  for (let second = 0; second < 200; second += 1) {
+    bench.make(tasks);
+    bench.room.ran('t0');
+    bench.clock.pass(SECOND);
+  }
+  const [late] = tasks.filter((one) => !bench.isPlaced(one));
+  const words = /4 without the image, while enough nodes pull it/;
+  expect(bench.room.describe(late!.attemptId)).toMatch(words);
+  for (let second = 0; second < 120; second += 1) {
+    bench.room.ran('t0');
+    wait(bench, [late!], 1);
+  }
+  expect(bench.givenBack.get(late!.attemptId)).toMatch(words);
 });
 
 test('a rule of the cluster that refuses pods holds back their shape alone, and one finds out when it ends', () => {
@@ -327,7 +380,7 @@ test('what keeps a shape from starting is told of it, and of the cluster', () =>
   expect(offers()[0]).toEqual({ key: 'secret', count: 0, reason: `of its shape ${words}` });
   expect(offers()[1]).toMatchObject({ count: FEW });
   expect(bench.room.why).toBe(`nothing has started yet; ${words}`);
-  expect(bench.room.whyWaiting(`secret${FEW}`)).toBe(words);
+  expect(bench.room.describe(`secret${FEW}`)).toBe(`of its shape ${words}`);
   for (const one of bad) bench.room.leave(one);
   expect(bench.room.why).not.toContain('FailedMount');
   expect(offers()[0]!.count).toBe(FEW);

@@ -1,16 +1,26 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
-import { nextWindow, openWindow, planPlacement, WINDOW_LIMITS, windowRoom } from '@majorana/core';
+import {
+  explainLeft,
+  formatExplanation,
+  nextWindow,
+  openWindow,
+  planPlacement,
+  WINDOW_LIMITS,
+  windowRoom,
+} from '@majorana/core';
 import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { PodNeeds } from './additions.ts';
-import { ClusterOffer } from './cluster-offer.ts';
+import type { StartGround } from './cluster-offer.ts';
+import { ClusterOffer, startReason } from './cluster-offer.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
 import { Groups } from './groups.ts';
 import { fullImageName } from './image-names.ts';
+import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
-import { StartingPods } from './starting-pods.ts';
+import { StartingTasks } from './starting-tasks.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -55,7 +65,7 @@ export class ClusterRoom implements RoomPort {
   readonly #options: ClusterRoomOptions;
   readonly #inside = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
-  readonly #starting = new StartingPods();
+  readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
   readonly #offer = new ClusterOffer();
@@ -65,16 +75,18 @@ export class ClusterRoom implements RoomPort {
   #isReplanned = false;
   #lateCheckedMs = -Infinity;
   readonly #groups = new Groups();
+  readonly #kept: KeptNodes;
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
+    this.#kept = new KeptNodes(options.view);
   }
 
   get window(): DispatchWindow {
     return this.#window;
   }
   get startingCount(): number {
-    return this.#starting.count(this.#options.clock.nowMs());
+    return this.#starting.podCount;
   }
 
   /** Why no more pods are on their way, for a person. */
@@ -94,12 +106,6 @@ export class ClusterRoom implements RoomPort {
     const seconds = WINDOW_LIMITS.stuckMs / 1000;
     const pods = podCount === 1 ? '1 pod has' : `${podCount} pods have`;
     return `${pods} not started for ${seconds} s: ${words.find((text) => text !== '') ?? 'Pending'}`;
-  }
-
-  /** Why a task that is here has no place yet; empty: it has one. */
-  whyWaiting(attemptId: string): string {
-    if (!this.#waiting.has(attemptId)) return '';
-    return this.#stuckWhy(this.#keyOf(attemptId)) ?? '';
   }
 
   get waitingCount(): number {
@@ -139,20 +145,19 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    const placed = this.#starting.get(one.attemptId);
-    if (placed === undefined) return;
-    this.#starting.delete(one.attemptId);
+    const podCount = this.#starting.remove(one.attemptId);
+    if (podCount === 0) return;
     this.ran(one.attemptId);
-    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
+    for (let at = 0; at < podCount; at += 1) this.learn({ kind: 'started' });
     this.plan();
   }
 
   leave(one: Occupant): void {
-    const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
+    const hadPods = this.#nodes.has(one.attemptId) && !this.#starting.isRefused(one.attemptId);
     if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
-    this.#starting.delete(one.attemptId);
+    this.#starting.remove(one.attemptId);
     const { view, podKey } = this.#options;
     for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
       view.unassume(podKey(memberId(one.attemptId, nodeRank)));
@@ -186,27 +191,18 @@ export class ClusterRoom implements RoomPort {
   made(id: string): void {
     const { clock } = this.#options;
     const attemptId = attemptOfMember(id);
-    const placed = this.#starting.get(attemptId);
-    if (placed === undefined) return;
-    placed.isRefused = false;
-    if (placed.madeAtMs !== Infinity) return;
-    placed.madeAtMs = clock.nowMs();
+    this.#starting.setMade(attemptId, clock.nowMs());
     // Once it is stuck there is room for others.
     clock.after(WINDOW_LIMITS.stuckMs, () => {
-      if (this.#starting.get(attemptId) === placed) this.plan();
+      if (this.#starting.has(attemptId)) this.plan();
     });
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
   refused(id: string, why: string): void {
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = true;
+    this.#starting.setRefused(attemptOfMember(id));
     this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
     this.plan();
-  }
-
-  #isRefused({ attemptId }: Occupant): boolean {
-    return this.#starting.get(attemptId)?.isRefused === true;
   }
 
   #keyOf(id: string): string {
@@ -224,26 +220,25 @@ export class ClusterRoom implements RoomPort {
     });
   }
 
+  #windowRoom(nowMs: number): number {
+    return windowRoom(this.#window, this.#starting.countInWindow(nowMs), nowMs);
+  }
+
   #rules(): PlacementRules {
-    const nodesByImage = new Map<string, Set<string>>();
-    for (const { image, pulling } of this.#starting.values()) {
-      const nodes = nodesByImage.get(image) ?? new Set();
-      nodesByImage.set(image, nodes);
-      for (const nodeName of pulling) nodes.add(nodeName);
-    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage: this.#starting.pulls() } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#groups.forget(nowMs);
     this.#giveBackLate(nowMs);
-    const room = windowRoom(this.#window, this.startingCount, nowMs);
+    const room = this.#windowRoom(nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
       if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
+      else this.#replanLater();
       return;
     }
     const byShape = this.#byShape(room);
@@ -275,13 +270,12 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = this.#groups.ofLease(lease, sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, sinceMs));
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
-      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX) {
-        const late = why ?? this.#stuckWhy(group.key) ?? this.#window.why;
-        this.#giveBack(one, late, nowMs - sinceMs);
-      }
+      if (why !== undefined) this.#giveBack(one, why, nowMs - sinceMs);
+      else if (nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, this.#placeReason(group), nowMs - sinceMs);
     }
   }
 
@@ -306,7 +300,7 @@ export class ClusterRoom implements RoomPort {
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const group = this.#groups.ofLease(lease, waiter.sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs));
       const known = byShape.get(group.key);
       const count = known?.waiters.length ?? 0;
       if (count >= this.#refused.roomFor(group.key, nowMs)) continue;
@@ -316,6 +310,35 @@ export class ClusterRoom implements RoomPort {
       else known.waiters.push(waiter);
     }
     return byShape;
+  }
+
+  /** Why what waits here has no node yet; undefined: it does not wait here. */
+  describe(attemptId: string): string | undefined {
+    const waiter = this.#waiting.get(attemptId);
+    if (waiter === undefined) return undefined;
+    const lease = this.#options.leaseOf(attemptId);
+    return this.#placeReason(this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs)));
+  }
+
+  #startGround(): StartGround {
+    return {
+      nowMs: this.#options.clock.nowMs(),
+      window: this.#window,
+      starting: this.#starting,
+      stuckWhy: (shapeKey) => this.#stuckWhy(shapeKey),
+    };
+  }
+
+  /** The dispatch window, or its shape; else what placement says, pulls of its image included. */
+  #placeReason(group: PlacementGroup): string {
+    const { view, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    const room = Math.min(
+      this.#windowRoom(nowMs),
+      this.#starting.rooms(this.#window, nowMs)(group.key),
+    );
+    if (room <= 0) return startReason(group.key, this.#startGround());
+    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
   }
 
   #place(one: Occupant, nodeNames: readonly string[]): void {
@@ -334,13 +357,11 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, {
+    this.#starting.add(one.attemptId, {
       shapeKey: this.#keyOf(one.attemptId),
       nodeNames,
       image: fullImageName(image),
       pulling,
-      madeAtMs: Infinity,
-      isRefused: false,
     });
   }
 
@@ -358,15 +379,13 @@ export class ClusterRoom implements RoomPort {
       waitingPods.set(key, (waitingPods.get(key) ?? 0) + count);
     }
     return this.#offer.make(waiting, {
-      nowMs: this.#options.clock.nowMs(),
-      index: this.#options.view.index,
+      ...this.#startGround(),
+      view: this.#options.view,
       rules: this.#rules(),
-      window: this.#window,
       groups: this.#groups,
-      starting: this.#starting,
+      kept: this.#kept,
       refused: this.#refused,
       waitingPods,
-      stuckWhy: (shapeKey) => this.#stuckWhy(shapeKey),
     });
   }
 }

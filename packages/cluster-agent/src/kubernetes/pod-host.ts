@@ -6,6 +6,7 @@ import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember } from './gang-member.ts';
 import type { HeldPod } from './held-pod.ts';
 import { mayBeThere, newHeldPod } from './held-pod.ts';
 import type { Pod } from './objects.ts';
@@ -194,9 +195,9 @@ export class PodHost implements AttemptHost {
 
   async describeStart(attemptId: string): Promise<string> {
     const held = this.#held.get(attemptId);
-    if (held === undefined) return NOT_CREATED;
-    const stuck = this.#room.whyWaiting(attemptId);
-    return stuck === '' ? this.#starts.describe(held) : `${NOT_CREATED}: of its shape ${stuck}`;
+    const waits = this.#room.describe(attemptOfMember(attemptId));
+    if (waits !== undefined) return `${NOT_CREATED}: ${waits}`;
+    return held === undefined ? NOT_CREATED : this.#starts.describe(held);
   }
 
   /** What is known of a start without asking for it. */

@@ -335,7 +335,7 @@ test('a dear cluster is not given what a cheaper one starts soon, and why says s
   await end(dear, id);
 });
 
-test('why a task waits tells when it starts, once another has ended to judge by', async () => {
+test('why a task waits tells when it starts, once another has ended to judge by, and not of what could run nowhere', async () => {
   const cluster = new Cluster('cluster-a');
   // The cheapest of all: it waits for no other's answer.
   const corePricePerHour = 0;
@@ -376,5 +376,18 @@ test('why a task waits tells when it starts, once another has ended to judge by'
   expect(await explained({ gang: { nodes: 65 } })).not.toHaveProperty(isTold);
   const licence = { countable: { licence: 1 } };
   expect(await explained({ resources: licence })).not.toHaveProperty(isTold);
+  const pinned = await submit({ container, cluster: 'cluster-small' });
+  const whyPinned = async () => (await server.call('GET', `/tasks/${pinned}.0`)).body;
+  expect(await whyPinned()).not.toHaveProperty('explanation.estimatedStartMs');
+  const small = new Cluster('cluster-small');
+  const offer = { waitingDigest: '', shapes: [{ key, count: 0, reason: '2 short of cores' }] };
+  await small.sync({}, { offer });
+  expect(await whyPinned()).toHaveProperty('explanation.estimatedStartMs');
+  await small.sync({}, { offer: { ...offer, shapes: [{ ...offer.shapes[0]!, isUnfit: true }] } });
+  const { explanation } = (await whyPinned()) as TaskDetail;
+  expect(explanation).not.toHaveProperty('estimatedStartMs');
+  const words = 'cluster-small would have no room even if nothing ran there: 2 short of cores';
+  expect(explanation?.sentence).toContain(words);
+  await server.call('POST', `/jobs/${pinned}/cancel`);
   await server.call('POST', `/jobs/${id}/cancel`);
 });

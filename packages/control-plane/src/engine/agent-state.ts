@@ -6,6 +6,8 @@ interface ShapeOffer {
   readonly count: number;
   readonly soonCount: number;
   readonly reason: string;
+  /** Nor would it have room if nothing ran there. */
+  readonly isUnfit: boolean;
 }
 
 /**
@@ -60,9 +62,9 @@ export class AgentState {
     this.offers =
       offer &&
       new Map(
-        offer.shapes.map(({ key, count, soonCount = 0, reason = '' }) => [
+        offer.shapes.map(({ key, count, soonCount = 0, reason = '', isUnfit = false }) => [
           key,
-          { count, soonCount, reason },
+          { count, soonCount, reason, isUnfit },
         ]),
       );
   }

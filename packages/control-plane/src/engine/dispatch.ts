@@ -1,4 +1,5 @@
 import type {
+  DispatchPlan,
   FreeAgent,
   PlaceInLine,
   QueueShare,
@@ -18,7 +19,7 @@ import type { WaitingShape } from '@majorana/protocol';
 import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { demandOf, pricesOf } from './demand.ts';
-import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
+import { askedFor, chooseShapes, lateShapes, shapeOf } from './shapes.ts';
 import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -261,11 +262,12 @@ function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: num
 function askForOffers(
   state: EngineState,
   { shapes }: Waiting,
-  rest: readonly WaitingGroup[],
+  plan: Pick<DispatchPlan, 'rest' | 'refusals'>,
   nowMs: number,
 ): void {
   learnRefusals(state, shapes, nowMs);
-  state.waiting = chooseShapes(rest, shapes, state.refusedAtMs);
+  const late = lateShapes(plan, nowMs);
+  state.waiting = chooseShapes(plan.rest, shapes, state.refusedAtMs, late);
   const offering = [...state.agents.values()].filter(({ offers }) => offers !== undefined);
   if (offering.length > 0 && shapes.size > state.waiting.shapes.length)
     state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);
@@ -276,12 +278,14 @@ function askForOffers(
     if (waitingDigest !== state.waiting.digest) state.agentsToWake.add(agentId);
 }
 
+const NOTHING_PLANNED = { rest: [], refusals: new Map() };
+
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
   state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) {
-    askForOffers(state, waiting, [], nowMs);
+    askForOffers(state, waiting, NOTHING_PLANNED, nowMs);
     return;
   }
   const agents = openAgents(state, nowMs).map((agent) => freeAgent(state, agent, nowMs));
@@ -300,5 +304,5 @@ export function dispatch(state: EngineState, nowMs: number): void {
   }
   state.waitReasons = plan.refusals;
   state.nextReadyMs = Math.min(state.nextReadyMs, plan.patienceEndsMs);
-  askForOffers(state, waiting, plan.rest, nowMs);
+  askForOffers(state, waiting, plan, nowMs);
 }

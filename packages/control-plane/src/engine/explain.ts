@@ -2,6 +2,7 @@ import type { Resources, Shortage } from '@majorana/core';
 import {
   CHEAPER_PATIENCE_MS,
   findShortages,
+  fits,
   formatJobId,
   formatQuantity,
   formatStartEstimate,
@@ -14,8 +15,8 @@ import { elementDependency, upstreamOf } from './dependencies.ts';
 import { expectedCosts } from './demand.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
-import { shapeOf } from './shapes.ts';
-import { isSilent, keptWords, leaseEndsAtMs, silenceWords } from './silence.ts';
+import { askedFor, shapeOf } from './shapes.ts';
+import { isSilent, keptWords, leaseEndsAtMs, openAgents, silenceWords } from './silence.ts';
 import { countAhead, startEstimate } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
 
@@ -86,7 +87,9 @@ function explainQueued(
     explainLimit(state, job) ??
     explainCheaper(state, job, task.memoryBytes) ??
     explainRoom(state, job.spec, { ...task, nowMs });
-  const estimate = startEstimate(state, job, { ...task, nowMs });
+  const estimate = mayStart(state, job, { ...task, nowMs })
+    ? startEstimate(state, job, { ...task, nowMs })
+    : undefined;
   const first =
     estimate !== undefined
       ? `; it starts in ${formatStartEstimate(estimate)}`
@@ -99,6 +102,21 @@ function explainQueued(
     ...(shortages && { shortages }),
     ...(estimate && { estimatedStartMs: Math.round(nowMs + estimate.waitMs) }),
   };
+}
+
+/** Whether any agent that takes leases now could run it, were nothing else there: else nobody knows when. */
+function mayStart(
+  state: EngineState,
+  { spec }: JobRecord,
+  { memoryBytes, nowMs }: { readonly memoryBytes: number; readonly nowMs: number },
+): boolean {
+  const key = shapeOf(spec, memoryBytes)?.key;
+  const asked = askedFor(spec, memoryBytes);
+  return openAgents(state, nowMs).some(({ agentId, offers, capacity }) => {
+    if (spec.cluster !== undefined && spec.cluster !== agentId) return false;
+    if ((offers === undefined) !== (key === undefined)) return false;
+    return key === undefined ? fits(asked, capacity) : offers?.get(key)?.isUnfit !== true;
+  });
 }
 
 /** The limit that holds it; undefined: none does. */
@@ -181,7 +199,8 @@ function explainOffers(
     const offer = offers?.get(shape.key);
     if (offer === undefined) return `${agentId} has not been asked: others go first`;
     if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;
-    return `${agentId} has no room: ${offer.reason}`;
+    const lack = offer.isUnfit ? 'would have no room even if nothing ran there' : 'has no room';
+    return `${agentId} ${lack}: ${offer.reason}`;
   });
   const each = shape.nodes === undefined ? '' : ` on each of ${plural(shape.nodes, 'node')}`;
   return `it needs ${describeRequest(shape.resources)}${each}; ${reasons.join('; ')}`;

@@ -1,7 +1,7 @@
 import { formatQuantity } from '../resources.ts';
 import { Asked } from './asked.ts';
 import { BLOCKED, findHardTaint, findMissingLabel } from './constraints.ts';
-import { countableColumn, fitsSlot, withRequestFloor } from './demand.ts';
+import { countableColumn, countFitting, withRequestFloor } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { PlacementGroup } from './placement-group.ts';
 import type { Request, Round } from './round.ts';
@@ -29,18 +29,33 @@ export interface Explanation {
   readonly eligibleCount: number;
   /** Eligible nodes that would have room if nothing ran there. */
   readonly fitsWhenEmptyCount: number;
+  /** How many tasks, or ranks of a gang, these would take then. */
+  readonly roomWhenEmpty: number;
   /** Each node stands under one reason, so the counts add up to all nodes; the largest first. */
   readonly reasons: readonly ReasonCount[];
 }
 
+/** What a group asks of labels, as words that are made once and not for each node. */
+interface Asking {
+  readonly group: PlacementGroup;
+  readonly labelWords: ReadonlyMap<string, string>;
+}
+
+const askingOf = (group: PlacementGroup): Asking => ({
+  group,
+  labelWords: new Map(
+    Object.entries(group.nodeSelector).map(([label, value]) => [label, `${label}=${value}`]),
+  ),
+});
+
 function placeReason(
-  shape: PlacementGroup,
+  { group, labelWords }: Asking,
   node: NodePicture,
   nowMs: number,
 ): NodeReason | undefined {
-  const label = findMissingLabel(shape, node);
-  if (label !== undefined) return { kind: 'selector', what: label };
-  const taint = findHardTaint(shape, node);
+  const label = findMissingLabel(group, node);
+  if (label !== undefined) return { kind: 'selector', what: labelWords.get(label)! };
+  const taint = findHardTaint(group, node);
   if (taint !== undefined) return { kind: 'taint', what: formatTaint(taint) };
   if (!node.isSchedulable) return { kind: 'unschedulable' };
   if (node.notReadySinceMs !== undefined) return { kind: 'notReady' };
@@ -75,15 +90,18 @@ function roomReason(round: Round, request: Request, slot: number): NodeReason {
   return { kind: request.gang === undefined ? 'room' : 'gang' };
 }
 
-const wordOf = (reason: NodeReason): string =>
-  `${reason.kind} ${'what' in reason ? reason.what : 'resource' in reason ? reason.resource : ''}`;
+const whatOf = (reason: NodeReason): string =>
+  'what' in reason ? reason.what : 'resource' in reason ? reason.resource : '';
+
+const wordOf = (reason: NodeReason): string => `${reason.kind} ${whatOf(reason)}`;
 
 /** Counts nodes by reason; shortages, by far the most, in numbers alone. */
 class Tally {
   readonly #names: readonly string[];
   readonly #shortCounts: number[];
   readonly #mostFree: number[];
-  readonly #others = new Map<string, { reason: NodeReason; nodeCount: number }>();
+  /** By kind, then by what: a word of both for each node took half of the time. */
+  readonly #others = new Map<string, Map<string, { reason: NodeReason; nodeCount: number }>>();
 
   constructor(names: readonly string[]) {
     this.#names = names;
@@ -97,9 +115,10 @@ class Tally {
   }
 
   add(reason: NodeReason): void {
-    const key = wordOf(reason);
-    const before = this.#others.get(key);
-    if (before === undefined) this.#others.set(key, { reason, nodeCount: 1 });
+    let ofKind = this.#others.get(reason.kind);
+    if (ofKind === undefined) this.#others.set(reason.kind, (ofKind = new Map()));
+    const before = ofKind.get(whatOf(reason));
+    if (before === undefined) ofKind.set(whatOf(reason), { reason, nodeCount: 1 });
     else before.nodeCount += 1;
   }
 
@@ -110,10 +129,9 @@ class Tally {
       nodeCount: this.#shortCounts[column]!,
       bestAvailable: this.#mostFree[column]!,
     }));
-    const others = [...this.#others.values()].map(({ reason, nodeCount }) => ({
-      ...reason,
-      nodeCount,
-    }));
+    const others = [...this.#others.values()]
+      .flatMap((ofKind) => [...ofKind.values()])
+      .map(({ reason, nodeCount }) => ({ ...reason, nodeCount }));
     return [...short.filter(({ nodeCount }) => nodeCount > 0), ...others].toSorted(
       (a, b) => b.nodeCount - a.nodeCount || (wordOf(a) < wordOf(b) ? -1 : 1),
     );
@@ -123,26 +141,31 @@ class Tally {
 /** Why one more task of this group finds no node: a look at every node, for the few who ask. */
 export function explainGroup(round: Round, group: PlacementGroup): Explanation {
   const request = round.requestAt(new Asked(round, [group]), 0);
+  const asking = askingOf(group);
   const tally = new Tally(round.index.columnNames);
   let eligibleCount = 0;
   let fitsWhenEmptyCount = 0;
+  let roomWhenEmpty = 0;
   for (const slot of round.index.slots) {
     const isOpen = round.closed[slot] === 0 && request.constraint.at(slot) !== BLOCKED;
     const outside = isOpen
       ? undefined
-      : placeReason(group, round.index.nodeAt(slot), round.rules.nowMs);
+      : placeReason(asking, round.index.nodeAt(slot), round.rules.nowMs);
     if (outside !== undefined) {
       tally.add(outside);
       continue;
     }
     eligibleCount += 1;
-    if (fitsSlot(request.demand, round.index.allocatable, slot)) fitsWhenEmptyCount += 1;
+    const most = countFitting(request.demand, round.index.allocatable, slot);
+    roomWhenEmpty += most;
+    if (most > 0) fitsWhenEmptyCount += 1;
     const column = shortColumn(round, request, slot);
     if (column < 0) tally.add(roomReason(round, request, slot));
     else tally.addShort(column, round.free[column]![slot]!);
   }
   const nodeCount = round.index.slots.length;
-  return { nodeCount, eligibleCount, fitsWhenEmptyCount, reasons: tally.reasons() };
+  const reasons = tally.reasons();
+  return { nodeCount, eligibleCount, fitsWhenEmptyCount, roomWhenEmpty, reasons };
 }
 
 const PHRASES = {

@@ -5,7 +5,7 @@ import { isStuck, shapeRoom } from '@majorana/core';
 const WELL_MAX = 1000;
 
 /** A task and the node of each of its pods. */
-export interface Placed {
+interface Placed {
   readonly shapeKey: string;
   readonly nodeNames: readonly string[];
   readonly image: string;
@@ -17,36 +17,60 @@ export interface Placed {
   isRefused: boolean;
 }
 
-/** What has a place and is not yet seen running: how many pods there are, and of which shape. */
-export class StartingPods {
+/** Placed, and not yet seen running: how many pods there are, and of which shape. */
+export class StartingTasks {
   readonly #byAttempt = new Map<string, Placed>();
   readonly #wellAtMs = new Map<string, number>();
 
-  get(attemptId: string): Placed | undefined {
-    return this.#byAttempt.get(attemptId);
+  add(attemptId: string, placed: Omit<Placed, 'isRefused' | 'madeAtMs'>): void {
+    this.#byAttempt.set(attemptId, { ...placed, madeAtMs: Infinity, isRefused: false });
   }
 
-  set(attemptId: string, placed: Placed): void {
-    this.#byAttempt.set(attemptId, placed);
+  has(attemptId: string): boolean {
+    return this.#byAttempt.has(attemptId);
   }
 
-  delete(attemptId: string): void {
+  /** How many pods it has, if it was starting. */
+  remove(attemptId: string): number {
+    const placed = this.#byAttempt.get(attemptId);
     this.#byAttempt.delete(attemptId);
+    return placed?.nodeNames.length ?? 0;
   }
 
-  values(): Iterable<Placed> {
-    return this.#byAttempt.values();
+  /** A pod of it is there. */
+  setMade(attemptId: string, nowMs: number): void {
+    const placed = this.#byAttempt.get(attemptId);
+    if (placed === undefined) return;
+    placed.isRefused = false;
+    placed.madeAtMs = Math.min(placed.madeAtMs, nowMs);
   }
 
-  /** Those that the window counts. */
-  count(nowMs: number): number {
+  setRefused(attemptId: string): void {
+    const placed = this.#byAttempt.get(attemptId);
+    if (placed !== undefined) placed.isRefused = true;
+  }
+
+  isRefused(attemptId: string): boolean {
+    return this.#byAttempt.get(attemptId)?.isRefused === true;
+  }
+
+  get podCount(): number {
+    return this.#count(() => true);
+  }
+
+  /** Those that the dispatch window counts: what is stuck costs the API server nothing. */
+  countInWindow(nowMs: number): number {
+    return this.#count(({ madeAtMs }) => !isStuck(madeAtMs, nowMs));
+  }
+
+  #count(isCounted: (placed: Placed) => boolean): number {
     let count = 0;
-    for (const { nodeNames, madeAtMs, isRefused } of this.#byAttempt.values())
-      if (!isRefused && !isStuck(madeAtMs, nowMs)) count += nodeNames.length;
+    for (const placed of this.#byAttempt.values())
+      if (!placed.isRefused && isCounted(placed)) count += placed.nodeNames.length;
     return count;
   }
 
-  /** Pods that are stuck, and who of them waits longest; of one shape, or of all. */
+  /** Pods that are stuck, and the task of them that waits longest; of one shape, or of all. */
   stuck(
     nowMs: number,
     shapeKey?: string,
@@ -76,7 +100,7 @@ export class StartingPods {
     return this.#wellAtMs.get(shapeKey) ?? -Infinity;
   }
 
-  /** For how many more pods of a shape there is room beside those of others. */
+  /** For how many more pods of a shape there is room, as far as the shape goes. */
   rooms(window: DispatchWindow, nowMs: number): (shapeKey: string) => number {
     const podCounts = new Map<string, number>();
     for (const { shapeKey, nodeNames, isRefused } of this.#byAttempt.values())
@@ -85,5 +109,16 @@ export class StartingPods {
       const podCount = podCounts.get(shapeKey) ?? 0;
       return shapeRoom(window, { podCount, wellAtMs: this.wellAtMs(shapeKey) }, nowMs);
     };
+  }
+
+  /** The nodes that pull each image now. */
+  pulls(): ReadonlyMap<string, ReadonlySet<string>> {
+    const nodesByImage = new Map<string, Set<string>>();
+    for (const { image, pulling } of this.#byAttempt.values()) {
+      const nodes = nodesByImage.get(image) ?? new Set();
+      nodesByImage.set(image, nodes);
+      for (const nodeName of pulling) nodes.add(nodeName);
+    }
+    return nodesByImage;
   }
 }
