@@ -65,13 +65,13 @@ export interface LogRequest<Stream extends AgentStream = LogStream> {
   readonly bytesMax: number;
 }
 
-/** Tasks of one shape are placed alike: what a cluster's agent is asked to offer room for. */
+/** Tasks of one shape are placed alike, and start or fail to start alike: what a cluster's agent is asked to offer room for. */
 export interface WaitingShape {
   /** A hash of the rest. */
   readonly key: string;
   /** Of each pod. */
   readonly resources: Resources;
-  readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
+  readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations' | 'mounts'>;
   /** Of a task on several pods, which are placed together or not at all. */
   readonly nodes?: number;
   /** Tasks of it that may run there have waited for room too long: nodes should be kept for them. */

@@ -1,20 +1,22 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
-  explainer,
   explainLeft,
   formatExplanation,
   nextWindow,
   openWindow,
   planPlacement,
+  WINDOW_LIMITS,
   windowRoom,
 } from '@majorana/core';
 import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { PodNeeds } from './additions.ts';
+import type { StartGround } from './cluster-offer.ts';
+import { ClusterOffer, startReason } from './cluster-offer.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
-import { Groups, keyOfLease, keyOfShape } from './groups.ts';
+import { Groups } from './groups.ts';
 import { fullImageName } from './image-names.ts';
 import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
@@ -28,10 +30,6 @@ const REPLAN_MS = 1000;
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
 const GIVE_BACK_MS_MAX = 5 * 60_000;
-/** A message says no more. */
-const SOON_MAX = 1_000_000;
-/** Looks at every node, so it is asked for no more often. */
-const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
 const PULLS_MAX = 16;
 
@@ -45,11 +43,11 @@ export interface ClusterRoomOptions {
   readonly placeOf: (
     memberId: string,
   ) => { readonly nodeName: string; readonly image: string } | undefined;
+  /** What the start of a pod that has been made waits for, in the words of the cluster. */
+  readonly startWords: (memberId: string) => string;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
-
-type Shortage = Pick<NonNullable<AgentSync['offer']>['shapes'][number], 'reason' | 'isUnfit'>;
 
 interface Waiter {
   readonly one: Occupant;
@@ -70,7 +68,7 @@ export class ClusterRoom implements RoomPort {
   readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
-  readonly #reasons = new Map<string, { readonly shortage: Shortage; readonly atMs: number }>();
+  readonly #offer = new ClusterOffer();
   readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
@@ -94,7 +92,20 @@ export class ClusterRoom implements RoomPort {
   /** Why no more pods are on their way, for a person. */
   get why(): string {
     const refused = this.#refused.latest(this.#options.clock.nowMs());
-    return refused === undefined ? this.#window.why : `pods are refused: ${refused}`;
+    if (refused !== undefined) return `pods are refused: ${refused}`;
+    const stuck = this.#stuckWhy();
+    return stuck === undefined ? this.#window.why : `${this.#window.why}; ${stuck}`;
+  }
+
+  /** Of the pods of one shape, or of all, that have been starting for long. */
+  #stuckWhy(shapeKey?: string): string | undefined {
+    const stuck = this.#starting.stuck(this.#options.clock.nowMs(), shapeKey);
+    if (stuck === undefined) return undefined;
+    const { podCount, first } = stuck;
+    const words = this.#podsOf(first).map(this.#options.startWords);
+    const seconds = WINDOW_LIMITS.stuckMs / 1000;
+    const pods = podCount === 1 ? '1 pod has' : `${podCount} pods have`;
+    return `${pods} not started for ${seconds} s: ${words.find((text) => text !== '') ?? 'Pending'}`;
   }
 
   get waitingCount(): number {
@@ -113,6 +124,7 @@ export class ClusterRoom implements RoomPort {
     if (places.length === ids.length) {
       const nodeNames = places.map(({ nodeName }) => nodeName);
       this.#settle(one, nodeNames, places[0]!.image);
+      this.made(attemptId);
       return true;
     }
     if (!this.#waiting.has(attemptId)) {
@@ -135,6 +147,7 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     const podCount = this.#starting.remove(one.attemptId);
     if (podCount === 0) return;
+    this.ran(one.attemptId);
     for (let at = 0; at < podCount; at += 1) this.learn({ kind: 'started' });
     this.plan();
   }
@@ -156,23 +169,44 @@ export class ClusterRoom implements RoomPort {
     this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
   }
 
+  /** Its start came about: so will those of its shape. */
+  ran(id: string): void {
+    this.#starting.fareWell(this.#keyOf(id), this.#options.clock.nowMs());
+  }
+
+  /** Whether others of its shape have started since. */
+  doOthersStart(id: string, sinceMs: number): boolean {
+    return this.#starting.wellAtMs(this.#keyOf(id)) >= sinceMs;
+  }
+
   /** `stored`: as the API server has it, with what the cluster added to it. */
   created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
-    this.#starting.setRefused(attemptOfMember(id), false);
+    this.made(id);
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
+  }
+
+  /** Its pod is there. */
+  made(id: string): void {
+    const { clock } = this.#options;
+    const attemptId = attemptOfMember(id);
+    this.#starting.setMade(attemptId, clock.nowMs());
+    // Once it is stuck there is room for others.
+    clock.after(WINDOW_LIMITS.stuckMs, () => {
+      if (this.#starting.has(attemptId)) this.plan();
+    });
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
   refused(id: string, why: string): void {
-    this.#starting.setRefused(attemptOfMember(id), true);
+    this.#starting.setRefused(attemptOfMember(id));
     this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
     this.plan();
   }
 
   #keyOf(id: string): string {
-    return keyOfLease(this.#options.leaseOf(id));
+    return this.#groups.keyOf(this.#options.leaseOf(id));
   }
 
   /** Soon, for all that has changed until then. */
@@ -262,12 +296,15 @@ export class ClusterRoom implements RoomPort {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     const nowMs = this.#options.clock.nowMs();
+    const shapeRoom = this.#starting.rooms(this.#window, nowMs);
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
       const group = this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs));
       const known = byShape.get(group.key);
-      if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
+      const count = known?.waiters.length ?? 0;
+      if (count >= this.#refused.roomFor(group.key, nowMs)) continue;
+      if (count * podCountOf(lease) >= shapeRoom(group.key)) continue;
       left -= podCountOf(lease);
       if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
       else known.waiters.push(waiter);
@@ -283,17 +320,25 @@ export class ClusterRoom implements RoomPort {
     return this.#placeReason(this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs)));
   }
 
-  /** The dispatch window; else what placement says, pulls of its image included. */
-  #placeReason(group: PlacementGroup): string {
-    const { view, clock } = this.#options;
-    if (this.#windowRoom(clock.nowMs()) <= 0) return this.#windowReason();
-    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
+  #startGround(): StartGround {
+    return {
+      nowMs: this.#options.clock.nowMs(),
+      window: this.#window,
+      starting: this.#starting,
+      stuckWhy: (shapeKey) => this.#stuckWhy(shapeKey),
+    };
   }
 
-  #windowReason(): string {
-    const { limit, why } = this.#window;
-    const count = this.#starting.countInWindow(this.#options.clock.nowMs());
-    return `${count} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+  /** The dispatch window, or its shape; else what placement says, pulls of its image included. */
+  #placeReason(group: PlacementGroup): string {
+    const { view, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    const room = Math.min(
+      this.#windowRoom(nowMs),
+      this.#starting.rooms(this.#window, nowMs)(group.key),
+    );
+    if (room <= 0) return startReason(group.key, this.#startGround());
+    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
   }
 
   #place(one: Occupant, nodeNames: readonly string[]): void {
@@ -313,10 +358,10 @@ export class ClusterRoom implements RoomPort {
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
     this.#starting.add(one.attemptId, {
+      shapeKey: this.#keyOf(one.attemptId),
       nodeNames,
       image: fullImageName(image),
       pulling,
-      sinceMs: this.#options.clock.nowMs(),
     });
   }
 
@@ -327,65 +372,20 @@ export class ClusterRoom implements RoomPort {
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
-    const nowMs = this.#options.clock.nowMs();
-    this.#kept.look(this.#late(waiting, nowMs), nowMs);
-    const ahead = this.#podsAhead();
-    const room = this.#windowRoom(nowMs) - ahead;
-    const explain = explainer(this.#options.view.index, this.#rules());
-    const shapes = waiting.shapes.map((shape) => {
-      const isKept = shape.isLate === true && this.#kept.isFor(keyOfShape(shape));
-      const group = isKept ? this.#lateGroup(shape, nowMs) : this.#groups.ofShape(shape, nowMs);
-      const pods = shape.nodes ?? 1;
-      const before = isKept ? this.#podsAhead(group.key) : ahead;
-      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - before;
-      const fitting = Math.floor(podsFitting / pods);
-      const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
-      const allowed = this.#refused.roomFor(key, nowMs);
-      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
-      const refused = this.#refused.why(key);
-      if (refused !== undefined)
-        return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
-      const isSoon = nowMs >= this.#window.closedUntilMs;
-      const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
-      const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
-      if (count > 0 && soonCount === 0) return offered;
-      if (fitting > 0) return { ...offered, reason: this.#windowReason() };
-      return { ...offered, ...this.#shortage(group, explain) };
-    });
-    return { waitingDigest: waiting.digest, shapes };
-  }
-
-  /** What waits here already; `key`: of this shape, since nothing else goes to the nodes kept for it. */
-  #podsAhead(key?: string): number {
-    let count = 0;
-    for (const { one, sinceMs } of this.#waiting.values()) {
-      const lease = this.#options.leaseOf(one.attemptId);
-      if (key === undefined || this.#groups.ofLease(lease, sinceMs).key === key)
-        count += podCountOf(lease);
+    const waitingPods = new Map<string, number>();
+    for (const attemptId of this.#waiting.keys()) {
+      const key = this.#keyOf(attemptId);
+      const count = podCountOf(this.#options.leaseOf(attemptId));
+      waitingPods.set(key, (waitingPods.get(key) ?? 0) + count);
     }
-    return count;
-  }
-
-  #late({ shapes }: WaitingShapes, nowMs: number): PlacementGroup[] {
-    return shapes.flatMap((shape) => (shape.isLate ? [this.#lateGroup(shape, nowMs)] : []));
-  }
-
-  /** By the key that its leases have here. */
-  #lateGroup(shape: WaitingShapes['shapes'][number], nowMs: number): PlacementGroup {
-    return this.#kept.open({ ...this.#groups.ofShape(shape, nowMs), key: keyOfShape(shape) });
-  }
-
-  #shortage(group: PlacementGroup, explain: ReturnType<typeof explainer>): Shortage {
-    const nowMs = this.#options.clock.nowMs();
-    const known = this.#reasons.get(group.key);
-    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.shortage;
-    if (this.#reasons.size > 1000) this.#reasons.clear();
-    const kept = this.#kept.isFor(group.key) ? `${this.#kept.count} kept for it; of ` : '';
-    const explanation = explain(group);
-    const isUnfit = explanation.roomWhenEmpty < (group.gang?.size ?? 1);
-    const reason = (kept + formatExplanation(group, explanation)).slice(0, 2000);
-    const shortage = { reason, ...(isUnfit && { isUnfit }) };
-    this.#reasons.set(group.key, { shortage, atMs: nowMs });
-    return shortage;
+    return this.#offer.make(waiting, {
+      ...this.#startGround(),
+      view: this.#options.view,
+      rules: this.#rules(),
+      groups: this.#groups,
+      kept: this.#kept,
+      refused: this.#refused,
+      waitingPods,
+    });
   }
 }

@@ -10,7 +10,7 @@ import { KEPT } from './kept-nodes.ts';
 import { NAMES, testNode } from './test-objects.ts';
 
 const SECOND = 1000;
-const container = { image: 'science:1', nodeSelector: {}, tolerations: [] };
+const container = { image: 'science:1', nodeSelector: {}, tolerations: [], mounts: [] };
 const cores = (count: number): Resources => ({ ...DEFAULT_RESOURCES, cpuMillis: count * 1000 });
 const SMALL: WaitingShape = { key: 'small', resources: cores(1), container };
 const GANG: WaitingShape = { key: 'gang', resources: cores(8), container, nodes: 2 };
@@ -34,6 +34,7 @@ class Busy {
       leaseOf: (attemptId) => this.#leases.get(attemptId)!,
       podKey: (id) => `majorana/${id}`,
       placeOf: () => undefined,
+      startWords: () => '',
       onRoom: () => undefined,
     });
   }

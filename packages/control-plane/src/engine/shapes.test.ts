@@ -26,7 +26,7 @@ const groupsOf = (count: number): WaitingGroup[] =>
   Array.from({ length: count }, (_, number) => groupOf(number));
 
 const shapesOf = (groups: readonly WaitingGroup[]): Map<string, WaitingShape> => {
-  const container = { image: 'i', nodeSelector: {}, tolerations: [] };
+  const container = { image: 'i', nodeSelector: {}, tolerations: [], mounts: [] };
   return new Map(
     groups.map(({ shapeKey }) => [shapeKey!, { key: shapeKey!, resources, container }]),
   );

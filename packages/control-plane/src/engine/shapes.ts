@@ -7,8 +7,8 @@ import { OFFERED_SHAPES_MAX } from '@majorana/protocol';
 const known = new WeakMap<JobSpec, Map<number, WaitingShape>>();
 
 function makeShape(spec: JobSpec, memoryBytes: number): WaitingShape {
-  const { image, nodeSelector, tolerations } = spec.container!;
-  const container = { image, nodeSelector, tolerations };
+  const { image, nodeSelector, tolerations, mounts } = spec.container!;
+  const container = { image, nodeSelector, tolerations, mounts };
   const resources = { ...spec.resources, memoryBytes };
   const nodes = spec.gang && { nodes: spec.gang.nodes };
   const key = hashText(JSON.stringify([resources, container, nodes]));
