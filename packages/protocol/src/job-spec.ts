@@ -5,6 +5,9 @@ import { containerSchema } from './container.ts';
 const INT32_MAX = 2_147_483_647;
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const index = z.number().int().min(0).max(INT32_MAX);
+/** Of a job's name, in characters. */
+export const NAME_LENGTH_MAX = 200;
+
 /** PostgreSQL keeps no NUL in text, and neither does an argument vector. */
 const text = (max: number): z.ZodString =>
   z
@@ -146,7 +149,7 @@ export function withoutContainer(
 }
 
 const spec = z.strictObject({
-  name: text(200).min(1).default('job'),
+  name: text(NAME_LENGTH_MAX).min(1).default('job'),
   project: nameSchema.default('default'),
   queue: nameSchema.default('default'),
   /** Higher goes first within a queue. */

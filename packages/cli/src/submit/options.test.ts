@@ -165,3 +165,9 @@ test('an input may get another name; only its last = counts', () => {
   expect(readInput('/a/x=1.txt=in/y.txt')).toEqual({ file: '/a/x=1.txt', path: 'in/y.txt' });
   expect(() => readInput('/a/b=')).toThrow('--input');
 });
+
+test('a job is named after its program, as far as a name may go', () => {
+  expect(readOptions(['/opt/bin/dftb+', 'in'], lists).name).toBe('dftb+');
+  expect(readOptions([`/opt/${'x'.repeat(300)}`], lists).name).toBe('x'.repeat(200));
+  expect(readOptions(['/'], lists).name).toBeUndefined();
+});

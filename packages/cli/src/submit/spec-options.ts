@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { parseArray } from '@majorana/core';
 import type { JobSpecInput } from '@majorana/protocol';
+import { NAME_LENGTH_MAX } from '@majorana/protocol';
 import { datasetOf } from '../data/inputs.ts';
 import { CliError } from '../output.ts';
 import { readAfter } from './after.ts';
@@ -124,6 +125,10 @@ function readCheckpoint({ checkpoint, checkpointTime }: SpecOptions): JobSpecInp
   return { argv, ...given({ timeMs: time }) };
 }
 
+/** As much of the program as a name may be long; a folder's end is no name. */
+const nameOf = ([program = '']: readonly string[]): string | undefined =>
+  path.basename(program).slice(0, NAME_LENGTH_MAX) || undefined;
+
 /** What the command line says, as a draft. */
 export function readOptions(words: readonly string[], options: SpecOptions): Draft {
   const { array, parallelMax } = readArrayOption(options);
@@ -131,7 +136,7 @@ export function readOptions(words: readonly string[], options: SpecOptions): Dra
   return {
     argv: [...words],
     ...given({
-      name: options.name ?? path.basename(words[0] ?? ''),
+      name: options.name ?? nameOf(words),
       project: options.project,
       queue: options.queue,
       priority: options.priority,

@@ -15,6 +15,7 @@ import { PodHost } from './pod-host.ts';
 import type { StartLimits } from './pod-standing.ts';
 import type { PodOptions } from './pod.ts';
 import { Reflector } from './reflector.ts';
+import { ServerVersion } from './server-version.ts';
 
 /**
  * A pod takes a second or more to start, so a tenth of one is not missed, and 130 tasks a second
@@ -45,9 +46,9 @@ export class KubernetesAgent {
   readonly view: ClusterView;
   readonly room: ClusterRoom;
   readonly #agent: Agent;
-  readonly #api: ApiServer;
+  readonly #clock: AgentClock;
   readonly #session: AgentSession;
-  #kubernetesVersion = '';
+  readonly #version: ServerVersion;
   readonly #nodes: Reflector<KubernetesNode>;
   readonly #pods: Reflector<Pod>;
 
@@ -57,7 +58,8 @@ export class KubernetesAgent {
     // The time of day may be set while an agent runs; how long ago a message was sent may not.
     const steadyClock = { ...clock, nowMs: () => performance.now() };
     const session = new AgentSession({ agentId, id: sessionId, exchange, clock: steadyClock, log });
-    this.#api = api;
+    this.#version = new ServerVersion(() => api.request('GET', '/version'));
+    this.#clock = clock;
     this.#session = session;
     const mayAct = (): boolean => session.mayAct();
     const host: PodHost = new PodHost(
@@ -75,7 +77,7 @@ export class KubernetesAgent {
     });
     host.room = this.room = room;
     const placer: Placer = {
-      ...this.#reporting(host, clock),
+      ...this.#reporting(host, options),
       room,
       get capacity() {
         return view.capacity;
@@ -108,17 +110,17 @@ export class KubernetesAgent {
 
   #reporting(
     host: PodHost,
-    clock: AgentClock,
+    { api, clock }: KubernetesAgentOptions,
   ): Pick<Placer, 'report' | 'reportDelivered' | 'nodes'> {
     const pace = new ReportPace();
     const make = (): ClusterReport => {
       const { limit } = this.room.window;
       const { startingCount: starting, waitingCount: waiting, why } = this.room;
       const parts = {
-        kubernetesVersion: this.#kubernetesVersion,
+        kubernetesVersion: this.#version.current(clock.nowMs()),
         podsByPhase: host.phases(),
         window: { limit: Math.floor(limit), starting, waiting, why: why.slice(0, 1000) },
-        api: this.#api.stats.summary(),
+        api: api.stats.summary(),
       };
       return makeReport(this.view.pictures(), parts, clock.nowMs());
     };
@@ -136,17 +138,13 @@ export class KubernetesAgent {
    */
   async start(): Promise<boolean> {
     if (!(await this.#session.claim())) return false;
-    await Promise.all([this.#readVersion(), this.#nodes.start(), this.#pods.start()]);
+    await Promise.all([
+      this.#version.read(this.#clock.nowMs()),
+      this.#nodes.start(),
+      this.#pods.start(),
+    ]);
     await this.#agent.start();
     return true;
-  }
-
-  /** For people; a server that does not tell is watched all the same. */
-  async #readVersion(): Promise<void> {
-    const answer = await this.#api
-      .request<{ gitVersion?: string }>('GET', '/version')
-      .catch(() => undefined);
-    this.#kubernetesVersion = answer?.gitVersion ?? 'unknown';
   }
 
   /** Ends no task. */

@@ -377,5 +377,17 @@ test('why a task waits tells when it starts, once another has ended to judge by,
   const words = 'cluster-small would have no room even if nothing ran there: 2 short of cores';
   expect(explanation?.sentence).toContain(words);
   await server.call('POST', `/jobs/${pinned}/cancel`);
+  // What is more than a cluster has when it is empty starts never, and is told no time.
+  const explained = async (spec: object): Promise<object> => {
+    const other = await submit({ container, cluster: 'cluster-a', ...spec });
+    const { body } = await server.call('GET', `/tasks/${other}.0`);
+    await server.call('POST', `/jobs/${other}/cancel`);
+    return body as object;
+  };
+  const isTold = 'explanation.estimatedStartMs';
+  expect(await explained({ gang: { nodes: 64 } })).toHaveProperty(isTold);
+  expect(await explained({ gang: { nodes: 65 } })).not.toHaveProperty(isTold);
+  const licence = { countable: { licence: 1 } };
+  expect(await explained({ resources: licence })).not.toHaveProperty(isTold);
   await server.call('POST', `/jobs/${id}/cancel`);
 });

@@ -27,6 +27,8 @@ export class RunnerLinks {
   readonly #logs: QuestionDesk<LogRequest, Buffer>;
   /** Those that are there, each with what it does and the end of its patience. */
   readonly #byKey = new Map<string, KnownLink>();
+  /** Of open attempts those that were there once: cut off, or about to be told as ended. */
+  readonly #left = new Set<string>();
 
   constructor(clock: EngineClock) {
     this.#clock = clock;
@@ -53,7 +55,7 @@ export class RunnerLinks {
 
   #remember(key: string, { state, waitMs }: RunnerLink): void {
     this.#byKey.get(key)?.forget();
-    const forget = this.#clock.after(waitMs + LINK_GAP_MS, () => this.#byKey.delete(key));
+    const forget = this.#clock.after(waitMs + LINK_GAP_MS, () => this.#drop(key));
     this.#byKey.set(key, { state, forget });
   }
 
@@ -61,9 +63,14 @@ export class RunnerLinks {
     return this.#byKey.has(keyOf(attempt));
   }
 
-  /** What a runner said that it does when it last asked; undefined when it is silent. */
-  stateOf(attempt: AttemptOfTask): RunnerLink['state'] | undefined {
-    return this.#byKey.get(keyOf(attempt))?.state;
+  /** What a runner said that it does when it last asked; undefined: it never did. */
+  stateOf(attempt: AttemptOfTask): RunnerLink['state'] | 'left' | undefined {
+    const key = keyOf(attempt);
+    return this.#byKey.get(key)?.state ?? (this.#left.has(key) ? 'left' : undefined);
+  }
+
+  #drop(key: string): void {
+    if (this.#byKey.delete(key)) this.#left.add(key);
   }
 
   /** What the attempt has written from an offset on; undefined when its runner is silent. */
@@ -81,14 +88,18 @@ export class RunnerLinks {
   leave(attempt: AttemptOfTask): void {
     const key = keyOf(attempt);
     this.#byKey.get(key)?.forget();
-    this.#byKey.delete(key);
+    this.#drop(key);
     this.#logs.abandon(key);
     this.#held.wake(key);
   }
 
   /** Told of every change on record: an attempt that is over or was cancelled hears of it at once. */
   onCommit({ attempts, tasks }: Pick<Change, 'attempts' | 'tasks'>): void {
-    for (const attempt of attempts) if (attempt.endedAtMs !== null) this.leave(attempt);
+    for (const attempt of attempts) {
+      if (attempt.endedAtMs === null) continue;
+      this.leave(attempt);
+      this.#left.delete(keyOf(attempt));
+    }
     for (const task of tasks) if (task.isCancelling) this.#held.wake(keyOf(task));
   }
 

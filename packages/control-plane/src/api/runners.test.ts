@@ -291,7 +291,7 @@ describe('what an attempt writes', () => {
   });
 });
 
-test('of a pod that runs it is told what its runner does, and that it is not in touch', async () => {
+test('of a pod that runs it is told that its runner never came, or that it stores results', async () => {
   const spec = { argv: ['true'], cluster: AGENT, container: { image: 'science:1' } };
   expect((await server.call('POST', '/jobs', spec)).status).toBe(201);
   const asked = (await sync({ offer: { waitingDigest: '', shapes: [] } })).waiting!;
@@ -307,7 +307,7 @@ test('of a pod that runs it is told what its runner does, and that it is not in 
   };
   const link = (state: string): Promise<Response> =>
     call(`runner/attempts/${attemptId}/link`, token, { ...QUIET, state });
-  expect(await why()).toMatch(/^it is running on pods: its runner is not in touch .*--runner-url/);
+  expect(await why()).toMatch(/^it is running on pods: its runner has not come .*--runner-url/);
   await link('staging');
   expect(await why()).toBe('it is running on pods');
   await link('storing');

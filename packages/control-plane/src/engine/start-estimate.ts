@@ -4,10 +4,13 @@ import {
   compareGroups,
   dominantShare,
   estimateStart,
+  fits,
   NO_RESOURCES,
 } from '@majorana/core';
 import type { JobRecord } from '@majorana/store';
 import { heldCount, placeInLine } from './dispatch.ts';
+import type { AgentState } from './agent-state.ts';
+import { askedFor, shapeOf } from './shapes.ts';
 import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 
@@ -95,17 +98,29 @@ function competitors(state: EngineState, own: JobRecord): JobRecord[] {
   });
 }
 
-/** When a waiting task would start as things go now; undefined: there is nothing to judge by. */
+/** Of those that run what it is, the only one that it may go to, or any. */
+function canHold({ spec }: JobRecord, memoryBytes: number, agent: AgentState): boolean {
+  if ((spec.container === undefined) !== (agent.offers === undefined)) return false;
+  if (spec.cluster !== undefined && spec.cluster !== agent.agentId) return false;
+  const key = shapeOf(spec, memoryBytes)?.key ?? '';
+  const isUnfit = agent.offers?.get(key)?.isUnfit === true;
+  return !isUnfit && fits(askedFor(spec, memoryBytes), agent.capacity);
+}
+
+/**
+ * When a waiting task would start as things go now; undefined: there is nothing to judge by, or it
+ * is more than any agent has when it is empty.
+ */
 export function startEstimate(
   state: EngineState,
   own: JobRecord,
-  { position, nowMs }: { readonly position: number; readonly nowMs: number },
+  task: { readonly position: number; readonly memoryBytes: number; readonly nowMs: number },
 ): StartEstimate | undefined {
+  const { position, memoryBytes, nowMs } = task;
   if (state.queueOf(own.spec.queue).isPaused) return undefined;
-  const total = openAgents(state, nowMs).reduce(
-    (all, { capacity }) => addResources(all, capacity),
-    NO_RESOURCES,
-  );
+  const agents = openAgents(state, nowMs);
+  if (!agents.some((agent) => canHold(own, memoryBytes, agent))) return undefined;
+  const total = agents.reduce((all, { capacity }) => addResources(all, capacity), NO_RESOURCES);
   const jobs = competitors(state, own);
   const line = jobs.map((job) => lineJob(state, job, { own, position, total }));
   return estimateStart(line, line[jobs.indexOf(own)]!);

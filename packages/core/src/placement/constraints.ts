@@ -11,11 +11,10 @@ export function tolerates(tolerations: readonly Toleration[], taint: Taint): boo
   );
 }
 
-/** The first label that the shape asks for and the node has not. */
+/** The first label of which the node has not the value that the shape asks for. */
 export function findMissingLabel(shape: TaskShape, node: NodePicture): string | undefined {
   const { nodeSelector } = shape;
-  for (const label in nodeSelector)
-    if (node.labels[label] !== nodeSelector[label]) return `${label}=${nodeSelector[label]}`;
+  for (const label in nodeSelector) if (node.labels[label] !== nodeSelector[label]) return label;
   return undefined;
 }
 

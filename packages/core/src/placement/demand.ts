@@ -12,7 +12,7 @@ export const FIXED_COLUMNS = ['cpuMillis', 'memoryBytes', 'pods', 'scratchBytes'
 /** A table column is named by its resource; a countable one could be called `pods` too. */
 export const countableColumn = (name: string): string => `countable:${name}`;
 
-const COMMON: readonly number[] = [CPU, MEMORY, PODS];
+export const COMMON: readonly number[] = [CPU, MEMORY, PODS];
 
 const isEmpty = (record: object): boolean => {
   for (const _ in record) return false;
@@ -82,11 +82,6 @@ export const isCommon = ({ columns }: Demand): boolean => columns === COMMON;
 
 /** Resources that most nodes have none of: they decide where a task may run at all. */
 export const isRare = (column: number): boolean => column >= GPU;
-
-export const rareColumns = ({ columns }: Demand): readonly number[] =>
-  columns === COMMON ? NONE : columns.filter(isRare);
-
-const NONE: readonly number[] = [];
 
 type Table = readonly Float64Array[];
 

@@ -35,14 +35,27 @@ export interface Explanation {
   readonly reasons: readonly ReasonCount[];
 }
 
+/** What a group asks of labels, as words that are made once and not for each node. */
+interface Asking {
+  readonly group: PlacementGroup;
+  readonly labelWords: ReadonlyMap<string, string>;
+}
+
+const askingOf = (group: PlacementGroup): Asking => ({
+  group,
+  labelWords: new Map(
+    Object.entries(group.nodeSelector).map(([label, value]) => [label, `${label}=${value}`]),
+  ),
+});
+
 function placeReason(
-  shape: PlacementGroup,
+  { group, labelWords }: Asking,
   node: NodePicture,
   nowMs: number,
 ): NodeReason | undefined {
-  const label = findMissingLabel(shape, node);
-  if (label !== undefined) return { kind: 'selector', what: label };
-  const taint = findHardTaint(shape, node);
+  const label = findMissingLabel(group, node);
+  if (label !== undefined) return { kind: 'selector', what: labelWords.get(label)! };
+  const taint = findHardTaint(group, node);
   if (taint !== undefined) return { kind: 'taint', what: formatTaint(taint) };
   if (!node.isSchedulable) return { kind: 'unschedulable' };
   if (node.notReadySinceMs !== undefined) return { kind: 'notReady' };
@@ -77,15 +90,18 @@ function roomReason(round: Round, request: Request, slot: number): NodeReason {
   return { kind: request.gang === undefined ? 'room' : 'gang' };
 }
 
-const wordOf = (reason: NodeReason): string =>
-  `${reason.kind} ${'what' in reason ? reason.what : 'resource' in reason ? reason.resource : ''}`;
+const whatOf = (reason: NodeReason): string =>
+  'what' in reason ? reason.what : 'resource' in reason ? reason.resource : '';
+
+const wordOf = (reason: NodeReason): string => `${reason.kind} ${whatOf(reason)}`;
 
 /** Counts nodes by reason; shortages, by far the most, in numbers alone. */
 class Tally {
   readonly #names: readonly string[];
   readonly #shortCounts: number[];
   readonly #mostFree: number[];
-  readonly #others = new Map<string, { reason: NodeReason; nodeCount: number }>();
+  /** By kind, then by what: a word of both for each node took half of the time. */
+  readonly #others = new Map<string, Map<string, { reason: NodeReason; nodeCount: number }>>();
 
   constructor(names: readonly string[]) {
     this.#names = names;
@@ -99,9 +115,10 @@ class Tally {
   }
 
   add(reason: NodeReason): void {
-    const key = wordOf(reason);
-    const before = this.#others.get(key);
-    if (before === undefined) this.#others.set(key, { reason, nodeCount: 1 });
+    let ofKind = this.#others.get(reason.kind);
+    if (ofKind === undefined) this.#others.set(reason.kind, (ofKind = new Map()));
+    const before = ofKind.get(whatOf(reason));
+    if (before === undefined) ofKind.set(whatOf(reason), { reason, nodeCount: 1 });
     else before.nodeCount += 1;
   }
 
@@ -112,10 +129,9 @@ class Tally {
       nodeCount: this.#shortCounts[column]!,
       bestAvailable: this.#mostFree[column]!,
     }));
-    const others = [...this.#others.values()].map(({ reason, nodeCount }) => ({
-      ...reason,
-      nodeCount,
-    }));
+    const others = [...this.#others.values()]
+      .flatMap((ofKind) => [...ofKind.values()])
+      .map(({ reason, nodeCount }) => ({ ...reason, nodeCount }));
     return [...short.filter(({ nodeCount }) => nodeCount > 0), ...others].toSorted(
       (a, b) => b.nodeCount - a.nodeCount || (wordOf(a) < wordOf(b) ? -1 : 1),
     );
@@ -125,6 +141,7 @@ class Tally {
 /** Why one more task of this group finds no node: a look at every node, for the few who ask. */
 export function explainGroup(round: Round, group: PlacementGroup): Explanation {
   const request = round.requestAt(new Asked(round, [group]), 0);
+  const asking = askingOf(group);
   const tally = new Tally(round.index.columnNames);
   let eligibleCount = 0;
   let fitsWhenEmptyCount = 0;
@@ -133,7 +150,7 @@ export function explainGroup(round: Round, group: PlacementGroup): Explanation {
     const isOpen = round.closed[slot] === 0 && request.constraint.at(slot) !== BLOCKED;
     const outside = isOpen
       ? undefined
-      : placeReason(group, round.index.nodeAt(slot), round.rules.nowMs);
+      : placeReason(asking, round.index.nodeAt(slot), round.rules.nowMs);
     if (outside !== undefined) {
       tally.add(outside);
       continue;

@@ -61,18 +61,66 @@ class Stairs {
 }
 
 /**
+ * The same of what would fit a node that is kept: it failed for what ends so late, or later. One
+ * number of each stands beside the next, as all are looked at for each task.
+ */
+class TimedFailures {
+  readonly #numbers = new Float64Array(3 * FAILURES_MAX);
+  #length = 0;
+
+  covers(cpuMillis: number, memoryBytes: number, endsAtMs: number): boolean {
+    const numbers = this.#numbers;
+    for (let at = 0; at < this.#length; at += 3)
+      if (
+        numbers[at]! <= cpuMillis &&
+        numbers[at + 1]! <= memoryBytes &&
+        numbers[at + 2]! <= endsAtMs
+      )
+        return true;
+    return false;
+  }
+
+  /** What is not covered yet. */
+  add(cpuMillis: number, memoryBytes: number, endsAtMs: number): void {
+    const numbers = this.#numbers;
+    let kept = 0;
+    for (let at = 0; at < this.#length; at += 3) {
+      const isNews =
+        numbers[at]! >= cpuMillis &&
+        numbers[at + 1]! >= memoryBytes &&
+        numbers[at + 2]! >= endsAtMs;
+      if (isNews) continue;
+      numbers.copyWithin(kept, at, at + 3);
+      kept += 3;
+    }
+    this.#length = kept;
+    if (kept === numbers.length) return;
+    numbers.set([cpuMillis, memoryBytes, endsAtMs], kept);
+    this.#length += 3;
+  }
+}
+
+/**
  * Within a round room only shrinks: what asks for at least as much as something that found no
  * node, on the same nodes and for at least as long, finds none either. Without this each of
  * 100,000 waiting tasks would search a full cluster.
  */
 export class FailureFrontier {
   readonly #stairs = new Stairs();
-  /** Of devices, of several pods, of gangs; or only for what ends later than something. */
+  #timed: TimedFailures | undefined;
+  readonly #isOfOneKind: boolean;
+  /** Of devices, of several pods, of gangs. */
   #others: readonly Failure[] = [];
+
+  /** Of one kind: all it is told or asked of are alike but for cores, memory and time. */
+  constructor(isOfOneKind = false) {
+    this.#isOfOneKind = isOfOneKind;
+  }
 
   covers(demand: Demand, endsAtMs: number): boolean {
     const { amounts } = demand;
-    if (amounts[2]! >= 1 && this.#stairs.covers(amounts[0]!, amounts[1]!)) return true;
+    if (amounts[2]! >= 1 || this.#isOfOneKind)
+      if (this.coversPlain(amounts[0]!, amounts[1]!, endsAtMs)) return true;
     for (const failure of this.#others)
       if (endsAtMs >= failure.endsAtMs && isAtLeast(demand, failure.demand)) return true;
     return false;
@@ -80,19 +128,17 @@ export class FailureFrontier {
 
   /** The same for any demand that begins with so much, of which more is not known. */
   coversPlain(cpuMillis: number, memoryBytes: number, endsAtMs: number): boolean {
-    if (this.#stairs.covers(cpuMillis, memoryBytes)) return true;
-    for (const { demand, endsAtMs: failedEndsAtMs } of this.#others) {
-      const [cpu, memory, pods] = demand.amounts;
-      if (demand.amounts.length > COMMON_COLUMNS || pods! > 1) continue;
-      if (endsAtMs >= failedEndsAtMs && cpuMillis >= cpu! && memoryBytes >= memory!) return true;
-    }
-    return false;
+    return (
+      this.#stairs.covers(cpuMillis, memoryBytes) ||
+      this.#timed?.covers(cpuMillis, memoryBytes, endsAtMs) === true
+    );
   }
 
   add(demand: Demand, endsAtMs: number): void {
     const [cpuMillis, memoryBytes, pods] = demand.amounts;
-    if (isCommon(demand) && pods === 1 && endsAtMs === -Infinity) {
-      this.#stairs.add(cpuMillis!, memoryBytes!);
+    if (this.#isOfOneKind || (isCommon(demand) && pods === 1)) {
+      if (endsAtMs === -Infinity) this.#stairs.add(cpuMillis!, memoryBytes!);
+      else (this.#timed ??= new TimedFailures()).add(cpuMillis!, memoryBytes!, endsAtMs);
       return;
     }
     const kept = this.#others.filter(

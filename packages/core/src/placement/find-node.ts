@@ -1,6 +1,8 @@
 import type { Constraint } from './constraint.ts';
+import type { Eligibility } from './constraints.ts';
 import { AVOIDED, BLOCKED, OPEN } from './constraints.ts';
 import { CPU, isCommon, MEMORY } from './demand.ts';
+import type { FreeGrid } from './free-grid.ts';
 import { cellOf, EMPTY_CLASS, END_CLASSES } from './free-grid.ts';
 import type { Request, Round } from './round.ts';
 
@@ -43,11 +45,10 @@ export class NodeSearch {
   #request: Request | undefined;
   #constraint: Constraint;
   #isPack = true;
-  #wanted: number = OPEN;
+  #wanted: Eligibility = OPEN;
   #best = -1;
   #bestTier = Infinity;
   #bestScore = -Infinity;
-  #seen = 0;
 
   constructor(round: Round) {
     this.#round = round;
@@ -66,8 +67,7 @@ export class NodeSearch {
     this.#isPack = request.isPack;
     const slot = few === undefined ? this.#findInGrid(request) : this.#findAmong(few);
     if (slot >= 0) return slot;
-    const failed = this.#hasRoomAnywhere(request) ? constraint : this.#round.everywhere;
-    failed.refuse(demand, this.#round.failsSinceMs(request));
+    this.#whereFailed(request)?.refuse(demand, this.#round.failsSinceMs(request));
     return -1;
   }
 
@@ -82,14 +82,15 @@ export class NodeSearch {
     return this.#findWith(request, AVOIDED);
   }
 
-  #findWith({ demand, endClass: own }: Request, wanted: number): number {
+  #findWith({ demand, endClass: own }: Request, wanted: Eligibility): number {
     const isPack = this.#isPack;
     const cell = cellOf(0, demand.amounts[0]!, demand.amounts[1]!);
     this.#begin();
     this.#wanted = wanted;
-    for (const endClass of isPack ? PACK_ORDERS[own]! : SPREAD_ORDER) {
-      this.#seen = 0;
-      this.#round.grid.visit((endClass << 10) | cell, isPack, this.#look);
+    const grid = this.#round.gridOf(this.#constraint, wanted);
+    const order = isPack ? PACK_ORDERS[own]! : SPREAD_ORDER;
+    for (let at = 0; at < END_CLASSES; at += 1) {
+      this.#walk(grid, (order[at]! << 10) | cell);
       if (isPack && this.#best >= 0) break;
     }
     return this.#best;
@@ -104,29 +105,38 @@ export class NodeSearch {
     return this.#best;
   }
 
+  /** The widest that has no room for it; of few nodes with room nothing is worth to be told. */
+  #whereFailed(request: Request): Constraint | undefined {
+    const constraint = this.#constraint;
+    const { few, parent } = constraint;
+    if (few?.some((slot) => this.#round.hasRoom(slot, request)) === true) return undefined;
+    const { everywhere } = this.#round;
+    if (!this.#hasRoomAnywhere(request)) return everywhere;
+    if (few === undefined) return constraint;
+    return parent === everywhere ? undefined : parent;
+  }
+
   /** Whether any node would take it but for labels, taints and images; of devices nobody asks. */
   #hasRoomAnywhere(request: Request): boolean {
-    if (!isCommon(request.demand)) return true;
-    const cell = cellOf(0, request.demand.amounts[0]!, request.demand.amounts[1]!);
-    let hasRoom = false;
-    const look = (slot: number): boolean => (hasRoom = this.#round.hasRoom(slot, request));
-    for (let endClass = 0; endClass < END_CLASSES && !hasRoom; endClass += 1)
-      this.#round.grid.visit((endClass << 10) | cell, false, look);
-    return hasRoom;
+    return !isCommon(request.demand) || this.#round.hasRoomAnywhere(request);
   }
 
   #begin(): void {
     this.#best = -1;
     this.#bestTier = Infinity;
     this.#bestScore = -Infinity;
-    this.#seen = 0;
   }
 
-  readonly #look = (slot: number): boolean => {
-    if (this.#constraint.at(slot) !== this.#wanted) return false;
-    if (this.#compare(slot, this.#wanted)) this.#seen += 1;
-    return this.#seen >= (this.#isPack ? CANDIDATES_MAX : SPREAD_CANDIDATES_MAX);
-  };
+  /** Compares the nodes of one class of ends, until it has met enough that have room. */
+  #walk(grid: FreeGrid, cell: number): void {
+    const constraint = this.#constraint;
+    let left = this.#isPack ? CANDIDATES_MAX : SPREAD_CANDIDATES_MAX;
+    for (let slot = grid.first(cell, this.#isPack); slot >= 0; slot = grid.after(slot)) {
+      if (constraint.at(slot) !== this.#wanted || !this.#compare(slot, this.#wanted)) continue;
+      left -= 1;
+      if (left === 0) return;
+    }
+  }
 
   /** Whether the node has room; the best so far is kept: by taints, then by its end, then by score. */
   #compare(slot: number, eligibility: number): boolean {

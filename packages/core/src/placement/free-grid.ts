@@ -12,6 +12,7 @@ export const memoryLevel = (bytes: number): number => level(bytes, MEMORY_FIRST_
 export const END_CLASSES = 13;
 export const EMPTY_CLASS = 0;
 const UNKNOWN_CLASS = END_CLASSES - 1;
+const ALL_CLASSES = Array.from({ length: END_CLASSES }, (_, endClass) => endClass);
 
 /** `endsAtMs` is infinite when nobody can say. */
 export function endClassOf(endsAtMs: number, nowMs: number): number {
@@ -19,6 +20,9 @@ export function endClassOf(endsAtMs: number, nowMs: number): number {
   const minutes = Math.max(1, (endsAtMs - nowMs) / 60_000);
   return Math.min(UNKNOWN_CLASS - 1, 1 + Math.floor(Math.log2(minutes)));
 }
+
+/** Where no search comes. */
+export const NO_CELL = -1;
 
 /** The lowest or highest bit of a mask that is not zero. */
 const lowest = (mask: number): number => 31 - Math.clz32(mask & -mask);
@@ -38,17 +42,24 @@ export class FreeGrid {
   readonly #next: Int32Array;
   readonly #before: Int32Array;
   readonly #cell: Int32Array;
+  /** Of a walk: the row it is in, and what it has not come to yet. */
+  #row = 0;
+  #levelsLeft = 0;
+  #memoriesLeft = 0;
+  #memoriesAsked = 0;
+  #isTightFirst = true;
 
   constructor(size: number) {
     this.#next = new Int32Array(size).fill(-1);
     this.#before = new Int32Array(size).fill(-1);
-    this.#cell = new Int32Array(size).fill(-1);
+    this.#cell = new Int32Array(size).fill(NO_CELL);
   }
 
   /** Cell numbers: class, then level of cores, then level of memory. */
   put(slot: number, cell: number): void {
     if (this.#cell[slot] === cell) return;
-    this.take(slot);
+    this.#take(slot);
+    if (cell === NO_CELL) return;
     const head = this.#heads[cell]!;
     this.#next[slot] = head;
     if (head >= 0) this.#before[head] = slot;
@@ -59,9 +70,9 @@ export class FreeGrid {
     this.#classes[row >> 5]! |= 1 << (row & 31);
   }
 
-  take(slot: number): void {
+  #take(slot: number): void {
     const cell = this.#cell[slot]!;
-    if (cell < 0) return;
+    if (cell === NO_CELL) return;
     const next = this.#next[slot]!;
     const before = this.#before[slot]!;
     if (next >= 0) this.#before[next] = before;
@@ -69,37 +80,49 @@ export class FreeGrid {
     else this.#heads[cell] = next;
     this.#next[slot] = -1;
     this.#before[slot] = -1;
-    this.#cell[slot] = -1;
+    this.#cell[slot] = NO_CELL;
     if (this.#heads[cell]! >= 0) return;
     const row = cell >> 5;
     this.#rows[row]! &= ~(1 << (cell & 31));
     if (this.#rows[row] === 0) this.#classes[row >> 5]! &= ~(1 << (row & 31));
   }
 
-  /** Visits what may have room, the tightest cells first or last, until the visitor says enough. */
-  visit(cell: number, isTightFirst: boolean, isEnough: (slot: number) => boolean): void {
-    const pick = isTightFirst ? lowest : highest;
+  /** The first that may have room, of the tightest cells or the roomiest; -1: none. */
+  first(cell: number, isTightFirst: boolean): number {
     const endClass = cell >> 10;
-    let levels = this.#classes[endClass]! & from((cell >> 5) & 31);
-    while (levels !== 0) {
-      const cpu = pick(levels);
-      levels &= ~(1 << cpu);
-      const row = (endClass << 5) | cpu;
-      let memories = this.#rows[row]! & from(cell & 31);
-      while (memories !== 0) {
-        const memory = pick(memories);
-        memories &= ~(1 << memory);
-        if (this.#visitCell((row << 5) | memory, isEnough)) return;
-      }
-    }
+    this.#isTightFirst = isTightFirst;
+    this.#memoriesAsked = from(cell & 31);
+    this.#levelsLeft = this.#classes[endClass]! & from((cell >> 5) & 31);
+    this.#memoriesLeft = 0;
+    this.#row = endClass << 5;
+    return this.#levelsLeft === 0 ? -1 : this.#firstOfNextCell();
   }
 
-  #visitCell(cell: number, isEnough: (slot: number) => boolean): boolean {
-    for (let slot = this.#heads[cell]!; slot >= 0; slot = this.#next[slot]!)
-      if (isEnough(slot)) return true;
-    return false;
+  /** The one after it, -1 after the last. One walk at a time: nothing may move meanwhile. */
+  after(slot: number): number {
+    const next = this.#next[slot]!;
+    return next >= 0 ? next : this.#firstOfNextCell();
+  }
+
+  #firstOfNextCell(): number {
+    while (this.#memoriesLeft === 0) {
+      if (this.#levelsLeft === 0) return -1;
+      const level = this.#isTightFirst ? lowest(this.#levelsLeft) : highest(this.#levelsLeft);
+      this.#levelsLeft &= ~(1 << level);
+      this.#row = (this.#row & ~31) | level;
+      this.#memoriesLeft = this.#rows[this.#row]! & this.#memoriesAsked;
+    }
+    const level = this.#isTightFirst ? lowest(this.#memoriesLeft) : highest(this.#memoriesLeft);
+    this.#memoriesLeft &= ~(1 << level);
+    return this.#heads[(this.#row << 5) | level]!;
   }
 }
 
 export const cellOf = (endClass: number, cpuMillis: number, memoryBytes: number): number =>
   (((endClass << 5) | cpuLevel(cpuMillis)) << 5) | memoryLevel(memoryBytes);
+
+/** The same of each class of ends. */
+export function cellsOf(cpuMillis: number, memoryBytes: number): number[] {
+  const cell = cellOf(0, cpuMillis, memoryBytes);
+  return ALL_CLASSES.map((endClass) => (endClass << 10) | cell);
+}

@@ -68,8 +68,8 @@ export class NodeIndex {
     const before = this.#nodes[slot];
     this.#nodes[slot] = node;
     if (before?.allocatable !== node.allocatable || before.podsMax !== node.podsMax)
-      this.#write(slot, demandOf(node.allocatable, node.podsMax, this.#columnOf));
-    this.#hold(slot, demandOf(node.held, node.podCount, this.#columnOf));
+      this.#write(slot, demandOf(node.allocatable, node.podsMax, this.columnOf));
+    this.#hold(slot, demandOf(node.held, node.podCount, this.columnOf));
     if (node.coolDownUntilMs !== undefined) this.#cooling.add(slot);
     else this.#cooling.delete(slot);
     this.places.set(slot, before, node);
@@ -127,7 +127,7 @@ export class NodeIndex {
   }
 
   demandOf(shape: TaskShape): Demand {
-    return demandOf(withRequestFloor(shape.resources), shape.podsPerTask, this.#columnOf);
+    return demandOf(withRequestFloor(shape.resources), shape.podsPerTask, this.columnOf);
   }
 
   /** How many tasks of this shape would fit now, if nothing else were placed. */
@@ -191,7 +191,8 @@ export class NodeIndex {
     for (const [at, column] of columns.entries()) this.#free[column]![slot]! -= amounts[at]!;
   }
 
-  readonly #columnOf = (name: string): number => {
+  /** Of a countable resource; one that is asked for first gets a column of nothing. */
+  readonly columnOf = (name: string): number => {
     const known = this.#countables.get(name);
     if (known !== undefined) return known;
     this.#allocatable.push(new Float64Array(this.#size));

@@ -16,11 +16,12 @@ const SIZE_STEPS = 4096;
  */
 export function orderGroups(asked: Asked, largest: Largest): Uint32Array {
   const { length } = asked;
-  const given = Uint32Array.from({ length }, (_, at) => at);
+  const given = new Uint32Array(length);
   const sizes = new Uint32Array(length);
   const urgencies = new Uint32Array(length);
   const rankOf = rankPriorities(asked);
   for (let at = 0; at < length; at += 1) {
+    given[at] = at;
     const cpuPart = asked.cpuMillisAt(at) / largest.cpuMillis;
     const size = Math.min(1, Math.max(cpuPart, asked.memoryBytesAt(at) / largest.memoryBytes));
     sizes[at] = SIZE_STEPS - 1 - Math.floor(size * (SIZE_STEPS - 1));

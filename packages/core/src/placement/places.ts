@@ -1,6 +1,7 @@
-import { Constraint } from './constraint.ts';
+import type { Constraint } from './constraint.ts';
+import { narrow } from './constraint.ts';
 import type { Demand } from './demand.ts';
-import { rareColumns } from './demand.ts';
+import { isRare } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { TaskShape } from './placement-group.ts';
 import { Term } from './term.ts';
@@ -47,6 +48,10 @@ export class Places {
     return this.#termVersion + this.#taints.version;
   }
 
+  get hasTaints(): boolean {
+    return this.#taints.hasAny;
+  }
+
   /** Whether some nodes are to be taken only when no other has room. */
   get hasAvoided(): boolean {
     return this.#taints.hasAvoided;
@@ -55,7 +60,7 @@ export class Places {
   /** Narrows from `everywhere` to where tasks of this shape may run. */
   constraintOf(everywhere: Constraint, shape: PlaceShape, demand: Demand): Constraint {
     const terms: Term[] = [];
-    this.addTerms(terms, shape.nodeSelector, demand);
+    this.addTerms(terms, shape.nodeSelector, demand.columns);
     return narrow(everywhere, this.toleranceOf(shape.tolerations), terms);
   }
 
@@ -69,11 +74,15 @@ export class Places {
   }
 
   /** What a node must have, added to a list that may hold the terms of many shapes. */
-  addTerms(terms: Term[], nodeSelector: TaskShape['nodeSelector'], demand?: Demand): void {
+  addTerms(
+    terms: Term[],
+    nodeSelector: TaskShape['nodeSelector'],
+    columns: readonly number[],
+  ): void {
     for (const label in nodeSelector)
       terms.push(this.#labels.get(label)?.get(nodeSelector[label]!) ?? NO_NODE);
-    if (demand === undefined) return;
-    for (const column of rareColumns(demand)) terms.push(this.#devices.get(column) ?? NO_NODE);
+    for (const column of columns)
+      if (isRare(column)) terms.push(this.#devices.get(column) ?? NO_NODE);
   }
 
   /** The nodes that have an image. */
@@ -104,19 +113,6 @@ export class Places {
     for (const image of before) if (!after.has(image)) dropFrom(this.#images, image, slot);
     for (const image of after) if (!before.has(image)) addTo(this.#images, image, slot);
   }
-}
-
-/** From `everywhere` to the nodes that have all the terms, step by step. */
-export function narrow(
-  everywhere: Constraint,
-  tolerance: Tolerance,
-  terms: readonly Term[],
-): Constraint {
-  // A look at a few nodes costs no more than to find what is remembered of the constraint.
-  for (const term of terms) if (term.isRare) return new Constraint(everywhere, tolerance, terms);
-  let constraint = everywhere.tolerating(tolerance);
-  for (const term of terms) constraint = constraint.having(term);
-  return constraint;
 }
 
 /** Whether it is the first that has it. */

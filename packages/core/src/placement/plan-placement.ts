@@ -4,28 +4,15 @@ import type { Explanation } from './explain.ts';
 import { explainGroup } from './explain.ts';
 import { NodeSearch } from './find-node.ts';
 import type { Room } from './gang.ts';
-import { findGangNodes } from './gang.ts';
+import { GangSearch } from './gang.ts';
 import type { NodeIndex } from './node-index.ts';
 import { orderGroups } from './order.ts';
+import type { Assignment, LeftGroup } from './outcome.ts';
+import { Outcome } from './outcome.ts';
 import type { Gang, PlacementGroup } from './placement-group.ts';
 import { Reservations } from './reserve.ts';
 import type { PlacementRules, Request } from './round.ts';
 import { Round } from './round.ts';
-
-export interface Assignment {
-  readonly groupKey: string;
-  readonly nodeName: string;
-  /** Tasks; of a gang, ranks. */
-  readonly count: number;
-}
-
-export interface LeftGroup {
-  readonly group: PlacementGroup;
-  /** How many tasks or gangs found no node. */
-  readonly count: number;
-  /** Of the first groups; `explainLeft` answers for any other. */
-  readonly explanation: Explanation | undefined;
-}
 
 export interface PlacementPlan {
   readonly assignments: readonly Assignment[];
@@ -38,17 +25,20 @@ const EXPLAINED_MAX = 16;
 /** Places the tasks of a round one group after the other. */
 class Planner {
   readonly round: Round;
-  readonly assignments: Assignment[] = [];
+  readonly #outcome: Outcome;
   readonly #search: NodeSearch;
+  readonly #gangSearch: GangSearch;
   readonly #reservations: Reservations;
   readonly #counts: Int32Array;
   readonly #touched: number[] = [];
 
-  constructor(index: NodeIndex, rules: PlacementRules) {
-    this.round = new Round(index, rules);
-    this.#search = new NodeSearch(this.round);
-    this.#reservations = new Reservations(this.round);
-    this.#counts = new Int32Array(index.size);
+  constructor(round: Round, outcome: Outcome) {
+    this.round = round;
+    this.#outcome = outcome;
+    this.#search = new NodeSearch(round);
+    this.#gangSearch = new GangSearch(round);
+    this.#reservations = new Reservations(round);
+    this.#counts = new Int32Array(round.index.size);
   }
 
   /** How many of the group found no node. Most are told no without being looked at. */
@@ -60,13 +50,14 @@ class Planner {
     const mayKeep = asked.isAgedAt(place) && this.#reservations.mayTry;
     if (!mayKeep && refusing.isPlainRefused(cpuMillis, memoryBytes, asked.endsAtMsAt(place)))
       return count;
+    if (!mayKeep && !round.mayFitAt(asked, place)) return count;
     const request = round.requestAt(asked, place);
     const { gang } = request;
     const left =
       gang === undefined
         ? this.#placeTasks(request, count)
         : this.#placeGangs(request, gang, count);
-    this.#flush(asked.keyAt(place));
+    this.#flush();
     if (left > 0 && gang === undefined && mayKeep) this.#reservations.reserve(request);
     return left;
   }
@@ -102,9 +93,9 @@ class Planner {
   #findGang(request: Request, gang: Gang): readonly Room[] | undefined {
     const { size, ranksPerNodeMax = size, topologyKey } = gang;
     if (topologyKey !== undefined || ranksPerNodeMax < size)
-      return findGangNodes(this.round, request, gang);
+      return this.#gangSearch.find(request, gang);
     const slot = this.#search.find({ ...request, demand: timesDemand(request.demand, size) });
-    return slot < 0 ? findGangNodes(this.round, request, gang) : [{ slot, count: size }];
+    return slot < 0 ? this.#gangSearch.find(request, gang) : [{ slot, count: size }];
   }
 
   #take(slot: number, request: Request, count: number): void {
@@ -114,35 +105,18 @@ class Planner {
   }
 
   /** A group has one assignment for each node. */
-  #flush(groupKey: string): void {
+  #flush(): void {
     for (const slot of this.#touched) {
-      const nodeName = this.round.index.nodeAt(slot).name;
-      this.assignments.push({ groupKey, nodeName, count: this.#counts[slot]! });
+      this.#outcome.assign(slot, this.#counts[slot]!);
       this.#counts[slot] = 0;
     }
-    this.#touched.length = 0;
+    // Most groups touch one node or none: to cut a list that is short costs more than all of this.
+    while (this.#touched.length > 0) this.#touched.pop();
   }
 }
 
 const largestOf = (index: NodeIndex, column: number): number =>
   index.slots.reduce((most, slot) => Math.max(most, index.allocatable[column]![slot]!), 1);
-
-/** In the order of placement; made in that of memory, as each group is touched. */
-function listLeft(
-  groups: readonly PlacementGroup[],
-  order: Uint32Array,
-  counts: Float64Array,
-): LeftGroup[] {
-  const places = new Uint32Array(groups.length);
-  let length = 0;
-  for (const at of order) if (counts[at]! > 0) places[at] = length++;
-  const left = Array.from<LeftGroup>({ length });
-  for (let at = 0; at < groups.length; at += 1) {
-    const count = counts[at]!;
-    if (count > 0) left[places[at]!] = { group: groups[at]!, count, explanation: undefined };
-  }
-  return left;
-}
 
 /**
  * Which node each waiting task goes to, within what nodes have free; the index is not changed.
@@ -154,18 +128,22 @@ export function planPlacement(
   groups: readonly PlacementGroup[],
   rules: PlacementRules,
 ): PlacementPlan {
-  const planner = new Planner(index, rules);
+  const round = new Round(index, rules);
   const largest = { cpuMillis: largestOf(index, CPU), memoryBytes: largestOf(index, MEMORY) };
-  const asked = new Asked(planner.round, groups);
+  const asked = new Asked(round, groups);
   const order = orderGroups(asked, largest);
   asked.arrange(order);
-  const leftCounts = new Float64Array(groups.length);
-  for (let place = 0; place < order.length; place += 1)
-    leftCounts[order[place]!] = planner.placeAt(asked, place);
-  const left = listLeft(groups, order, leftCounts);
+  const outcome = new Outcome(groups);
+  const planner = new Planner(round, outcome);
+  for (let place = 0; place < order.length; place += 1) {
+    const begun = outcome.assignmentCount;
+    const leftCount = planner.placeAt(asked, place);
+    outcome.close(order[place]!, begun, leftCount);
+  }
+  const left = outcome.left();
   for (let at = 0; at < Math.min(EXPLAINED_MAX, left.length); at += 1)
-    left[at] = { ...left[at]!, explanation: explainGroup(planner.round, left[at]!.group) };
-  return { assignments: planner.assignments, left };
+    left[at] = { ...left[at]!, explanation: explainGroup(round, left[at]!.group) };
+  return { assignments: outcome.assignments(index, asked.keys), left };
 }
 
 /** Answers why a task finds no node on the cluster as the index shows it now, for one or for many. */

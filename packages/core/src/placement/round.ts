@@ -1,24 +1,16 @@
 import type { Asked } from './asked.ts';
-import { Constraint } from './constraint.ts';
+import { Constraint, narrow } from './constraint.ts';
+import type { Eligibility } from './constraints.ts';
 import type { Demand } from './demand.ts';
-import { CPU, fitsSlot, MEMORY, plainDemand, PODS, takeFrom } from './demand.ts';
-import { cellOf, EMPTY_CLASS, endClassOf, FreeGrid } from './free-grid.ts';
+import { CPU, fitsSlot, MEMORY, PODS, takeFrom } from './demand.ts';
+import type { DemandKind } from './demand-kind.ts';
+import { cellOf, cellsOf, EMPTY_CLASS, endClassOf, FreeGrid, NO_CELL } from './free-grid.ts';
+import type { ImagePulls, ImageState } from './image-state.ts';
+import { Images, isBinding } from './image-state.ts';
 import type { NodeIndex } from './node-index.ts';
 import { isClosed } from './node-index.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { Gang } from './placement-group.ts';
-import { narrow } from './places.ts';
-import { Term } from './term.ts';
-
-/** Pulls of one image that may run at once; a registry does not survive a thousand. */
-export interface ImagePulls {
-  /** At first; then as many as have it already, since its registry has served them. */
-  readonly nodesMax: number;
-  /** The nodes that pull an image now: one more task of it there is no pull more. */
-  readonly nodesByImage: ReadonlyMap<string, ReadonlySet<string>>;
-}
-
-const PULLS_GROWN_MAX = 128;
 
 export interface PlacementRules {
   readonly nowMs: number;
@@ -29,6 +21,8 @@ export interface PlacementRules {
 export interface Request {
   readonly demand: Demand;
   readonly constraint: Constraint;
+  /** Of a single task that asks for more than one pod of cores and memory. */
+  readonly kind: DemandKind | undefined;
   readonly isPack: boolean;
   readonly gang: Gang | undefined;
   /** Infinite when the duration is not known. */
@@ -36,16 +30,6 @@ export interface Request {
   readonly endClass: number;
   readonly image: ImageState | undefined;
 }
-
-/** Nodes with an image, as this round knows it: a node that was told to pull it counts. */
-export interface ImageState {
-  readonly nodes: Term;
-  readonly pullsMax: number;
-  pullsLeft: number;
-}
-
-/** The nodes with each value of a label, which gangs may have to stay within. */
-type Domains = readonly (readonly number[])[];
 
 export const latestEndMs = (node: NodePicture): number =>
   node.runningEnds.reduce((latest, { endsAtMs }) => Math.max(latest, endsAtMs ?? Infinity), 0);
@@ -56,6 +40,8 @@ export class Round {
   readonly rules: PlacementRules;
   readonly free: Float64Array[];
   readonly grid: FreeGrid;
+  /** The same of what is open, or to be avoided, to those who tolerate nothing: most. */
+  readonly #gridsByVerdict: readonly (FreeGrid | undefined)[];
   /** Nodes that take nothing in this round. */
   readonly closed: Uint8Array;
   readonly endClasses: Uint8Array;
@@ -67,16 +53,23 @@ export class Round {
   readonly memoryPart: Float64Array;
   readonly #latestEndMs: Float64Array;
   readonly everywhere = new Constraint();
+  readonly images: Images;
   #plain: Constraint | undefined;
-  readonly #domains = new Map<string, Domains>();
-  readonly #images = new Map<string, ImageState>();
+  readonly #domains = new Map<string, Int32Array>();
 
   constructor(index: NodeIndex, rules: PlacementRules) {
     const { size } = index;
     this.index = index;
     this.rules = rules;
+    this.images = new Images(index, rules.imagePulls);
     this.free = index.free.map((column) => column.slice());
     this.grid = new FreeGrid(size);
+    const { hasTaints, hasAvoided } = index.places;
+    this.#gridsByVerdict = [
+      undefined,
+      hasTaints ? new FreeGrid(size) : undefined,
+      hasAvoided ? new FreeGrid(size) : undefined,
+    ];
     this.closed = new Uint8Array(size);
     this.endClasses = new Uint8Array(size);
     this.rank = new Int32Array(size);
@@ -104,25 +97,48 @@ export class Round {
     this.endClasses[slot] = endClass;
     const [cpu, memory] = [this.free[CPU]![slot]!, this.free[MEMORY]![slot]!];
     const isFull = cpu <= 0 || memory <= 0 || this.free[PODS]![slot]! <= 0;
-    if (isFull || this.closed[slot] === 1) this.grid.take(slot);
-    else this.grid.put(slot, cellOf(endClass, cpu, memory));
+    const cell = isFull || this.closed[slot] === 1 ? NO_CELL : cellOf(endClass, cpu, memory);
+    this.grid.put(slot, cell);
+    this.#gridsByVerdict[this.index.places.noTolerance.at(slot)]?.put(slot, cell);
+  }
+
+  /** Where to search for nodes that a constraint judges so; others may stand there too. */
+  gridOf({ tolerance }: Constraint, verdict: Eligibility): FreeGrid {
+    const isPlain = tolerance === this.index.places.noTolerance;
+    return (isPlain ? this.#gridsByVerdict[verdict] : undefined) ?? this.grid;
   }
 
   requestAt(asked: Asked, place: number): Request {
     const isPlain = asked.isPlainAt(place);
+    const gang = isPlain ? undefined : asked.gangAt(place);
+    const image = isPlain ? undefined : this.images.at(asked.imageNumberAt(place));
+    const kind = isPlain || gang !== undefined ? undefined : asked.kindAt(place);
     return {
-      demand: isPlain
-        ? plainDemand(asked.cpuMillisAt(place), asked.memoryBytesAt(place))
-        : asked.demandAt(place),
-      constraint: isPlain
-        ? this.plain
-        : narrow(this.everywhere, asked.toleranceAt(place), asked.termsAt(place)),
+      demand: asked.demandAt(place),
+      constraint: isPlain ? this.plain : this.#constraintAt(asked, place, { image, kind }),
+      kind,
       isPack: asked.isPackAt(place),
-      gang: isPlain ? undefined : asked.gangAt(place),
+      gang,
       endsAtMs: asked.endsAtMsAt(place),
       endClass: asked.endClassAt(place),
-      image: isPlain ? undefined : asked.imageAt(place),
+      image,
     };
+  }
+
+  /** Whether a search may find a node, told before a request is made. */
+  mayFitAt(asked: Asked, place: number): boolean {
+    const image = this.images.at(asked.imageNumberAt(place));
+    return asked.mayFitAt(place, isBinding(image) ? image.nodes : undefined, this.free);
+  }
+
+  #constraintAt(
+    asked: Asked,
+    place: number,
+    { image, kind }: Pick<Request, 'image' | 'kind'>,
+  ): Constraint {
+    const terms = asked.termsAt(place);
+    if (isBinding(image)) terms.push(image.nodes);
+    return narrow(this.everywhere, asked.toleranceAt(place), terms, kind);
   }
 
   /** A group may name a resource that no node has: it gets a column of nothing. */
@@ -165,23 +181,6 @@ export class Round {
     return image === undefined || image.pullsLeft > 0 || image.nodes.has(slot);
   }
 
-  readonly imageOf = (image: string): ImageState => {
-    const known = this.#images.get(image);
-    if (known !== undefined) return known;
-    const { nodesMax, nodesByImage } = this.rules.imagePulls;
-    const pulling = nodesByImage.get(image);
-    const nodes = new Term();
-    for (const slot of this.index.places.withImage(image).slots) nodes.add(slot);
-    const pullsMax = Math.max(nodesMax, Math.min(nodes.size, PULLS_GROWN_MAX));
-    for (const name of pulling ?? []) {
-      const slot = this.index.slotOf(name);
-      if (slot !== undefined) nodes.add(slot);
-    }
-    const state = { nodes, pullsMax, pullsLeft: pullsMax - (pulling?.size ?? 0) };
-    this.#images.set(image, state);
-    return state;
-  };
-
   keep(slot: number, fromMs: number): void {
     this.reservedFromMs[slot] = fromMs;
     this.kept.push(slot);
@@ -193,21 +192,33 @@ export class Round {
     return isTimed ? endsAtMs : -Infinity;
   }
 
-  domainsOf(label: string): Domains {
+  /** The number of each slot's value of a label, in the order of values; -1: it has none. */
+  domainsOf(label: string): Int32Array {
     const known = this.#domains.get(label);
     if (known !== undefined) return known;
-    const byValue = Map.groupBy(this.index.slots, (slot) => this.index.nodeAt(slot).labels[label]);
+    const { index } = this;
+    const byValue = Map.groupBy(index.slots, (slot) => index.nodeAt(slot).labels[label]);
     byValue.delete(undefined);
     const byName = [...byValue].toSorted(([a], [b]) => (a! < b! ? -1 : 1));
-    const domains = byName.map(([, slots]) => slots);
-    this.#domains.set(label, domains);
-    return domains;
+    const numbers = new Int32Array(index.size).fill(-1);
+    for (const [number, [, slots]] of byName.entries())
+      for (const slot of slots) numbers[slot] = number;
+    this.#domains.set(label, numbers);
+    return numbers;
   }
 
-  /** With no pull left, the image decides on the nodes too. */
-  boundOf({ constraint, image }: Request): Constraint {
-    const isBound = image !== undefined && image.pullsLeft <= 0;
-    return isBound ? constraint.having(image.nodes) : constraint;
+  hasRoomAnywhere(request: Request): boolean {
+    const { grid } = this;
+    for (const cell of cellsOf(request.demand.amounts[0]!, request.demand.amounts[1]!))
+      for (let slot = grid.first(cell, false); slot >= 0; slot = grid.after(slot))
+        if (this.hasRoom(slot, request)) return true;
+    return false;
+  }
+
+  boundOf({ constraint, image, kind }: Request): Constraint {
+    if (!isBinding(image) || constraint.terms.includes(image.nodes)) return constraint;
+    const terms = [...constraint.terms, image.nodes];
+    return narrow(this.everywhere, constraint.tolerance, terms, kind);
   }
 
   /** Of what asks for cores and memory alone, wherever no taint is. */

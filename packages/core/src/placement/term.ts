@@ -46,3 +46,11 @@ export class Term {
     return mask;
   }
 }
+
+/** The one that fewest nodes have, if these are few. */
+export function rarestOf(terms: readonly Term[]): Term | undefined {
+  let rarest: Term | undefined;
+  for (const term of terms)
+    if (term.isRare && (rarest === undefined || term.size < rarest.size)) rarest = term;
+  return rarest;
+}

@@ -51,18 +51,27 @@ export class Tolerance {
 /** A cache that has grown to this is begun anew: tolerations come and go for weeks. */
 const TOLERANCES_MAX = 1024;
 
+/** Of tolerations that matter, one after the other: each by its number leads to the next step. */
+interface Step {
+  tolerance: Tolerance | undefined;
+  readonly next: Map<number, Step>;
+}
+
+/** A toleration's number is that of its key and value, and within it of its effect and of facts. */
+const EFFECTS = [undefined, 'NoSchedule', 'PreferNoSchedule', 'NoExecute'] as const;
+
 /** The taints of all nodes, and what lists of tolerations make of them. */
 export class Taints {
   readonly #setBySlot: (TaintSet | undefined)[] = [];
   readonly #idBySlot: number[] = [];
   readonly #sets = new Map<string, TaintSet>();
-  readonly #tolerances = new Map<string, Tolerance>();
   readonly #vacantIds: number[] = [];
-  none = this.#make([]);
+  readonly #first: Step = { tolerance: undefined, next: new Map() };
+  #stepCount = 0;
   /** Rises when a tolerance that was asked for before may no longer be the one to go by. */
   version = 0;
-  /** The values of each key; made when asked for after a change. */
-  #values: Map<string, Set<string>> | undefined;
+  /** Of each key and value that some taint has, and of any value of a key (undefined); made when asked for after a change. */
+  #numbers: Map<string, Map<string | undefined, number>> | undefined;
   #hasAvoided: boolean | undefined;
 
   set(slot: number, taints: readonly Taint[]): void {
@@ -79,6 +88,10 @@ export class Taints {
     this.#changed();
   }
 
+  get hasAny(): boolean {
+    return this.#sets.size > 0;
+  }
+
   /** Whether a node may be allowed, and another be better. */
   get hasAvoided(): boolean {
     this.#hasAvoided ??= this.#all().some(({ effect }) => effect === 'PreferNoSchedule');
@@ -87,17 +100,26 @@ export class Taints {
 
   /** Lists that differ in what no node has as a taint are one. */
   toleranceOf(tolerations: readonly Toleration[]): Tolerance {
-    let key = '';
-    for (const one of tolerations)
-      if (this.#matters(one))
-        key += `${one.key}\n${one.operator}\n${one.value ?? ''}\n${one.effect ?? ''}\n${one.isFact ?? ''}\n`;
-    if (key === '') return this.none;
-    const known = this.#tolerances.get(key);
-    if (known !== undefined) return known;
-    if (this.#tolerances.size >= TOLERANCES_MAX) this.#tolerances.clear();
-    const tolerance = this.#make(tolerations);
-    this.#tolerances.set(key, tolerance);
-    return tolerance;
+    let step = this.#first;
+    for (const one of tolerations) {
+      const number = this.#numberOf(one);
+      if (number !== undefined) step = step.next.get(number) ?? this.#addStep(step, number);
+    }
+    step.tolerance ??= this.#make(tolerations);
+    return step.tolerance;
+  }
+
+  get none(): Tolerance {
+    this.#first.tolerance ??= this.#make([]);
+    return this.#first.tolerance;
+  }
+
+  #addStep(before: Step, number: number): Step {
+    const step = { tolerance: undefined, next: new Map<number, Step>() };
+    this.#stepCount += 1;
+    if (this.#stepCount > TOLERANCES_MAX) this.#forget();
+    else before.next.set(number, step);
+    return step;
   }
 
   #setOf(taints: readonly Taint[]): TaintSet {
@@ -119,28 +141,44 @@ export class Taints {
     return new Tolerance(tolerations, bySlot, setCount);
   }
 
-  #matters({ key, operator, value = '' }: Toleration): boolean {
-    this.#values ??= this.#valuesByKey();
-    if (key === '' && operator === 'Exists') return this.#values.size > 0;
-    const values = this.#values.get(key);
-    return values !== undefined && (operator === 'Exists' || values.has(value));
+  /** Undefined: it matters to no taint of any node. */
+  #numberOf({ key, operator, value = '', effect, isFact }: Toleration): number | undefined {
+    this.#numbers ??= this.#numberTaints();
+    const number = this.#numbers.get(key)?.get(operator === 'Exists' ? undefined : value);
+    if (number === undefined) return undefined;
+    return number + EFFECTS.indexOf(effect) + (isFact === true ? EFFECTS.length : 0);
   }
 
   #all(): Taint[] {
     return [...this.#sets.values()].flatMap(({ taints }) => taints);
   }
 
-  #valuesByKey(): Map<string, Set<string>> {
-    const byKey = Map.groupBy(this.#all(), ({ key }) => key);
-    return new Map([...byKey].map(([key, list]) => [key, new Set(list.map((one) => one.value))]));
+  #numberTaints(): Map<string, Map<string | undefined, number>> {
+    const taints = this.#all();
+    const byKey = Map.groupBy(taints, ({ key }) => key);
+    // Without a key it tolerates every taint, so it matters wherever there is one.
+    if (taints.length > 0 && !byKey.has('')) byKey.set('', []);
+    let number = 0;
+    const next = (): number => (number += 2 * EFFECTS.length);
+    return new Map(
+      [...byKey].map(([key, list]) => [
+        key,
+        new Map([undefined, ...list.map((one) => one.value)].map((value) => [value, next()])),
+      ]),
+    );
   }
 
   /** What did not matter may do so now. */
   #changed(): void {
-    this.#values = undefined;
+    this.#numbers = undefined;
     this.#hasAvoided = undefined;
-    this.#tolerances.clear();
-    this.none = this.#make([]);
+    this.#forget();
+    this.#first.tolerance = undefined;
     this.version += 1;
+  }
+
+  #forget(): void {
+    this.#first.next.clear();
+    this.#stepCount = 0;
   }
 }

@@ -41,7 +41,7 @@ function liveWords(
   const { agentId, state } = task ?? {};
   if (task === undefined || !agentId) return undefined;
   if (state === 'running' && job.spec.container !== undefined && !context.engine.isSilent(agentId))
-    return RUNNER_WORDS[context.links.stateOf(task) ?? 'silent'];
+    return RUNNER_WORDS[context.links.stateOf(task) ?? 'never'];
   if (state !== 'starting') return undefined;
   const attemptId = formatAttemptId({ ...task, taskIndex: taskIndexOf(job.spec, position) });
   return context.gateway.describeStart(agentId, attemptId);
@@ -51,12 +51,13 @@ function liveWords(
  * A pod runs from when its runner does; where it cannot reach us, that goes on for ever. What it said
  * last may be 25 s old, so only what stays true is told of it.
  */
-const RUNNER_WORDS: Readonly<Record<RunnerLink['state'] | 'silent', string>> = {
+const RUNNER_WORDS: Readonly<Record<RunnerLink['state'] | 'left' | 'never', string>> = {
   staging: '',
   running: '',
   storing: 'its program has ended, and its results are being stored',
-  silent:
-    'its runner is not in touch with this control plane; unless that is a cut, see that pods reach the URL that its agent names them (--runner-url)',
+  left: '',
+  never:
+    'its runner has not come to this control plane; unless that is a cut, see that pods reach the URL that its agent names them (--runner-url)',
 };
 
 function addDetail(app: Api, context: ApiContext): void {
