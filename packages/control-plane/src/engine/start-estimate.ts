@@ -65,12 +65,13 @@ function lineJob(
 ): LineJob {
   const { own, position, total } = context;
   const { queue, resources } = job.spec;
+  const asked = askedFor(job.spec, resources.memoryBytes);
   const time = state.heldTimes.get(job.jobId);
   const isAhead = queue === own.spec.queue && goesBefore(job, own);
   return {
     queue,
     weight: state.queueOf(queue).weight,
-    share: dominantShare(resources, total),
+    share: dominantShare(asked, total),
     heldCount: heldCount(job),
     isWaiting: job.counts.queued > 0,
     aheadCount: job === own ? aheadInJob(job, position) : isAhead ? job.counts.queued : 0,
