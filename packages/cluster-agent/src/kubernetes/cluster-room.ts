@@ -352,7 +352,7 @@ export class ClusterRoom implements RoomPort {
       if (fitting > 0) return { ...offered, reason: this.#windowReason() };
       return { ...offered, ...this.#shortage(group, explain) };
     });
-    return { waitingDigest: waiting.digest, shapes };
+    return { waitingDigest: waiting.digest, room: Math.max(0, room), shapes };
   }
 
   /** What waits here already; `key`: of this shape, since nothing else goes to the nodes kept for it. */

@@ -70,6 +70,21 @@ async function end(cluster: Cluster, jobId: string): Promise<void> {
   cluster.held.length = 0;
 }
 
+test('whatever it offers of each shape, a cluster is given no more than may start there', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const own = { container, cluster: 'cluster-a', array: tasks(5) };
+  const ids = [await submit(own), await submit({ ...own, resources: { cpuMillis: 2000 } })];
+  const { digest: waitingDigest, shapes } = (await cluster.sync({})).waiting!;
+  expect(shapes).toHaveLength(2);
+  const offered = shapes.map(({ key }) => ({ key, count: 4 }));
+  await cluster.sync({}, { offer: { waitingDigest, room: 5, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  await cluster.sync({}, { offer: { waitingDigest, room: 0, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  for (const id of ids) await end(cluster, id);
+});
+
 test('a cluster is asked for what waits, and given no more than it offered', async () => {
   const cluster = new Cluster('cluster-a');
   await cluster.sync({});
