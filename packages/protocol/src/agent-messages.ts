@@ -200,6 +200,8 @@ export const agentSyncSchema = z
     offer: z
       .strictObject({
         waitingDigest: z.string().max(64),
+        /** Of all shapes together no more may start now. */
+        room: z.number().int().min(0).max(1_000_000).optional(),
         shapes: z
           .array(
             z.strictObject({

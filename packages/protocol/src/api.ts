@@ -122,7 +122,7 @@ export const explanationSchema = z.object({
   estimatedStartMs: timeMs
     .optional()
     .describe(
-      'when it would start as things go now; absent while nothing has ended to judge by, or no cluster that takes leases could run it',
+      'when it would start as things go now; absent while nothing has ended to judge by, no cluster that takes leases could run it, or it is much larger than all that runs',
     ),
   costs: z
     .array(

@@ -83,7 +83,7 @@ export class ClusterOffer {
     const explain = explainer(view.index, ground.rules);
     const round = { ...ground, explain, ahead, room, shapeRoom };
     const shapes = waiting.shapes.map((shape) => this.#makeOne(shape, round));
-    return { waitingDigest: waiting.digest, shapes };
+    return { waitingDigest: waiting.digest, room: Math.max(0, room), shapes };
   }
 
   #keyOf(shape: WaitingShape): string {

@@ -70,6 +70,21 @@ async function end(cluster: Cluster, jobId: string): Promise<void> {
   cluster.held.length = 0;
 }
 
+test('whatever it offers of each shape, a cluster is given no more than may start there', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const own = { container, cluster: 'cluster-a', array: tasks(5) };
+  const ids = [await submit(own), await submit({ ...own, resources: { cpuMillis: 2000 } })];
+  const { digest: waitingDigest, shapes } = (await cluster.sync({})).waiting!;
+  expect(shapes).toHaveLength(2);
+  const offered = shapes.map(({ key }) => ({ key, count: 4 }));
+  await cluster.sync({}, { offer: { waitingDigest, room: 5, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  await cluster.sync({}, { offer: { waitingDigest, room: 0, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  for (const id of ids) await end(cluster, id);
+});
+
 test('a cluster is asked for what waits, and given no more than it offered', async () => {
   const cluster = new Cluster('cluster-a');
   await cluster.sync({});
@@ -364,18 +379,6 @@ test('why a task waits tells when it starts, once another has ended to judge by,
       sentence: expect.stringMatching(/; it starts in about .*: 5 tasks go first, .* start$/),
     },
   });
-  // What is more than a cluster has when it is empty starts never, and is told no time.
-  const explained = async (spec: object): Promise<object> => {
-    const other = await submit({ container, cluster: 'cluster-a', ...spec });
-    const { body } = await server.call('GET', `/tasks/${other}.0`);
-    await server.call('POST', `/jobs/${other}/cancel`);
-    return body as object;
-  };
-  const isTold = 'explanation.estimatedStartMs';
-  expect(await explained({ gang: { nodes: 64 } })).toHaveProperty(isTold);
-  expect(await explained({ gang: { nodes: 65 } })).not.toHaveProperty(isTold);
-  const licence = { countable: { licence: 1 } };
-  expect(await explained({ resources: licence })).not.toHaveProperty(isTold);
   const pinned = await submit({ container, cluster: 'cluster-small' });
   const whyPinned = async () => (await server.call('GET', `/tasks/${pinned}.0`)).body;
   expect(await whyPinned()).not.toHaveProperty('explanation.estimatedStartMs');
@@ -389,5 +392,17 @@ test('why a task waits tells when it starts, once another has ended to judge by,
   const words = 'cluster-small would have no room even if nothing ran there: 2 short of cores';
   expect(explanation?.sentence).toContain(words);
   await server.call('POST', `/jobs/${pinned}/cancel`);
+  // What is more than a cluster has when it is empty starts never, and is told no time.
+  const explained = async (spec: object): Promise<object> => {
+    const other = await submit({ container, cluster: 'cluster-a', ...spec });
+    const { body } = await server.call('GET', `/tasks/${other}.0`);
+    await server.call('POST', `/jobs/${other}/cancel`);
+    return body as object;
+  };
+  const isTold = 'explanation.estimatedStartMs';
+  expect(await explained({ gang: { nodes: 2 } })).toHaveProperty(isTold);
+  expect(await explained({ gang: { nodes: 65 } })).not.toHaveProperty(isTold);
+  const licence = { countable: { licence: 1 } };
+  expect(await explained({ resources: licence })).not.toHaveProperty(isTold);
   await server.call('POST', `/jobs/${id}/cancel`);
 });

@@ -21,6 +21,8 @@ export class AgentState {
   lastSeenMs: number;
   /** Of one that places tasks on nodes: for how many tasks of which shape it has room, and why no more. */
   offers: ReadonlyMap<string, ShapeOffer> | undefined;
+  /** Of all shapes together it may start no more. */
+  room = Infinity;
   /** Which waiting shapes it has heard of. */
   waitingDigest = '';
   /** Unknown is the dearest: a cluster with a price is chosen before it. */
@@ -59,6 +61,7 @@ export class AgentState {
 
   offer(offer: AgentSync['offer']): void {
     this.waitingDigest = offer?.waitingDigest ?? '';
+    this.room = offer?.room ?? Infinity;
     this.offers =
       offer &&
       new Map(

@@ -209,6 +209,17 @@ function openOffers(state: EngineState, agent: AgentState): ReadonlyMap<string, 
   return offers;
 }
 
+/** Each shape is offered all that may start, whatever else is. */
+function openRoom(state: EngineState, { room, unconfirmed }: AgentState): number {
+  if (room === Infinity) return room;
+  let left = room;
+  for (const taskKey of unconfirmed) {
+    const { jobId } = state.tasks.get(taskKey)!;
+    left -= state.jobs.get(jobId)!.spec.gang?.nodes ?? 1;
+  }
+  return left;
+}
+
 /** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
 const OFFER_PATIENCE_MS = 1000;
 
@@ -233,7 +244,7 @@ function freeAgent(state: EngineState, agent: AgentState, nowMs: number): FreeAg
     agentId,
     capacity,
     free,
-    slots: isOpen ? state.limits.leasesPerTurnMax : 0,
+    slots: isOpen ? Math.min(state.limits.leasesPerTurnMax, openRoom(state, agent)) : 0,
     ...pricesOf(state, agent),
     ...(agent.offers && {
       offers: openOffers(state, agent),

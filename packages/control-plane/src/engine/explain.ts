@@ -2,7 +2,6 @@ import type { Resources, Shortage } from '@majorana/core';
 import {
   CHEAPER_PATIENCE_MS,
   findShortages,
-  fits,
   formatJobId,
   formatQuantity,
   formatStartEstimate,
@@ -15,8 +14,8 @@ import { elementDependency, upstreamOf } from './dependencies.ts';
 import { expectedCosts } from './demand.ts';
 import { describeRequest, heldCount } from './dispatch.ts';
 import { taskIndexOf } from './indexes.ts';
-import { askedFor, shapeOf } from './shapes.ts';
-import { isSilent, keptWords, leaseEndsAtMs, openAgents, silenceWords } from './silence.ts';
+import { shapeOf } from './shapes.ts';
+import { isSilent, keptWords, leaseEndsAtMs, silenceWords } from './silence.ts';
 import { countAhead, startEstimate } from './start-estimate.ts';
 import type { EngineState } from './state.ts';
 
@@ -87,9 +86,7 @@ function explainQueued(
     explainLimit(state, job) ??
     explainCheaper(state, job, task.memoryBytes) ??
     explainRoom(state, job.spec, { ...task, nowMs });
-  const estimate = mayStart(state, job, { ...task, nowMs })
-    ? startEstimate(state, job, { ...task, nowMs })
-    : undefined;
+  const estimate = startEstimate(state, job, { ...task, nowMs });
   const first =
     estimate !== undefined
       ? `; it starts in ${formatStartEstimate(estimate)}`
@@ -102,21 +99,6 @@ function explainQueued(
     ...(shortages && { shortages }),
     ...(estimate && { estimatedStartMs: Math.round(nowMs + estimate.waitMs) }),
   };
-}
-
-/** Whether any agent that takes leases now could run it, were nothing else there: else nobody knows when. */
-function mayStart(
-  state: EngineState,
-  { spec }: JobRecord,
-  { memoryBytes, nowMs }: { readonly memoryBytes: number; readonly nowMs: number },
-): boolean {
-  const key = shapeOf(spec, memoryBytes)?.key;
-  const asked = askedFor(spec, memoryBytes);
-  return openAgents(state, nowMs).some(({ agentId, offers, capacity }) => {
-    if (spec.cluster !== undefined && spec.cluster !== agentId) return false;
-    if ((offers === undefined) !== (key === undefined)) return false;
-    return key === undefined ? fits(asked, capacity) : offers?.get(key)?.isUnfit !== true;
-  });
 }
 
 /** The limit that holds it; undefined: none does. */

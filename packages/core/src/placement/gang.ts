@@ -23,13 +23,13 @@ function pullsFor({ pullsMax, pullsLeft }: ImageState, size: number): number {
 /** Of the nodes that would have to pull the image the roomiest remain, as many as may. */
 function limitPulls(rooms: Rooms, { image }: Request, size: number): Rooms {
   if (image === undefined) return rooms;
+  const most = pullsFor(image, size);
   const { slots, counts } = rooms;
   const pulling: number[] = [];
   for (let at = 0; at < rooms.length; at += 1) if (!image.nodes.has(slots[at]!)) pulling.push(at);
-  const pullsMax = pullsFor(image, size);
-  if (pulling.length <= pullsMax) return rooms;
+  if (pulling.length <= most) return rooms;
   const roomiest = pulling.toSorted((a, b) => counts[b]! - counts[a]!);
-  const tooMany = new Set(roomiest.slice(pullsMax));
+  const tooMany = new Set(roomiest.slice(most));
   return rooms.filter((at) => !tooMany.has(at));
 }
 
