@@ -152,9 +152,12 @@ describe.skipIf(obstacle !== undefined)(title, () => {
     expect(attempts).toMatchObject([{ outcome: 'start_error' }]);
   });
 
-  test.concurrent('a volume of a secret that is not there is told while it waits, then fails', async () => {
-    const job = await shell('true', '--mount', 'secret:nosuch:/secret');
-    const words = /FailedMount: .*secret "nosuch" not found/;
+  test.concurrent.each([
+    ['secret', 'secret:nosuch:/m', /FailedMount: .*secret "nosuch" not found/],
+    ['config map', 'config-map:nosuch:/m', /FailedMount: .*configmap "nosuch" not found/],
+    ['claim', 'pvc:nosuch:/m', /FailedMount: .*persistentvolumeclaims? "nosuch" not found/],
+  ])('a %s that is not there is told while it waits, then fails', async (_what, mount, words) => {
+    const job = await shell('true', '--mount', mount);
     const start = await until('the words of the node', async () => {
       const { explanation } = await told(job);
       return words.test(explanation.sentence) && explanation.sentence;

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { DispatchWindow, WindowNews } from './dispatch-window.ts';
-import { nextWindow, openWindow, WINDOW_LIMITS, windowRoom } from './dispatch-window.ts';
+import {
+  isStuck,
+  nextWindow,
+  openWindow,
+  shapeRoom,
+  WINDOW_LIMITS,
+  windowRoom,
+} from './dispatch-window.ts';
 
 const after = (list: readonly WindowNews[], from = openWindow(), stepMs = 1): DispatchWindow =>
   list.reduce((window, news, at) => nextWindow(window, news, at * stepMs), from);
@@ -55,4 +62,24 @@ test('whatever comes, it stays within its limits and says why', () => {
       expect(window.why).not.toBe('');
     }),
   );
+});
+
+test('a shape none of which starts has half of the window, and few of a large one', () => {
+  const { first, min, max, ofShapeFirst, stuckMs } = WINDOW_LIMITS;
+  const room = (limit: number, podCount: number, wellAtMs = -Infinity): number =>
+    shapeRoom({ ...openWindow(), limit }, { podCount, wellAtMs }, 1e6);
+  expect([min, first, max].map((limit) => room(limit, 0))).toEqual([
+    min / 2,
+    ofShapeFirst,
+    ofShapeFirst,
+  ]);
+  expect(room(first, first)).toBe(0);
+  expect(room(max, 100, 1e6 - stuckMs + 1)).toBe(Infinity);
+  expect(room(max, 100, 1e6 - stuckMs)).toBe(0);
+});
+
+test('a pod is stuck once it has waited for as long as no start takes', () => {
+  expect(isStuck(0, WINDOW_LIMITS.stuckMs - 1)).toBe(false);
+  expect(isStuck(0, WINDOW_LIMITS.stuckMs)).toBe(true);
+  expect(isStuck(Infinity, 1e9)).toBe(false);
 });

@@ -37,6 +37,10 @@ export const WINDOW_LIMITS = {
   /** One trouble is told by many answers; the window gives way once for them. */
   shrinkEveryMs: 1000,
   closedMs: 1000,
+  /** Of one shape, until one of it starts: as many as the nodes that may pull one image at once. */
+  ofShapeFirst: 16,
+  /** A start takes 1 to 3 s; what takes longer than this waits for something else: a mount, a pull. */
+  stuckMs: 10_000,
 } as const;
 
 export const openWindow = (): DispatchWindow => ({
@@ -98,6 +102,33 @@ export function nextWindow(
   }
 }
 
-/** How many more pods may be created now. */
+/** How many more pods may be created now; `startingCount`: without those that are stuck. */
 export const windowRoom = (window: DispatchWindow, startingCount: number, nowMs: number): number =>
   nowMs < window.closedUntilMs ? 0 : Math.max(0, Math.floor(window.limit) - startingCount);
+
+/** A pod that was made then and has not started: it tells nothing of how much the cluster can take. */
+export const isStuck = (madeAtMs: number, nowMs: number): boolean =>
+  nowMs - madeAtMs >= WINDOW_LIMITS.stuckMs;
+
+/** How pods of one shape fare. */
+export interface ShapeStarts {
+  /** Created and not yet running, the stuck ones too. */
+  readonly podCount: number;
+  /** When one of them was last known to run. */
+  readonly wellAtMs: number;
+}
+
+/**
+ * How many more pods of one shape may be on their way, as far as the shape goes. As long as none of it starts they are
+ * few, and never more than half of the window: what keeps them may be their job, and others are to
+ * start beside them.
+ */
+export function shapeRoom(
+  window: DispatchWindow,
+  { podCount, wellAtMs }: ShapeStarts,
+  nowMs: number,
+): number {
+  if (nowMs - wellAtMs < WINDOW_LIMITS.stuckMs) return Infinity;
+  const limit = Math.min(WINDOW_LIMITS.ofShapeFirst, window.limit / 2);
+  return Math.max(0, Math.floor(limit) - podCount);
+}

@@ -88,6 +88,20 @@ test('higher priority goes first, then the earlier submission', () => {
   expect([...plan.refusals]).toEqual([[1, 'no_room']]);
 });
 
+test.each([
+  { cores: 24, weight: 1, expected: 12 },
+  { cores: 24, weight: 0.001, expected: 23 },
+  { cores: 7, weight: 1000, expected: 1 },
+])('also of few cores each queue gets no more than its share: %o', (given) => {
+  const waiting = ['b', 'a'].map((queue, jobId) => group({ jobId, queue, count: 99 }));
+  const shares = [
+    { name: 'a', weight: 1, held: cores(0), slots: Infinity },
+    { name: 'b', weight: given.weight, held: cores(0), slots: Infinity },
+  ];
+  const { 1: a = 0 } = granted(planDispatch(waiting, [agent(given.cores)], shares, NOW));
+  expect(a).toBe(given.expected);
+});
+
 test('queues share by weight when all have waiting work', () => {
   const waiting = ['a', 'b'].map((queue, jobId) => group({ jobId, queue, count: 10_000 }));
   const shares = [

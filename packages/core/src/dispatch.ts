@@ -91,8 +91,13 @@ export const RESERVE_AFTER_MS = 5 * 60_000;
  */
 export const CHEAPER_PATIENCE_MS = 30_000;
 
-/** Leases given to one queue before the shares are compared again: 16 keeps a round cheap. */
+/**
+ * Leases given to one queue before the shares are compared again, and the part of all there is that
+ * they may be, beyond one: 16 tasks at once keep a round on large clusters cheap, and on 24 cores
+ * they would be most of it.
+ */
 const GRANT_RUN_MAX = 16;
+const GRANT_RUN_PART = 1 / 256;
 
 export type PlaceInLine = Pick<
   WaitingGroup,
@@ -288,6 +293,10 @@ export function planDispatch(
     if (queue.slots > 0 && nowMs - group.waitingSinceMs > RESERVE_AFTER_MS) reserve(group, agents);
     advance(queue);
   };
+  const runMax = ({ resources }: WaitingGroup): number => {
+    if (queues.length === 1) return GRANT_RUN_MAX;
+    return Math.max(1, Math.floor(GRANT_RUN_PART / dominantShare(resources, total)));
+  };
   const shareOf = (queue: OpenQueue): number => dominantShare(queue.held, total) / queue.weight;
   while (queues.length > 0) {
     const queue = queues.reduce((best, one) => (shareOf(one) < shareOf(best) ? one : best));
@@ -297,10 +306,11 @@ export function planDispatch(
       continue;
     }
     const most = Math.min(queue.open, queue.slots);
+    const run = Math.min(most, runMax(group));
     let count = 0;
     const ranked = ranking.of(group);
     const agent = ranked.find((one) => {
-      count = runLength(group, one, most);
+      count = runLength(group, one, run);
       if (count > 0) count = Math.min(count, most - leftToCheaper(group, one, ranked, nowMs));
       return count > 0;
     });

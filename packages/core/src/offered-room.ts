@@ -68,7 +68,7 @@ export class OfferedRoom {
     const taken = this.#takenByKind.get(shapeKind) ?? [];
     for (; left.seen < taken.length; left.seen += 1) {
       const one = taken[left.seen]!;
-      left.count -= one.count;
+      if (one.shapeKey === shapeKey) left.count -= one.count;
       left.fitting -= one.count * displaced(resources, one.resources);
     }
     return Math.min(left.count, left.fitting);
@@ -78,6 +78,6 @@ export class OfferedRoom {
     if (shapeKind === undefined) return;
     const taken = this.#takenByKind.get(shapeKind) ?? [];
     this.#takenByKind.set(shapeKind, taken);
-    taken.push({ resources, count });
+    taken.push({ shapeKey, resources, count });
   }
 }

@@ -45,6 +45,23 @@ test('a queue that has less than its share gets all that is freed until it has i
   expect(estimateStart([own, other], own)?.waitMs).toBeCloseTo(5000);
 });
 
+test('a queue of next to no weight runs one task after the other', () => {
+  const other = job({ queue: 'other', heldCount: 99 });
+  const own = job({ weight: 0.001, heldCount: 1, aheadCount: 4 });
+  expect(estimateStart([own, other], own)?.waitMs).toBeCloseTo(50_000);
+  const first = job({ weight: 0.001, heldCount: 0 });
+  expect(estimateStart([first, other], first)!.waitMs).toBeLessThan(1000);
+});
+
+test('nothing is said of a task much larger than what runs: what ends makes no room for it', () => {
+  const small = job({ heldCount: 100 });
+  const large = job({ heldCount: 0, share: 0.08 });
+  expect(estimateStart([small, large], large)).toBeUndefined();
+  expect(estimateStart([small, large], small)).toBeDefined();
+  const running = { ...large, heldCount: 5 };
+  expect(estimateStart([small, running], running)).toBeDefined();
+});
+
 test('a queue that has more than its share waits until it has come down to it', () => {
   const own = job({ heldCount: 100, aheadCount: 49 });
   const other = job({ queue: 'other', heldCount: 0 });

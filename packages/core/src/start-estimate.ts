@@ -42,13 +42,19 @@ function fairPart(jobs: readonly LineJob[], queue: string): number {
   return (weights.get(queue) ?? 1) / sum([...weights.values()], (weight) => weight);
 }
 
+/** Of the mean of what runs: a task larger than this waits until nodes are kept for it. */
+const LARGE = 2;
+
+const isLarge = (jobs: readonly LineJob[], { share, heldCount }: LineJob, held: number): boolean =>
+  heldCount === 0 && share > (LARGE * held) / sum(jobs, (job) => job.heldCount);
+
 /**
  * When the task behind these would start, by Little's law: what is held is started anew every mean
  * held time. A queue below its fair share gets all that is freed until it has it, one above gets
  * nothing until it has come down to it, and from then on each gets its share. `jobs` are those that
  * compete for the same agents, less those that a limit of their own keeps from competing; `own` is
  * the job of the task, and one of them. Undefined while nothing runs or nothing has ended: there is
- * nothing to judge by.
+ * nothing to judge by; and of what is much larger than all that runs.
  */
 export function estimateStart(jobs: readonly LineJob[], own: LineJob): StartEstimate | undefined {
   const heldOf = (list: readonly LineJob[]): number =>
@@ -56,12 +62,14 @@ export function estimateStart(jobs: readonly LineJob[], own: LineJob): StartEsti
   const held = heldOf(jobs);
   const meanMs = meanOf(jobs, 'meanHeldMs');
   if (held <= 0 || meanMs === undefined || meanMs <= 0) return undefined;
+  if (isLarge(jobs, own, held)) return undefined;
   const inQueue = jobs.filter((job) => job.queue === own.queue);
   // In shares of tasks as long as the mean: a longer one holds its place for longer.
   const workOf = (job: LineJob, count: number): number =>
     (count * job.share * (job.meanHeldMs ?? meanMs)) / meanMs;
   const ahead = sum(inQueue, (job) => workOf(job, job.aheadCount)) + own.share;
-  const part = fairPart(jobs, own.queue);
+  // A queue that holds nothing goes next, however small its weight: it holds one task at any time.
+  const part = Math.min(1, Math.max(fairPart(jobs, own.queue), own.share / held));
   const lacking = held * part - heldOf(inQueue);
   const perMs = held / meanMs;
   const atFirst = Math.min(ahead, Math.max(0, lacking));

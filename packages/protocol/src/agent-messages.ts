@@ -65,20 +65,22 @@ export interface LogRequest<Stream extends AgentStream = LogStream> {
   readonly bytesMax: number;
 }
 
-/** Tasks of one shape are placed alike: what a cluster's agent is asked to offer room for. */
+/** Tasks of one shape are placed alike, and start or fail to start alike: what a cluster's agent is asked to offer room for. */
 export interface WaitingShape {
   /** A hash of the rest. */
   readonly key: string;
   /** Of each pod. */
   readonly resources: Resources;
-  readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations'>;
+  readonly container: Pick<Container, 'image' | 'nodeSelector' | 'tolerations' | 'mounts'>;
   /** Of a task on several pods, which are placed together or not at all. */
   readonly nodes?: number;
+  /** Tasks of it that may run there have waited for room too long: nodes should be kept for them. */
+  readonly isLate?: true;
 }
 
 /** What waits for room in clusters, those that go first first. */
 export interface WaitingShapes {
-  /** A digest of the keys: an agent that names it has heard of these. */
+  /** A digest of the keys and of what is late: an agent that names it has heard of these. */
   readonly digest: string;
   readonly shapes: readonly WaitingShape[];
 }
@@ -198,6 +200,8 @@ export const agentSyncSchema = z
     offer: z
       .strictObject({
         waitingDigest: z.string().max(64),
+        /** Of all shapes together no more may start now. */
+        room: z.number().int().min(0).max(1_000_000).optional(),
         shapes: z
           .array(
             z.strictObject({
@@ -208,7 +212,9 @@ export const agentSyncSchema = z
               /** Why not one more, for a person. */
               reason: z.string().max(2000).optional(),
               /** No node has room for one, so none has for what is alike and asks for more. */
-              isFull: z.boolean().optional(),
+              isFull: z.literal(true).optional(),
+              /** Nor would there be if nothing ran there. */
+              isUnfit: z.literal(true).optional(),
             }),
           )
           .max(OFFERED_SHAPES_MAX),

@@ -121,7 +121,9 @@ export const explanationSchema = z.object({
   notBeforeMs: timeMs.optional(),
   estimatedStartMs: timeMs
     .optional()
-    .describe('when it would start as things go now; absent while nothing has ended to judge by'),
+    .describe(
+      'when it would start as things go now; absent while nothing has ended to judge by, no cluster that takes leases could run it, or it is much larger than all that runs',
+    ),
   costs: z
     .array(
       z.object({

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { ApiStats } from './api-stats.ts';
 import type { Access, Secrets } from './kubeconfig.ts';
+import { retryAfterOf } from './retry-after.ts';
 import { isUntrusted } from './untrusted.ts';
 
 /** A refusal of the API server. */
@@ -191,6 +192,6 @@ function refusal(answer: IncomingMessage, what: string, content: string): ApiSer
   }
   const status = answer.statusCode ?? 0;
   if (status === 401) message += `: ${WHY_UNKNOWN}`;
-  const retryAfterMs = Number(answer.headers['retry-after'] ?? 0) * 1000 || 0;
+  const retryAfterMs = retryAfterOf(answer.headers, Date.now());
   return new ApiServerError(`${what}: ${status} ${message.slice(0, 500)}`, status, retryAfterMs);
 }

@@ -9,14 +9,25 @@ import { TestClock } from '@majorana/testing/test-clock';
 import { NAMES, testNode, testPod } from './test-objects.ts';
 
 const SECOND = 1000;
-const container = { image: 'science:1', nodeSelector: {}, tolerations: [] };
+const container = { image: 'science:1', nodeSelector: {}, tolerations: [], mounts: [] };
 const SHAPE = { key: 'shape', resources: DEFAULT_RESOURCES, container };
 const WAITING = { digest: 'd', shapes: [SHAPE] };
+/** Of the same size, and not the same shape. */
+const mount = { kind: 'secret', name: 'nosuch', mountPath: '/s', isReadOnly: true } as const;
+const SECRET = { ...SHAPE, key: 'secret', container: { ...container, mounts: [mount] } };
+/** So many of a shape that nothing is known of. */
+const FEW = WINDOW_LIMITS.ofShapeFirst;
+const LONG_MS = WINDOW_LIMITS.stuckMs;
+
+const nodeWithImage = (name: string) => {
+  const node = testNode(name, 8);
+  return { ...node, status: { ...node.status, images: [{ names: [container.image] }] } };
+};
 
 /** As the API server has a pod to which nothing was added. */
 const STORED = { resources: DEFAULT_RESOURCES, nodeSelector: {}, tolerations: [] };
 
-/** Nodes of eight cores, and tasks of one. */
+/** Nodes of eight cores, and tasks of one; those that begin with `secret` mount one. */
 class Bench {
   readonly clock = new TestClock();
   readonly view = new ClusterView(NAMES, () => true);
@@ -24,17 +35,22 @@ class Bench {
   readonly woken = new Set<string>();
   readonly givenBack = new Map<string, string>();
   readonly room: ClusterRoom;
+  readonly #plain = { ...SHAPE } as unknown as Lease;
+  readonly #secret = { ...SECRET } as unknown as Lease;
 
   constructor(nodeCount: number) {
     for (let at = 0; at < nodeCount; at += 1) this.view.setNode(testNode(`n${at}`, 8));
     this.room = new ClusterRoom({
       view: this.view,
       clock: this.clock,
-      leaseOf: () => ({ resources: DEFAULT_RESOURCES, container }) as unknown as Lease,
+      leaseOf: (attemptId) => (attemptId.startsWith('secret') ? this.#secret : this.#plain),
       podKey: (attemptId) => `majorana/${attemptId}`,
       placeOf: (attemptId) => this.places.get(attemptId),
+      startWords: (attemptId) => `FailedMount of ${attemptId}`,
       onRoom: () => undefined,
     });
+    // Of the plain shape one has run.
+    this.room.ran('t0');
   }
 
   task(attemptId: string): Occupant {
@@ -52,6 +68,11 @@ class Bench {
     for (const one of tasks) expect(this.room.enter(one)).toBe(false);
     this.clock.pass(PLAN_MS);
     return tasks;
+  }
+
+  /** Their pods are there. */
+  make(tasks: readonly Occupant[]): void {
+    for (const one of tasks) if (this.isPlaced(one)) this.room.created(one.attemptId, 10, STORED);
   }
 
   isPlaced = (one: Occupant): boolean => this.room.nodeOf(one.attemptId) !== undefined;
@@ -83,6 +104,20 @@ test('what only the window or an API server keeps from starting is not said to b
   bench.room.learn({ kind: 'refused', status: 429, retryAfterMs: SECOND });
   expect(bench.offered).toMatchObject({ count: 0 });
   expect(bench.offered).not.toHaveProperty('isFull');
+});
+
+test('it is told what would have no room even on an empty cluster', () => {
+  const bench = new Bench(2);
+  bench.enter(16);
+  const eight = { ...DEFAULT_RESOURCES, cpuMillis: 8000 };
+  const shapes = [
+    { ...SHAPE, key: 'whole', resources: eight },
+    { ...SHAPE, key: 'two', resources: eight, nodes: 2 },
+    { ...SHAPE, key: 'three', resources: eight, nodes: 3 },
+    { ...SHAPE, key: 'huge', resources: { ...eight, cpuMillis: 9000 } },
+  ];
+  const offered = bench.room.offer({ digest: 'd', shapes }).shapes;
+  expect(offered.map(({ isUnfit = false }) => isUnfit)).toEqual([false, false, true, true]);
 });
 
 test('beyond what may start at once it is told for how many more there are nodes', () => {
@@ -147,9 +182,9 @@ test('a pod that is there has its place, also on a full cluster', () => {
     bench.places.set(one.attemptId, { nodeName: 'n0', image: container.image });
     expect(bench.room.enter(one)).toBe(true);
   }
+  expect(bench.room.startingCount).toBe(8);
   bench.clock.pass(60 * SECOND);
   expect(bench.givenBack.size).toBe(0);
-  expect(bench.room.startingCount).toBe(8);
   expect(bench.heldMillis).toBe(8000);
 });
 
@@ -174,6 +209,7 @@ test('a lease that no node has room for goes back after 30 s', () => {
 
 test('a lease that only waits for its turn is not given back: it would come again', () => {
   const bench = new Bench(100);
+  for (let at = 0; at < 100; at += 1) bench.view.setNode(nodeWithImage(`n${at}`));
   const tasks = bench.enter(60);
   const waiting = tasks.filter((one) => !bench.isPlaced(one));
   expect(waiting).toHaveLength(60 - WINDOW_LIMITS.first);
@@ -181,6 +217,39 @@ test('a lease that only waits for its turn is not given back: it would come agai
   expect(bench.givenBack.size).toBe(0);
   wait(bench, waiting, 240);
   expect(bench.givenBack.size).toBe(waiting.length);
+});
+
+test('what waits for a long pull keeps nobody else from starting', () => {
+  const bench = new Bench(8);
+  const slow = bench.enter(WINDOW_LIMITS.first);
+  bench.make(slow);
+  expect(slow.every(bench.isPlaced)).toBe(true);
+  expect(bench.offered.count).toBe(0);
+  bench.clock.pass(LONG_MS);
+  expect(bench.room.startingCount).toBe(WINDOW_LIMITS.first);
+  expect(bench.enter(8, 'secret').every(bench.isPlaced)).toBe(true);
+  expect(bench.offered.count).toBe(0);
+  // Where the image is already, its tasks start.
+  bench.room.ran('t0');
+  expect(bench.offered.count).toBe(64 - WINDOW_LIMITS.first - 8);
+});
+
+test('a lease that waits for others to pull its image says so, and not that the window is full', () => {
+  const bench = new Bench(20);
+  const tasks = bench.enter(16 * 8 + 1);
+  for (let second = 0; second < 200; second += 1) {
+    bench.make(tasks);
+    bench.room.ran('t0');
+    bench.clock.pass(SECOND);
+  }
+  const [late] = tasks.filter((one) => !bench.isPlaced(one));
+  const words = /4 without the image, while enough nodes pull it/;
+  expect(bench.room.describe(late!.attemptId)).toMatch(words);
+  for (let second = 0; second < 120; second += 1) {
+    bench.room.ran('t0');
+    wait(bench, [late!], 1);
+  }
+  expect(bench.givenBack.get(late!.attemptId)).toMatch(words);
 });
 
 test('a rule of the cluster that refuses pods holds back their shape alone, and one finds out when it ends', () => {
@@ -195,7 +264,7 @@ test('a rule of the cluster that refuses pods holds back their shape alone, and 
   expect(placed()).toHaveLength(WINDOW_LIMITS.first);
   expect(bench.offered.reason).toBe('its pods are refused: exceeded quota: two');
   expect(bench.room.why).toContain('exceeded quota: two');
-  expect(offered()).toEqual([0, WINDOW_LIMITS.first - 8]);
+  expect(offered()).toEqual([0, FEW]);
   wait(bench, tasks, 1);
   const probe = placed().at(-1)!;
   expect(placed()).toHaveLength(WINDOW_LIMITS.first + 1);
@@ -278,6 +347,7 @@ test('whatever happens, no node is overfilled, and what is left gives all of its
       }
       for (const one of here) bench.room.leave(one);
       bench.clock.pass(10 * SECOND);
+      bench.room.ran('t0');
       expect(bench.heldMillis).toBe(0);
       expect(bench.room.startingCount).toBe(0);
       expect(bench.offered.count).toBe(Math.min(16, Math.floor(bench.room.window.limit)));
@@ -305,4 +375,76 @@ test('what the cluster adds to a pod is counted to those after it, until none wa
   bench.clock.pass(61 * SECOND);
   bench.enter(1, 'probe');
   expect(bench.offered.count).toBeGreaterThan(0);
+});
+
+test('a shape of which nothing starts takes half of the window, and that for ten seconds', () => {
+  const bench = new Bench(100);
+  const bad = bench.enter(200, 'secret');
+  bench.make(bad);
+  expect(bad.filter(bench.isPlaced)).toHaveLength(FEW);
+  const good = bench.enter(200, 'good');
+  expect(good.filter(bench.isPlaced)).toHaveLength(WINDOW_LIMITS.first - FEW);
+  bench.clock.pass(LONG_MS + PLAN_MS);
+  expect(good.filter(bench.isPlaced)).toHaveLength(FEW);
+  for (const one of good.filter(bench.isPlaced)) bench.room.occupy(one);
+  bench.clock.pass(PLAN_MS);
+  expect(good.filter(bench.isPlaced)).toHaveLength(WINDOW_LIMITS.first - FEW + 48);
+  expect(bad.filter(bench.isPlaced)).toHaveLength(FEW);
+});
+
+test('what keeps a shape from starting is told of it, and of the cluster', () => {
+  const bench = new Bench(100);
+  const bad = bench.enter(FEW + 1, 'secret');
+  bench.make(bad);
+  const offers = () => bench.room.offer({ digest: 'd', shapes: [SECRET, SHAPE] }).shapes;
+  expect(offers()[0]!.reason).toMatch(/more of its shape when the first have started/);
+  bench.clock.pass(LONG_MS);
+  const words = '16 pods have not started for 10 s: FailedMount of secret0';
+  expect(offers()[0]).toEqual({ key: 'secret', count: 0, reason: `of its shape ${words}` });
+  expect(offers()[1]).toMatchObject({ count: FEW });
+  expect(bench.room.why).toBe(`nothing has started yet; ${words}`);
+  expect(bench.room.describe(`secret${FEW}`)).toBe(`of its shape ${words}`);
+  for (const one of bad) bench.room.leave(one);
+  expect(bench.room.why).not.toContain('FailedMount');
+  expect(offers()[0]!.count).toBe(FEW);
+});
+
+test('of stuck pods each that ends lets one follow, and one that starts lets all', () => {
+  const bench = new Bench(100);
+  const bad = bench.enter(30, 'secret');
+  bench.make(bad);
+  bench.clock.pass(LONG_MS);
+  const placed = (): number => bad.filter(bench.isPlaced).length;
+  bench.room.leave(bad[0]!);
+  bench.clock.pass(PLAN_MS);
+  expect(placed()).toBe(FEW);
+  bench.room.occupy(bad[1]!);
+  bench.clock.pass(PLAN_MS);
+  expect(placed()).toBe(29);
+});
+
+test('pods that the API server has not made yet are not stuck: the window counts them', () => {
+  const bench = new Bench(100);
+  bench.enter(200, 'secret');
+  bench.clock.pass(6 * LONG_MS);
+  expect(bench.room.startingCount).toBe(FEW);
+  expect(bench.room.why).not.toContain('have not started');
+});
+
+test('leases that wait behind stuck pods of their shape keep no room from others', () => {
+  const bench = new Bench(100);
+  bench.make(bench.enter(200, 'secret'));
+  bench.room.ran('t0');
+  expect(bench.offered.count).toBe(WINDOW_LIMITS.first - FEW);
+});
+
+test('whether others of its shape start is known of a pod that does not', () => {
+  const bench = new Bench(1);
+  const [stuck] = bench.enter(1, 'secret');
+  const madeAtMs = bench.clock.nowMs();
+  bench.clock.pass(SECOND);
+  bench.room.ran('t0');
+  expect(bench.room.doOthersStart(stuck!.attemptId, madeAtMs)).toBe(false);
+  bench.room.ran('secret1');
+  expect(bench.room.doOthersStart(stuck!.attemptId, madeAtMs)).toBe(true);
 });

@@ -1,21 +1,26 @@
 import type { DispatchWindow, PlacementGroup, PlacementRules, WindowNews } from '@majorana/core';
 import {
-  explainer,
+  explainLeft,
   formatExplanation,
   nextWindow,
   openWindow,
   planPlacement,
+  WINDOW_LIMITS,
   windowRoom,
 } from '@majorana/core';
 import type { AgentSync, Lease, WaitingShapes } from '@majorana/protocol';
 import type { AgentClock } from '../engine/ports.ts';
 import type { Occupant, RoomPort } from '../engine/room.ts';
 import type { PodNeeds } from './additions.ts';
+import type { StartGround } from './cluster-offer.ts';
+import { ClusterOffer, startReason } from './cluster-offer.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { attemptOfMember, memberId, memberIds, nodeRankOf } from './gang-member.ts';
-import { Groups, keyOfLease, keyOfShape } from './groups.ts';
+import { Groups } from './groups.ts';
 import { fullImageName } from './image-names.ts';
+import { KeptNodes } from './kept-nodes.ts';
 import { RefusedShapes } from './refused-shapes.ts';
+import { StartingTasks } from './starting-tasks.ts';
 
 /** Leases and changes of nodes that come together are planned together. */
 export const PLAN_MS = 50;
@@ -25,10 +30,6 @@ const REPLAN_MS = 1000;
 const GIVE_BACK_MS = 30_000;
 /** One that waits for pulls or the window has its place here, and would be given it again. */
 const GIVE_BACK_MS_MAX = 5 * 60_000;
-/** A message says no more. */
-const SOON_MAX = 1_000_000;
-/** Looks at every node, so it is asked for no more often. */
-const REASON_TTL_MS = 1000;
 /** A node that pulls keeps its network busy; a start storm of one image begins on so many. */
 const PULLS_MAX = 16;
 
@@ -42,6 +43,8 @@ export interface ClusterRoomOptions {
   readonly placeOf: (
     memberId: string,
   ) => { readonly nodeName: string; readonly image: string } | undefined;
+  /** What the start of a pod that has been made waits for, in the words of the cluster. */
+  readonly startWords: (memberId: string) => string;
   /** There may be more to offer. */
   readonly onRoom: () => void;
 }
@@ -49,16 +52,6 @@ export interface ClusterRoomOptions {
 interface Waiter {
   readonly one: Occupant;
   readonly sinceMs: number;
-}
-
-/** A task and the node of each of its pods. */
-interface Placed {
-  readonly nodeNames: readonly string[];
-  readonly image: string;
-  /** Of these nodes, those without the image. */
-  readonly pulling: readonly string[];
-  /** The cluster does not let its pod be: none is on its way. */
-  isRefused: boolean;
 }
 
 /** One, or of a gang as many as it has nodes. */
@@ -74,36 +67,47 @@ export class ClusterRoom implements RoomPort {
   /** Leased, and not yet waiting: an offer that comes first would offer their room again. */
   readonly #expected = new Set<Occupant>();
   readonly #waiting = new Map<string, Waiter>();
-  /** Placed, and not yet seen running. */
-  readonly #starting = new Map<string, Placed>();
+  readonly #starting = new StartingTasks();
   /** Of each task, by rank. */
   readonly #nodes = new Map<string, readonly string[]>();
-  readonly #reasons = new Map<string, { readonly text: string; readonly atMs: number }>();
+  readonly #offer = new ClusterOffer();
   readonly #refused = new RefusedShapes();
   #window: DispatchWindow = openWindow();
   #isPlanned = false;
   #isReplanned = false;
   #lateCheckedMs = -Infinity;
   readonly #groups = new Groups();
+  readonly #kept: KeptNodes;
 
   constructor(options: ClusterRoomOptions) {
     this.#options = options;
+    this.#kept = new KeptNodes(options.view);
   }
 
   get window(): DispatchWindow {
     return this.#window;
   }
   get startingCount(): number {
-    let count = 0;
-    for (const { nodeNames, isRefused } of this.#starting.values())
-      if (!isRefused) count += nodeNames.length;
-    return count;
+    return this.#starting.podCount;
   }
 
   /** Why no more pods are on their way, for a person. */
   get why(): string {
     const refused = this.#refused.latest(this.#options.clock.nowMs());
-    return refused === undefined ? this.#window.why : `pods are refused: ${refused}`;
+    if (refused !== undefined) return `pods are refused: ${refused}`;
+    const stuck = this.#stuckWhy();
+    return stuck === undefined ? this.#window.why : `${this.#window.why}; ${stuck}`;
+  }
+
+  /** Of the pods of one shape, or of all, that have been starting for long. */
+  #stuckWhy(shapeKey?: string): string | undefined {
+    const stuck = this.#starting.stuck(this.#options.clock.nowMs(), shapeKey);
+    if (stuck === undefined) return undefined;
+    const { podCount, first } = stuck;
+    const words = this.#podsOf(first).map(this.#options.startWords);
+    const seconds = WINDOW_LIMITS.stuckMs / 1000;
+    const pods = podCount === 1 ? '1 pod has' : `${podCount} pods have`;
+    return `${pods} not started for ${seconds} s: ${words.find((text) => text !== '') ?? 'Pending'}`;
   }
 
   get waitingCount(): number {
@@ -127,6 +131,7 @@ export class ClusterRoom implements RoomPort {
     if (places.length === ids.length) {
       const nodeNames = places.map(({ nodeName }) => nodeName);
       this.#settle(one, nodeNames, places[0]!.image);
+      this.made(attemptId);
       return true;
     }
     if (!this.#waiting.has(attemptId)) {
@@ -147,20 +152,20 @@ export class ClusterRoom implements RoomPort {
   occupy(one: Occupant): void {
     this.#inside.add(one);
     this.#waiting.delete(one.attemptId);
-    const placed = this.#starting.get(one.attemptId);
-    if (placed === undefined) return;
-    this.#starting.delete(one.attemptId);
-    for (const _ of placed.nodeNames) this.learn({ kind: 'started' });
+    const podCount = this.#starting.remove(one.attemptId);
+    if (podCount === 0) return;
+    this.ran(one.attemptId);
+    for (let at = 0; at < podCount; at += 1) this.learn({ kind: 'started' });
     this.plan();
   }
 
   leave(one: Occupant): void {
-    const hadPods = this.#nodes.has(one.attemptId) && !this.#isRefused(one);
+    const hadPods = this.#nodes.has(one.attemptId) && !this.#starting.isRefused(one.attemptId);
     if (hadPods) this.#refused.endRests(this.#options.clock.nowMs());
     this.#expected.delete(one);
     this.#inside.delete(one);
     this.#waiting.delete(one.attemptId);
-    this.#starting.delete(one.attemptId);
+    this.#starting.remove(one.attemptId);
     const { view, podKey } = this.#options;
     for (const [nodeRank] of (this.#nodes.get(one.attemptId) ?? ['']).entries())
       view.unassume(podKey(memberId(one.attemptId, nodeRank)));
@@ -172,29 +177,44 @@ export class ClusterRoom implements RoomPort {
     this.#window = nextWindow(this.#window, news, this.#options.clock.nowMs());
   }
 
+  /** Its start came about: so will those of its shape. */
+  ran(id: string): void {
+    this.#starting.fareWell(this.#keyOf(id), this.#options.clock.nowMs());
+  }
+
+  /** Whether others of its shape have started since. */
+  doOthersStart(id: string, sinceMs: number): boolean {
+    return this.#starting.wellAtMs(this.#keyOf(id)) >= sinceMs;
+  }
+
   /** `stored`: as the API server has it, with what the cluster added to it. */
   created(id: string, latencyMs: number, stored: PodNeeds): void {
     this.learn({ kind: 'created', latencyMs });
     this.#groups.learn(this.#options.leaseOf(id), stored, this.#options.clock.nowMs());
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = false;
+    this.made(id);
     if (!this.#refused.isEmpty) this.#refused.allow(this.#keyOf(id));
+  }
+
+  /** Its pod is there. */
+  made(id: string): void {
+    const { clock } = this.#options;
+    const attemptId = attemptOfMember(id);
+    this.#starting.setMade(attemptId, clock.nowMs());
+    // Once it is stuck there is room for others.
+    clock.after(WINDOW_LIMITS.stuckMs, () => {
+      if (this.#starting.has(attemptId)) this.plan();
+    });
   }
 
   /** By a rule of the cluster's; `why` in its own words. */
   refused(id: string, why: string): void {
-    const placed = this.#starting.get(attemptOfMember(id));
-    if (placed !== undefined) placed.isRefused = true;
+    this.#starting.setRefused(attemptOfMember(id));
     this.#refused.refuse(this.#keyOf(id), why, this.#options.clock.nowMs());
     this.plan();
   }
 
-  #isRefused({ attemptId }: Occupant): boolean {
-    return this.#starting.get(attemptId)?.isRefused === true;
-  }
-
   #keyOf(id: string): string {
-    return keyOfLease(this.#options.leaseOf(id));
+    return this.#groups.keyOf(this.#options.leaseOf(id));
   }
 
   /** Soon, for all that has changed until then. */
@@ -208,26 +228,25 @@ export class ClusterRoom implements RoomPort {
     });
   }
 
+  #windowRoom(nowMs: number): number {
+    return windowRoom(this.#window, this.#starting.countInWindow(nowMs), nowMs);
+  }
+
   #rules(): PlacementRules {
-    const nodesByImage = new Map<string, Set<string>>();
-    for (const { image, pulling } of this.#starting.values()) {
-      const nodes = nodesByImage.get(image) ?? new Set();
-      nodesByImage.set(image, nodes);
-      for (const nodeName of pulling) nodes.add(nodeName);
-    }
     const nowMs = this.#options.clock.nowMs();
-    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage } };
+    return { nowMs, imagePulls: { nodesMax: PULLS_MAX, nodesByImage: this.#starting.pulls() } };
   }
 
   #planNow(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#groups.forget(nowMs);
     this.#giveBackLate(nowMs);
-    const room = windowRoom(this.#window, this.startingCount, nowMs);
+    const room = this.#windowRoom(nowMs);
     if (this.#waiting.size === 0) return;
     if (room === 0) {
       const delayMs = Math.max(PLAN_MS, this.#window.closedUntilMs - nowMs);
       if (this.#window.closedUntilMs > nowMs) this.#options.clock.after(delayMs, () => this.plan());
+      else this.#replanLater();
       return;
     }
     const byShape = this.#byShape(room);
@@ -259,11 +278,12 @@ export class ClusterRoom implements RoomPort {
     for (const { one, sinceMs } of this.#waiting.values()) {
       if (nowMs - sinceMs <= GIVE_BACK_MS) return;
       const lease = this.#options.leaseOf(one.attemptId);
-      const group = this.#groups.ofLease(lease, sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, sinceMs));
       const isFull = this.#options.view.index.countFitting(group, nowMs) < podCountOf(lease);
       const why = isFull ? 'no node had room for it' : this.#refused.why(group.key);
-      if (why !== undefined || nowMs - sinceMs > GIVE_BACK_MS_MAX)
-        this.#giveBack(one, why ?? this.#window.why, nowMs - sinceMs);
+      if (why !== undefined) this.#giveBack(one, why, nowMs - sinceMs);
+      else if (nowMs - sinceMs > GIVE_BACK_MS_MAX)
+        this.#giveBack(one, this.#placeReason(group), nowMs - sinceMs);
     }
   }
 
@@ -284,17 +304,49 @@ export class ClusterRoom implements RoomPort {
     const byShape = new Map<string, { group: PlacementGroup; waiters: Waiter[] }>();
     let left = room;
     const nowMs = this.#options.clock.nowMs();
+    const shapeRoom = this.#starting.rooms(this.#window, nowMs);
     for (const waiter of this.#waiting.values()) {
       if (left <= 0) break;
       const lease = this.#options.leaseOf(waiter.one.attemptId);
-      const group = this.#groups.ofLease(lease, waiter.sinceMs);
+      const group = this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs));
       const known = byShape.get(group.key);
-      if ((known?.waiters.length ?? 0) >= this.#refused.roomFor(group.key, nowMs)) continue;
+      const count = known?.waiters.length ?? 0;
+      if (count >= this.#refused.roomFor(group.key, nowMs)) continue;
+      if (count * podCountOf(lease) >= shapeRoom(group.key)) continue;
       left -= podCountOf(lease);
       if (known === undefined) byShape.set(group.key, { group, waiters: [waiter] });
       else known.waiters.push(waiter);
     }
     return byShape;
+  }
+
+  /** Why what waits here has no node yet; undefined: it does not wait here. */
+  describe(attemptId: string): string | undefined {
+    const waiter = this.#waiting.get(attemptId);
+    if (waiter === undefined) return undefined;
+    const lease = this.#options.leaseOf(attemptId);
+    return this.#placeReason(this.#kept.open(this.#groups.ofLease(lease, waiter.sinceMs)));
+  }
+
+  #startGround(): StartGround {
+    return {
+      nowMs: this.#options.clock.nowMs(),
+      window: this.#window,
+      starting: this.#starting,
+      stuckWhy: (shapeKey) => this.#stuckWhy(shapeKey),
+    };
+  }
+
+  /** The dispatch window, or its shape; else what placement says, pulls of its image included. */
+  #placeReason(group: PlacementGroup): string {
+    const { view, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    const room = Math.min(
+      this.#windowRoom(nowMs),
+      this.#starting.rooms(this.#window, nowMs)(group.key),
+    );
+    if (room <= 0) return startReason(group.key, this.#startGround());
+    return formatExplanation(group, explainLeft(view.index, group, this.#rules()));
   }
 
   #place(one: Occupant, nodeNames: readonly string[]): void {
@@ -313,11 +365,11 @@ export class ClusterRoom implements RoomPort {
     this.#waiting.delete(one.attemptId);
     this.#inside.add(one);
     this.#nodes.set(one.attemptId, nodeNames);
-    this.#starting.set(one.attemptId, {
+    this.#starting.add(one.attemptId, {
+      shapeKey: this.#keyOf(one.attemptId),
       nodeNames,
       image: fullImageName(image),
       pulling,
-      isRefused: false,
     });
   }
 
@@ -328,49 +380,21 @@ export class ClusterRoom implements RoomPort {
 
   /** For how many tasks of each waiting shape there is room that nobody here waits for. */
   offer(waiting: WaitingShapes): NonNullable<AgentSync['offer']> {
-    const nowMs = this.#options.clock.nowMs();
-    let ahead = this.#expected.size;
-    for (const attemptId of this.#waiting.keys())
-      ahead += podCountOf(this.#options.leaseOf(attemptId));
-    const room = windowRoom(this.#window, this.startingCount, nowMs) - ahead;
-    const explain = explainer(this.#options.view.index, this.#rules());
-    const shapes = waiting.shapes.map((shape) => {
-      const group = this.#groups.ofShape(shape, nowMs);
-      const pods = shape.nodes ?? 1;
-      const podsFitting = this.#options.view.index.countFitting(group, nowMs) - ahead;
-      const fitting = Math.floor(podsFitting / pods);
-      const key = this.#refused.isEmpty ? '' : keyOfShape(shape);
-      const allowed = this.#refused.roomFor(key, nowMs);
-      const count = Math.max(0, Math.min(fitting, Math.ceil(room / pods), allowed));
-      const refused = this.#refused.why(key);
-      if (refused !== undefined)
-        return { key: shape.key, count, reason: `its pods are refused: ${refused}` };
-      const isSoon = nowMs >= this.#window.closedUntilMs;
-      const soonCount = isSoon ? Math.min(SOON_MAX, Math.max(0, fitting - count)) : 0;
-      const offered = { key: shape.key, count, ...(soonCount > 0 && { soonCount }) };
-      if (count > 0 && soonCount === 0) return offered;
-      const isFull = fitting <= 0;
-      const reason = this.#reasonFor(group, fitting, explain);
-      return { ...offered, reason, ...(isFull && { isFull }) };
-    });
-    return { waitingDigest: waiting.digest, shapes };
-  }
-
-  #reasonFor(
-    group: PlacementGroup,
-    fitting: number,
-    explain: ReturnType<typeof explainer>,
-  ): string {
-    const nowMs = this.#options.clock.nowMs();
-    if (fitting > 0) {
-      const { limit, why } = this.#window;
-      return `${this.startingCount} pods are starting, of ${Math.floor(limit)} that may at once: ${why}`;
+    const waitingPods = new Map<string, number>();
+    for (const attemptId of this.#waiting.keys()) {
+      const key = this.#keyOf(attemptId);
+      const count = podCountOf(this.#options.leaseOf(attemptId));
+      waitingPods.set(key, (waitingPods.get(key) ?? 0) + count);
     }
-    const known = this.#reasons.get(group.key);
-    if (known !== undefined && nowMs - known.atMs < REASON_TTL_MS) return known.text;
-    if (this.#reasons.size > 1000) this.#reasons.clear();
-    const text = formatExplanation(group, explain(group)).slice(0, 2000);
-    this.#reasons.set(group.key, { text, atMs: nowMs });
-    return text;
+    return this.#offer.make(waiting, {
+      ...this.#startGround(),
+      view: this.#options.view,
+      rules: this.#rules(),
+      groups: this.#groups,
+      kept: this.#kept,
+      refused: this.#refused,
+      waitingPods,
+      expectedCount: this.#expected.size,
+    });
   }
 }

@@ -2,6 +2,7 @@ import type { NodePicture, Resources, Taint } from '@majorana/core';
 import { addResources, NO_RESOURCES, NodeIndex, subtractResources } from '@majorana/core';
 import { ForeignNodes } from './foreign-nodes.ts';
 import { fullImageName } from './image-names.ts';
+import { KEPT } from './kept-nodes.ts';
 import type { KubernetesNode, Pod } from './objects.ts';
 import { isTerminated } from './objects.ts';
 import type { ResourceNames } from './quantities.ts';
@@ -79,6 +80,7 @@ export class ClusterView {
   readonly #nodes = new Map<string, NodeState>();
   readonly #foreign = new ForeignNodes();
   readonly #taken = new Map<string, Taken>();
+  #kept: ReadonlySet<string> = new Set();
   #allocatable = NO_RESOURCES;
   #others = NO_RESOURCES;
 
@@ -168,6 +170,16 @@ export class ClusterView {
   praise(nodeName: string): void {
     const state = this.#nodes.get(nodeName);
     if (state !== undefined) state.faultCount = 0;
+  }
+
+  /** Of all nodes these alone are kept for something that waits. */
+  keep(nodeNames: ReadonlySet<string>): void {
+    const changed = nodeNames.symmetricDifference(this.#kept);
+    this.#kept = nodeNames;
+    for (const name of changed) {
+      const state = this.#nodes.get(name);
+      if (state !== undefined) this.#show(state);
+    }
   }
 
   isReady(nodeName: string): boolean {
@@ -267,7 +279,10 @@ export class ClusterView {
 
   #pictureOf(state: NodeState): NodePicture | undefined {
     if (state.place === undefined) return undefined;
-    return pictureOf(state, state.place, this.#foreign.taintOf(state.place.name));
+    const { name } = state.place;
+    const foreign = this.#foreign.taintOf(name);
+    const more = [...(foreign ? [foreign] : []), ...(this.#kept.has(name) ? [KEPT] : [])];
+    return pictureOf(state, state.place, more);
   }
 }
 
@@ -290,11 +305,11 @@ function isSameRequest(a: Resources, b: Resources): boolean {
 function pictureOf(
   { held, podCount, ours, ourCount, coolDownUntilMs }: NodeState,
   place: Place,
-  foreign: Taint | undefined,
+  more: readonly Taint[],
 ): NodePicture {
   return {
     ...place,
-    ...(foreign && { taints: [...place.taints, foreign] }),
+    ...(more.length > 0 && { taints: [...place.taints, ...more] }),
     held,
     podCount,
     ...(coolDownUntilMs > 0 && { coolDownUntilMs }),

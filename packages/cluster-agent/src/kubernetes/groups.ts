@@ -14,13 +14,11 @@ const shapeOf = ({ resources, container, gang }: Lease): Shape => ({
   ...(gang && { nodes: gang.nodes }),
 });
 
-/** Of all that placement and the cluster's rules go by. */
+/** Of all that placement and the cluster's rules go by, and whether a start comes about. */
 export const keyOfShape = ({ resources, container, nodes }: Shape): string => {
-  const { image, nodeSelector, tolerations } = container;
-  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, nodes]));
+  const { image, nodeSelector, tolerations, mounts } = container;
+  return hashText(JSON.stringify([resources, image, nodeSelector, tolerations, mounts, nodes]));
 };
-
-export const keyOfLease = (lease: Lease): string => keyOfShape(shapeOf(lease));
 
 const askedBy = ({ resources, container }: Omit<Shape, 'nodes'>): PodNeeds => ({
   resources: withRequestFloor(resources),
@@ -34,11 +32,18 @@ export class Groups {
   readonly #additions = new Additions();
   /** Of a lease: thousands of tasks ask for the same. */
   #byLease = new WeakMap<Lease, PlacementGroup>();
+  readonly #keys = new WeakMap<Lease, string>();
+
+  keyOf(lease: Lease): string {
+    const key = this.#keys.get(lease) ?? keyOfShape(shapeOf(lease));
+    this.#keys.set(lease, key);
+    return key;
+  }
 
   /** A pod of the lease was created, and the cluster has stored it so. */
   learn(lease: Lease, stored: PodNeeds, nowMs: number): void {
     const isNews = this.#additions.learn(
-      () => keyOfLease(lease),
+      () => this.keyOf(lease),
       askedBy(shapeOf(lease)),
       stored,
       nowMs,
@@ -52,14 +57,14 @@ export class Groups {
 
   /** What a pod of the lease will take of its node. */
   resourcesOf(lease: Lease): Resources {
-    return this.#additions.to(() => keyOfLease(lease), askedBy(shapeOf(lease))).resources;
+    return this.#additions.to(() => this.keyOf(lease), askedBy(shapeOf(lease))).resources;
   }
 
   ofLease(lease: Lease, sinceMs: number): PlacementGroup {
     const known = this.#byLease.get(lease);
     if (known !== undefined) return known;
     const shape = shapeOf(lease);
-    const group = this.ofShape({ ...shape, key: keyOfShape(shape) }, sinceMs);
+    const group = this.ofShape({ ...shape, key: this.keyOf(lease) }, sinceMs);
     this.#byLease.set(lease, group);
     return group;
   }

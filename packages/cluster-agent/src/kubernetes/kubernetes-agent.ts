@@ -73,6 +73,7 @@ export class KubernetesAgent {
       leaseOf: (attemptId) => host.leaseOf(attemptId),
       podKey: (attemptId) => host.podKey(attemptId),
       placeOf: (attemptId) => host.placeOf(attemptId),
+      startWords: (attemptId) => host.startWords(attemptId),
       onRoom: () => placer.onRoom(),
     });
     host.room = this.room = room;

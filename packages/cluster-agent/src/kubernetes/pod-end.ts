@@ -65,7 +65,7 @@ const outcomeOf = (
   kind,
   reason,
   ...(exitCode !== undefined && { exitCode }),
-  ...(fault === 'broke' && { faultyNode: pod?.spec.nodeName ?? '' }),
+  ...((fault === 'broke' || fault === 'mount') && { faultyNode: pod?.spec.nodeName ?? '' }),
 });
 
 function silentEvent({ lease, pod }: HeldPod, outcome: AttemptOutcome, nowMs: number): EndedEvent {

@@ -6,6 +6,7 @@ import { needsOf } from './additions.ts';
 import type { ApiServer } from './api-server.ts';
 import type { ClusterRoom } from './cluster-room.ts';
 import type { ClusterView } from './cluster-view.ts';
+import { attemptOfMember } from './gang-member.ts';
 import type { HeldPod } from './held-pod.ts';
 import { mayBeThere, newHeldPod } from './held-pod.ts';
 import type { Pod } from './objects.ts';
@@ -14,7 +15,7 @@ import { OwnPods } from './own-pods.ts';
 import type { FailedCreation } from './pod-creation.ts';
 import { createPod, isOverload, mayHaveBeenMade } from './pod-creation.ts';
 import { readPodEnd, refusedEnd } from './pod-end.ts';
-import type { PodStanding, StartLimits } from './pod-standing.ts';
+import type { PodStanding, SilentEnd, StartLimits } from './pod-standing.ts';
 import { deletedReason, keepsRoom, overdueReason } from './pod-standing.ts';
 import { NOT_CREATED, PodStart } from './pod-start.ts';
 import type { PodOptions } from './pod.ts';
@@ -194,7 +195,17 @@ export class PodHost implements AttemptHost {
 
   async describeStart(attemptId: string): Promise<string> {
     const held = this.#held.get(attemptId);
+    const waits = this.#room.describe(attemptOfMember(attemptId));
+    if (waits !== undefined) return `${NOT_CREATED}: ${waits}`;
     return held === undefined ? NOT_CREATED : this.#starts.describe(held);
+  }
+
+  /** What is known of a start without asking for it. */
+  startWords(attemptId: string): string {
+    const held = this.#held.get(attemptId);
+    if (held?.pod === undefined) return '';
+    const standing = this.#starts.standingOf(held, held.pod);
+    return standing.kind === 'starting' ? standing.doing : '';
   }
 
   async accept(lease: Lease): Promise<void> {
@@ -224,6 +235,7 @@ export class PodHost implements AttemptHost {
         return;
       case 'found':
         held.pod ??= creation.pod;
+        this.#room.made(attemptId);
         return;
       case 'refused':
         held.refusal = creation.reason;
@@ -273,13 +285,25 @@ export class PodHost implements AttemptHost {
   }
 
   /** Its node is praised or blamed, and too many starts that fail close the window. */
-  #judgeNode({ pod, isOrdered }: HeldPod, standing: PodStanding, nowMs: number): void {
+  #judgeNode(held: HeldPod, standing: PodStanding, nowMs: number): void {
+    const { lease, pod, isOrdered } = held;
     const nodeName = pod?.spec.nodeName ?? '';
-    if (standing.kind === 'told') this.#view.praise(nodeName);
+    if (standing.kind === 'told') {
+      this.#view.praise(nodeName);
+      this.#room.ran(lease.attemptId);
+    }
     if (standing.kind !== 'silent' || isOrdered) return;
-    const { fault, reason } = standing.end;
+    const { reason } = standing.end;
+    const fault = this.#faultOf(held, standing.end);
     if (fault !== 'none') this.#view.blame(nodeName, { fault, reason }, nowMs);
     if (fault === 'broke') this.#room.learn({ kind: 'start_failed', why: reason.slice(0, 200) });
+  }
+
+  /** A server or a claim that the job names keeps its pods from starting on any node. */
+  #faultOf({ lease, pod }: HeldPod, { fault }: SilentEnd): 'none' | 'refused' | 'broke' {
+    if (fault !== 'mount') return fault;
+    const madeAtMs = Date.parse(pod?.metadata.creationTimestamp ?? '');
+    return this.#room.doOthersStart(lease.attemptId, madeAtMs) ? 'broke' : 'none';
   }
 
   async conclude(event: EndedEvent): Promise<void> {

@@ -209,21 +209,23 @@ describe('what the kubelet waits for', () => {
     const text = 'MountVolume.SetUp failed for volume "mount-0" : secret "nosuch" not found';
     const task = waiting('PodInitializing');
     const mount = word('FailedMount', text);
-    expect(after(599, { task }, mount)).toEqual({ kind: 'starting', doing: mount.text });
-    expect(after(600, { task }, mount)).toMatchObject({
+    expect(after(74, { task }, mount)).toEqual({ kind: 'starting', doing: mount.text });
+    expect(after(75, { task }, mount)).toMatchObject({
       end: { kind: 'start_error', reason: `could not start: ${mount.text}`, fault: 'none' },
     });
   });
 
-  test.each(['FailedMount', 'FailedCreatePodSandBox'])(
-    'a node that cannot do it for long is left for another: %s',
-    (reason) => {
-      const trouble = word(reason, 'timed out waiting for the condition');
-      expect(after(600, { task: waiting('ContainerCreating') }, trouble)).toMatchObject({
-        end: { kind: 'lost', fault: 'broke' },
-      });
-    },
-  );
+  test.each([
+    ['FailedMount', 'mount failed: exit status 32', 'mount'],
+    ['FailedMount', 'exec: "mount.nfs": executable file not found in $PATH', 'mount'],
+    ['FailedCreatePodSandBox', 'timed out waiting for the condition', 'broke'],
+  ])('a node that cannot do it for long is left for another: %s, %s', (reason, text, fault) => {
+    const task = waiting('ContainerCreating');
+    expect(after(599, { task }, word(reason, text)).kind).toBe('starting');
+    expect(after(600, { task }, word(reason, text))).toMatchObject({
+      end: { kind: 'lost', fault },
+    });
+  });
 
   test('a pod that no kubelet has looked at is a start', () => {
     expect(after(1, {})).toEqual({ kind: 'starting', doing: 'Pending' });

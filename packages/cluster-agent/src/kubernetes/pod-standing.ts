@@ -11,9 +11,10 @@ export interface SilentEnd {
   readonly reason: string;
   /**
    * Whether its node is to be left alone for a while: briefly when it refused what somebody else
-   * took first, longer when it broke, which the task may have done to it.
+   * took first, longer when it broke, which the task may have done to it. What it could not mount
+   * may be the node's fault or the job's.
    */
-  readonly fault: 'none' | 'refused' | 'broke';
+  readonly fault: 'none' | 'refused' | 'broke' | 'mount';
 }
 
 export type PodStanding =
@@ -59,9 +60,14 @@ const PULL_TROUBLE = new Set(['ErrImagePull', 'ImagePullBackOff', 'RegistryUnava
 /** The registry has answered that there is no such image; words of containerd and CRI-O. */
 const NO_SUCH_IMAGE = /: not found$|manifest unknown|repository does not exist/;
 /** Events of a start that the pod’s own status says nothing of. Those of a pull are in the status too. */
-const NODE_TROUBLE = /^Failed(Mount|AttachVolume|MapVolume|CreatePodSandBox): /;
+const NODE_TROUBLE = /^FailedCreatePodSandBox: /;
+/** Volumes of our own are folders of the node, so what cannot be mounted is one that the job names. */
+const MOUNT_TROUBLE = /^Failed(Mount|AttachVolume|MapVolume): /;
 /** What the task mounts is not in the cluster, and on no other node either. */
-const NOTHING_TO_MOUNT = /^Failed(Mount|AttachVolume): .*not found/;
+const NO_SUCH_OBJECT =
+  /^Failed(Mount|AttachVolume): .*(secret|configmap|persistentvolumeclaim)s? "[^"]*" not found/s;
+/** Somebody may make the object a minute after the job; the kubelet tries again at 64 s, then at 128. */
+const OBJECT_PATIENCE_MS = 75_000;
 /** The node is at it again and again. */
 const START_TROUBLE = new Set(['CreateContainerError', 'RunContainerError', 'ImageInspectError']);
 
@@ -154,18 +160,21 @@ interface Wait {
   readonly reason: string;
   readonly message: string;
   readonly word: StartWord | undefined;
-  /** It has not lasted long yet. */
-  readonly isShort: boolean;
+  readonly waitedMs: number;
+  readonly patienceMs: number;
 }
 
-/** Where a start that waits will never come about: on its node, or nowhere at all. */
-function hopelessAt({ reason, message, word, isShort }: Wait): 'node' | 'everywhere' | undefined {
+/** Where a start that waits will never come about: on its node, with its mounts, or nowhere at all. */
+function hopelessAt(wait: Wait): 'node' | 'mount' | 'everywhere' | undefined {
+  const { reason, message, word, waitedMs, patienceMs } = wait;
   if (HOPELESS.has(reason)) return CACHE_LAG.test(message) ? undefined : 'everywhere';
   if (PULL_TROUBLE.has(reason) && NO_SUCH_IMAGE.test(message)) return 'everywhere';
-  if (isShort) return undefined;
-  if (PULL_TROUBLE.has(reason)) return 'everywhere';
   const { text = '' } = word ?? {};
-  if (NOTHING_TO_MOUNT.test(text)) return 'everywhere';
+  const objectPatienceMs = Math.min(patienceMs, OBJECT_PATIENCE_MS);
+  if (NO_SUCH_OBJECT.test(text) && waitedMs >= objectPatienceMs) return 'everywhere';
+  if (waitedMs < patienceMs) return undefined;
+  if (PULL_TROUBLE.has(reason)) return 'everywhere';
+  if (MOUNT_TROUBLE.test(text)) return 'mount';
   return NODE_TROUBLE.test(text) || START_TROUBLE.has(reason) ? 'node' : undefined;
 }
 
@@ -174,20 +183,26 @@ function starting(pod: Pod, nowMs: number, limits: StartLimits, word?: StartWord
   const { reason = 'Pending', message = '' } = waiting ?? {};
   const words = message === '' && word !== undefined ? word.text : join(reason, message);
   const waitedMs = nowMs - timeOf(pod.metadata.creationTimestamp, nowMs);
-  const isShort = waitedMs < limits.pullPatienceMs;
-  const hopeless = hopelessAt({ reason, message, word, isShort });
+  const patienceMs = limits.pullPatienceMs;
+  const hopeless = hopelessAt({ reason, message, word, waitedMs, patienceMs });
   const node = `node ${pod.spec.nodeName}`;
   if (hopeless === 'everywhere')
     return { kind: 'silent', end: startError(`could not start: ${words}`) };
-  if (hopeless === 'node')
-    return { kind: 'silent', end: lost(`${node} could not start it: ${words}`) };
+  if (hopeless !== undefined) {
+    const fault = hopeless === 'mount' ? 'mount' : 'broke';
+    return { kind: 'silent', end: lost(`${node} could not start it: ${words}`, fault) };
+  }
   if (waitedMs < limits.startPatienceMs) return { kind: 'starting', doing: words };
   const late = `${node} did not start it within ${Math.round(waitedMs / 60_000)} minutes`;
   return { kind: 'silent', end: lost(`${late}: ${words}`) };
 }
 
 const startError = (reason: string): SilentEnd => ({ kind: 'start_error', reason, fault: 'none' });
-const lost = (reason: string): SilentEnd => ({ kind: 'lost', reason, fault: 'broke' });
+const lost = (reason: string, fault: SilentEnd['fault'] = 'broke'): SilentEnd => ({
+  kind: 'lost',
+  reason,
+  fault,
+});
 
 /** How its node ended it, by the reason that the kubelet gave the whole pod. */
 function nodesEnd(pod: Pod, where: string): SilentEnd | undefined {

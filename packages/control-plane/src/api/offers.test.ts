@@ -70,6 +70,21 @@ async function end(cluster: Cluster, jobId: string): Promise<void> {
   cluster.held.length = 0;
 }
 
+test('whatever it offers of each shape, a cluster is given no more than may start there', async () => {
+  const cluster = new Cluster('cluster-a');
+  await cluster.sync({});
+  const own = { container, cluster: 'cluster-a', array: tasks(5) };
+  const ids = [await submit(own), await submit({ ...own, resources: { cpuMillis: 2000 } })];
+  const { digest: waitingDigest, shapes } = (await cluster.sync({})).waiting!;
+  expect(shapes).toHaveLength(2);
+  const offered = shapes.map(({ key }) => ({ key, count: 4, soonCount: 8 }));
+  await cluster.sync({}, { offer: { waitingDigest, room: 5, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  await cluster.sync({}, { offer: { waitingDigest, room: 0, shapes: offered } });
+  expect(cluster.held).toHaveLength(5);
+  for (const id of ids) await end(cluster, id);
+});
+
 test('a cluster is asked for what waits, and given no more than it offered', async () => {
   const cluster = new Cluster('cluster-a');
   await cluster.sync({});
@@ -159,7 +174,7 @@ test('what finds room behind 300 different tasks that are too large is asked for
   const shapes = waiting!.shapes.map(({ key }) => ({
     key,
     count: 0,
-    isFull: true,
+    isFull: true as const,
     reason: 'full',
   }));
   const next = await cluster.sync({}, { offer: { waitingDigest: digest, shapes } });
@@ -366,7 +381,7 @@ test('a dear cluster is not given what a cheaper one starts soon, and why says s
   await end(dear, id);
 });
 
-test('why a task waits tells when it starts, once another has ended to judge by', async () => {
+test('why a task waits tells when it starts, once another has ended to judge by, and not of what could run nowhere', async () => {
   const cluster = new Cluster('cluster-a');
   // The cheapest of all: it waits for no other's answer.
   const corePricePerHour = 0;
@@ -395,6 +410,19 @@ test('why a task waits tells when it starts, once another has ended to judge by'
       sentence: expect.stringMatching(/; it starts in about .*: 5 tasks go first, .* start$/),
     },
   });
+  const pinned = await submit({ container, cluster: 'cluster-small' });
+  const whyPinned = async () => (await server.call('GET', `/tasks/${pinned}.0`)).body;
+  expect(await whyPinned()).not.toHaveProperty('explanation.estimatedStartMs');
+  const small = new Cluster('cluster-small');
+  const offer = { waitingDigest: '', shapes: [{ key, count: 0, reason: '2 short of cores' }] };
+  await small.sync({}, { offer });
+  expect(await whyPinned()).toHaveProperty('explanation.estimatedStartMs');
+  await small.sync({}, { offer: { ...offer, shapes: [{ ...offer.shapes[0]!, isUnfit: true }] } });
+  const { explanation } = (await whyPinned()) as TaskDetail;
+  expect(explanation).not.toHaveProperty('estimatedStartMs');
+  const words = 'cluster-small would have no room even if nothing ran there: 2 short of cores';
+  expect(explanation?.sentence).toContain(words);
+  await server.call('POST', `/jobs/${pinned}/cancel`);
   // What is more than a cluster has when it is empty starts never, and is told no time.
   const explained = async (spec: object): Promise<object> => {
     const other = await submit({ container, cluster: 'cluster-a', ...spec });
@@ -403,7 +431,7 @@ test('why a task waits tells when it starts, once another has ended to judge by'
     return body as object;
   };
   const isTold = 'explanation.estimatedStartMs';
-  expect(await explained({ gang: { nodes: 64 } })).toHaveProperty(isTold);
+  expect(await explained({ gang: { nodes: 2 } })).toHaveProperty(isTold);
   expect(await explained({ gang: { nodes: 65 } })).not.toHaveProperty(isTold);
   const licence = { countable: { licence: 1 } };
   expect(await explained({ resources: licence })).not.toHaveProperty(isTold);

@@ -6,7 +6,10 @@ interface ShapeOffer {
   readonly count: number;
   readonly soonCount: number;
   readonly reason: string;
+  /** No node has room for one. */
   readonly isFull: boolean;
+  /** Nor would it have room if nothing ran there. */
+  readonly isUnfit: boolean;
 }
 
 /**
@@ -20,6 +23,8 @@ export class AgentState {
   lastSeenMs: number;
   /** Of one that places tasks on nodes: for how many tasks of which shape it has room, and why no more. */
   offers: ReadonlyMap<string, ShapeOffer> | undefined;
+  /** Of all shapes together it may start no more. */
+  room = Infinity;
   /** Which waiting shapes it has heard of. */
   waitingDigest = '';
   /** Unknown is the dearest: a cluster with a price is chosen before it. */
@@ -58,12 +63,19 @@ export class AgentState {
 
   offer(offer: AgentSync['offer']): void {
     this.waitingDigest = offer?.waitingDigest ?? '';
+    this.room = offer?.room ?? Infinity;
     this.offers =
       offer &&
       new Map(
-        offer.shapes.map(({ key, count, soonCount = 0, reason = '', isFull = false }) => [
+        offer.shapes.map(({ key, count, soonCount = 0, reason = '', ...flags }) => [
           key,
-          { count, soonCount, reason, isFull },
+          {
+            count,
+            soonCount,
+            reason,
+            isFull: flags.isFull === true,
+            isUnfit: flags.isUnfit === true,
+          },
         ]),
       );
   }

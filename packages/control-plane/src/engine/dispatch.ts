@@ -1,4 +1,5 @@
 import type {
+  DispatchPlan,
   FreeAgent,
   PlaceInLine,
   QueueShare,
@@ -20,7 +21,7 @@ import type { JobRecord, TaskRecord } from '@majorana/store';
 import type { AgentState } from './agent-state.ts';
 import { demandOf, pricesOf } from './demand.ts';
 import { kindOf } from './full-shapes.ts';
-import { askedFor, chooseShapes, shapeOf } from './shapes.ts';
+import { askedFor, chooseShapes, lateShapes, shapeOf } from './shapes.ts';
 import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 import { untouchedCount } from './state.ts';
@@ -69,6 +70,10 @@ function readyRows(
   return byMemory;
 }
 
+/** What has waited long may have nodes kept for it: nothing else takes of these. */
+const roomKind = ({ waiting }: EngineState, shape: WaitingShape): string =>
+  waiting.late.has(shape.key) ? shape.key : kindOf(shape);
+
 /** Tasks of one job and one memory size are one group, however many. */
 function findWaiting(state: EngineState, nowMs: number): Waiting {
   const ready = new Map<number, ReadonlyMap<number, TaskRecord[]>>();
@@ -99,7 +104,7 @@ function findWaiting(state: EngineState, nowMs: number): Waiting {
         dataBytes,
         agentId: cluster,
         shapeKey: shape?.key,
-        shapeKind: shape && kindOf(shape),
+        shapeKind: shape && roomKind(state, shape),
         waitingSinceMs,
         resources: askedFor(job.spec, memoryBytes),
         count,
@@ -204,9 +209,20 @@ function takenSince(state: EngineState, { unconfirmed }: AgentState): Taken[] {
     const { jobId, memoryBytes } = state.tasks.get(taskKey)!;
     const { spec } = state.jobs.get(jobId)!;
     const shape = shapeOf(spec, memoryBytes);
-    const shapeKind = shape && kindOf(shape);
-    return { shapeKind, resources: askedFor(spec, memoryBytes), count: 1 };
+    const shapeKind = shape && roomKind(state, shape);
+    return { shapeKey: shape?.key, shapeKind, resources: askedFor(spec, memoryBytes), count: 1 };
   });
+}
+
+/** Each shape is offered all that may start, whatever else is. */
+function openRoom(state: EngineState, { room, unconfirmed }: AgentState): number {
+  if (room === Infinity) return room;
+  let left = room;
+  for (const taskKey of unconfirmed) {
+    const { jobId } = state.tasks.get(taskKey)!;
+    left -= state.jobs.get(jobId)!.spec.gang?.nodes ?? 1;
+  }
+  return left;
 }
 
 /** An agent answers within a round trip; one that does not answer keeps others waiting no longer. */
@@ -233,7 +249,7 @@ function freeAgent(state: EngineState, agent: AgentState, nowMs: number): FreeAg
     agentId,
     capacity,
     free,
-    slots: isOpen ? state.limits.leasesPerTurnMax : 0,
+    slots: isOpen ? Math.min(state.limits.leasesPerTurnMax, openRoom(state, agent)) : 0,
     ...pricesOf(state, agent),
     ...(agent.offers && {
       offers: new Map([...agent.offers].map(([key, { count }]) => [key, count])),
@@ -269,14 +285,13 @@ function learnRefusals(state: EngineState, shapes: Waiting['shapes'], nowMs: num
 function askForOffers(
   state: EngineState,
   { shapes }: Waiting,
-  rest: readonly WaitingGroup[],
+  plan: Pick<DispatchPlan, 'rest' | 'refusals'>,
   nowMs: number,
 ): void {
   learnRefusals(state, shapes, nowMs);
-  state.waiting = chooseShapes(rest, shapes, {
-    atMs: state.refusedAtMs,
-    isAboveFull: state.fullShapes.above(),
-  });
+  const late = lateShapes(plan, nowMs);
+  const refusals = { atMs: state.refusedAtMs, isAboveFull: state.fullShapes.above() };
+  state.waiting = chooseShapes(plan.rest, shapes, refusals, late);
   const offering = [...state.agents.values()].filter(({ offers }) => offers !== undefined);
   if (offering.length > 0 && shapes.size > state.waiting.shapes.length)
     state.nextReadyMs = Math.min(state.nextReadyMs, nowMs + ASK_MS);
@@ -287,12 +302,14 @@ function askForOffers(
     if (waitingDigest !== state.waiting.digest) state.agentsToWake.add(agentId);
 }
 
+const NOTHING_PLANNED = { rest: [], refusals: new Map() };
+
 /** Gives waiting tasks to agents with room, and makes the rows of those that had none. */
 export function dispatch(state: EngineState, nowMs: number): void {
   state.nextReadyMs = Infinity;
   const waiting = findWaiting(state, nowMs);
   if (waiting.groups.length === 0) {
-    askForOffers(state, waiting, [], nowMs);
+    askForOffers(state, waiting, NOTHING_PLANNED, nowMs);
     return;
   }
   const agents = openAgents(state, nowMs).map((agent) => freeAgent(state, agent, nowMs));
@@ -311,5 +328,5 @@ export function dispatch(state: EngineState, nowMs: number): void {
   }
   state.waitReasons = plan.refusals;
   state.nextReadyMs = Math.min(state.nextReadyMs, plan.patienceEndsMs);
-  askForOffers(state, waiting, plan.rest, nowMs);
+  askForOffers(state, waiting, plan, nowMs);
 }

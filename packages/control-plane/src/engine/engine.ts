@@ -26,6 +26,7 @@ import {
   onQueue,
   unconfirmedLeases,
 } from './reactor.ts';
+import { waitingFor } from './shapes.ts';
 import type { Silence } from './silence.ts';
 import { isSilent, silenceOf } from './silence.ts';
 import type { EngineState } from './state.ts';
@@ -244,7 +245,7 @@ export class Engine {
     const { state } = this;
     const agent = state.agents.get(agentId);
     const isNews = agent?.offers !== undefined && agent.waitingDigest !== state.waiting.digest;
-    const { waiting } = state;
+    const waiting = isNews ? waitingFor(state.waiting, agentId) : undefined;
     const endAttemptIds = endOrders(state, agentId, this.#clock.nowMs());
     const tasks = unconfirmedLeases(state, agentId).slice(0, this.#limits.leasesPerAnswerMax);
     const made = await Promise.all(
@@ -258,7 +259,7 @@ export class Engine {
       else if (one.error instanceof NotFoundError) await this.#refuseLease(one.task, one.error);
       else throw one.error;
     }
-    return { leases, endAttemptIds, ...(isNews && { waiting }) };
+    return { leases, endAttemptIds, ...(waiting && { waiting }) };
   }
 
   /** What can never be leased ends here: it must not keep the agent's other leases back. */

@@ -196,7 +196,8 @@ function explainOffers(
     const offer = offers?.get(shape.key);
     if (offer === undefined) return explainUnasked(state, { agentId, offers }, shape);
     if (offer.count > 0) return `${agentId} has room, and it is about to be leased`;
-    return `${agentId} has no room: ${offer.reason}`;
+    const lack = offer.isUnfit ? 'would have no room even if nothing ran there' : 'has no room';
+    return `${agentId} ${lack}: ${offer.reason}`;
   });
   const each = shape.nodes === undefined ? '' : ` on each of ${plural(shape.nodes, 'node')}`;
   return `it needs ${describeRequest(shape.resources)}${each}; ${reasons.join('; ')}`;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FullShapes, isAtLeast } from './full-shapes.ts';
 
-const container = { image: 'i', nodeSelector: {}, tolerations: [] };
+const container = { image: 'i', nodeSelector: {}, tolerations: [], mounts: [] };
 const shapeOf = (cores: number, gib: number, image = 'i', nodes = 0): WaitingShape => ({
   key: [cores, gib, image, nodes].join(),
   resources: { ...DEFAULT_RESOURCES, cpuMillis: cores * 1000, memoryBytes: gib * 2 ** 30 },

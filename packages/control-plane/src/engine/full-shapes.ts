@@ -11,10 +11,9 @@ const kinds = new WeakMap<WaitingShape, string>();
 export function kindOf(shape: WaitingShape): string {
   const known = kinds.get(shape);
   if (known !== undefined) return known;
-  const { image, nodeSelector, tolerations } = shape.container;
   const { gpuCount, countable } = shape.resources;
   const devices = [gpuCount > 0, ...Object.keys(countable).toSorted()];
-  const kind = JSON.stringify([image, nodeSelector, tolerations, shape.nodes, devices]);
+  const kind = JSON.stringify([shape.container, shape.nodes, devices]);
   kinds.set(shape, kind);
   return kind;
 }

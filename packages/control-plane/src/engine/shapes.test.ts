@@ -1,10 +1,10 @@
-import type { WaitingGroup } from '@majorana/core';
-import { compareGroups, DEFAULT_RESOURCES } from '@majorana/core';
+import type { Refusal, WaitingGroup } from '@majorana/core';
+import { compareGroups, DEFAULT_RESOURCES, RESERVE_AFTER_MS } from '@majorana/core';
 import type { WaitingShape } from '@majorana/protocol';
 import { OFFERED_SHAPES_MAX } from '@majorana/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { chooseShapes } from './shapes.ts';
+import { chooseShapes, lateShapes, waitingFor } from './shapes.ts';
 
 const resources = DEFAULT_RESOURCES;
 const groupOf = (number: number, edit: Partial<WaitingGroup> = {}): WaitingGroup => ({
@@ -26,11 +26,13 @@ const groupsOf = (count: number): WaitingGroup[] =>
   Array.from({ length: count }, (_, number) => groupOf(number));
 
 const shapesOf = (groups: readonly WaitingGroup[]): Map<string, WaitingShape> => {
-  const container = { image: 'i', nodeSelector: {}, tolerations: [] };
+  const container = { image: 'i', nodeSelector: {}, tolerations: [], mounts: [] };
   return new Map(
     groups.map(({ shapeKey }) => [shapeKey!, { key: shapeKey!, resources, container }]),
   );
 };
+
+const NO_REFUSALS = { atMs: new Map<string, number>(), isAboveFull: () => false };
 
 const chosen = (
   groups: readonly WaitingGroup[],
@@ -63,6 +65,25 @@ test('what needs more than something without room is not asked for, unless it go
   const keys = chosen(groupsOf(1000), new Map(), ({ key }) => Number(key.slice(1)) < 500);
   expect(keys).toHaveLength(OFFERED_SHAPES_MAX);
   expect(keys.slice(127, 129)).toEqual(['s127', 's500']);
+});
+
+const LATE_MS = RESERVE_AFTER_MS + 1;
+
+test('what found no room for five minutes is told as late to the agents that it may go to', () => {
+  const rest = [
+    groupOf(0),
+    groupOf(1, { agentId: 'a' }),
+    groupOf(2, { waitingSinceMs: 1 }),
+    groupOf(3, { queue: 'limited' }),
+  ];
+  const refusals = new Map<number, Refusal>(rest.map(({ jobId }) => [jobId, 'no_room']));
+  refusals.set(3, 'queue_limit');
+  const late = lateShapes({ rest, refusals }, LATE_MS);
+  const waiting = chooseShapes(rest, shapesOf(rest), NO_REFUSALS, late);
+  const lateOf = (agentId: string): string[] =>
+    waitingFor(waiting, agentId).shapes.flatMap(({ key, isLate }) => (isLate ? [key] : []));
+  expect([lateOf('a'), lateOf('b')]).toEqual([['s0', 's1'], ['s0']]);
+  expect(waiting.digest).not.toBe(chooseShapes(rest, shapesOf(rest), NO_REFUSALS).digest);
 });
 
 test('the first of each order are those that sorting would give', () => {

@@ -1,5 +1,5 @@
-import type { Resources, WaitingGroup } from '@majorana/core';
-import { compareGroups, hashText, timesResources } from '@majorana/core';
+import type { DispatchPlan, Resources, WaitingGroup } from '@majorana/core';
+import { compareGroups, hashText, RESERVE_AFTER_MS, timesResources } from '@majorana/core';
 import type { JobSpec, WaitingShape, WaitingShapes } from '@majorana/protocol';
 import { OFFERED_SHAPES_MAX } from '@majorana/protocol';
 
@@ -7,8 +7,8 @@ import { OFFERED_SHAPES_MAX } from '@majorana/protocol';
 const known = new WeakMap<JobSpec, Map<number, WaitingShape>>();
 
 function makeShape(spec: JobSpec, memoryBytes: number): WaitingShape {
-  const { image, nodeSelector, tolerations } = spec.container!;
-  const container = { image, nodeSelector, tolerations };
+  const { image, nodeSelector, tolerations, mounts } = spec.container!;
+  const container = { image, nodeSelector, tolerations, mounts };
   const resources = { ...spec.resources, memoryBytes };
   const nodes = spec.gang && { nodes: spec.gang.nodes };
   const key = hashText(JSON.stringify([resources, container, nodes]));
@@ -32,7 +32,47 @@ export function askedFor(spec: JobSpec, memoryBytes: number): Resources {
   return spec.gang === undefined ? asked : timesResources(asked, spec.gang.nodes);
 }
 
-export const NOTHING_WAITS: WaitingShapes = { digest: '', shapes: [] };
+/** Of shapes that have waited too long: the agents that they may go to; undefined: any. */
+export type LateShapes = ReadonlyMap<string, ReadonlySet<string | undefined>>;
+
+export interface ChosenShapes extends WaitingShapes {
+  readonly late: LateShapes;
+}
+
+export const NOTHING_WAITS: ChosenShapes = { digest: '', shapes: [], late: new Map() };
+
+/** What found no room for so long that nodes should be kept for it; a limit of its queue is no lack of room. */
+export function lateShapes(
+  { rest, refusals }: Pick<DispatchPlan, 'rest' | 'refusals'>,
+  nowMs: number,
+): LateShapes {
+  const late = new Map<string, Set<string | undefined>>();
+  for (const { shapeKey, jobId, agentId, waitingSinceMs } of rest) {
+    if (shapeKey === undefined || nowMs - waitingSinceMs <= RESERVE_AFTER_MS) continue;
+    if (refusals.get(jobId) !== 'no_room') continue;
+    const agents = late.get(shapeKey) ?? new Set();
+    late.set(shapeKey, agents.add(agentId));
+  }
+  return late;
+}
+
+/** As one agent is told of it. */
+export const waitingFor = (
+  { digest, shapes, late }: ChosenShapes,
+  agentId: string,
+): WaitingShapes => ({
+  digest,
+  shapes: shapes.map((shape) => {
+    const agents = late.get(shape.key);
+    const isLate = agents !== undefined && (agents.has(undefined) || agents.has(agentId));
+    return isLate ? { ...shape, isLate } : shape;
+  }),
+});
+
+const digestOf = (keys: readonly string[], late: LateShapes): string => {
+  const lateKeys = keys.map((key) => [...(late.get(key) ?? [])].map((id) => id ?? '*').toSorted());
+  return hashText(JSON.stringify([keys, lateKeys]));
+};
 
 /** Of the shapes asked for, so many are those that go first, whatever has been said of them. */
 const FIRST_MAX = OFFERED_SHAPES_MAX / 2;
@@ -79,7 +119,8 @@ export function chooseShapes(
   groups: readonly WaitingGroup[],
   shapes: ReadonlyMap<string, WaitingShape>,
   refusals: Refusals,
-): WaitingShapes {
+  late: LateShapes = new Map(),
+): ChosenShapes {
   const isAll = shapes.size <= OFFERED_SHAPES_MAX;
   const count = isAll ? OFFERED_SHAPES_MAX : FIRST_MAX;
   const first = firstByShape(groups, compareGroups, { count, isOut: () => false });
@@ -93,5 +134,5 @@ export function chooseShapes(
       });
   const keys = [...first, ...others];
   if (keys.length === 0) return NOTHING_WAITS;
-  return { digest: hashText(keys.join()), shapes: keys.map((key) => shapes.get(key)!) };
+  return { digest: digestOf(keys, late), shapes: keys.map((key) => shapes.get(key)!), late };
 }

@@ -10,7 +10,7 @@ import {
 import type { JobRecord } from '@majorana/store';
 import { heldCount, placeInLine } from './dispatch.ts';
 import type { AgentState } from './agent-state.ts';
-import { askedFor } from './shapes.ts';
+import { askedFor, shapeOf } from './shapes.ts';
 import { openAgents } from './silence.ts';
 import type { EngineState } from './state.ts';
 
@@ -65,12 +65,13 @@ function lineJob(
 ): LineJob {
   const { own, position, total } = context;
   const { queue, resources } = job.spec;
+  const asked = askedFor(job.spec, resources.memoryBytes);
   const time = state.heldTimes.get(job.jobId);
   const isAhead = queue === own.spec.queue && goesBefore(job, own);
   return {
     queue,
     weight: state.queueOf(queue).weight,
-    share: dominantShare(resources, total),
+    share: dominantShare(asked, total),
     heldCount: heldCount(job),
     isWaiting: job.counts.queued > 0,
     aheadCount: job === own ? aheadInJob(job, position) : isAhead ? job.counts.queued : 0,
@@ -102,7 +103,9 @@ function competitors(state: EngineState, own: JobRecord): JobRecord[] {
 function canHold({ spec }: JobRecord, memoryBytes: number, agent: AgentState): boolean {
   if ((spec.container === undefined) !== (agent.offers === undefined)) return false;
   if (spec.cluster !== undefined && spec.cluster !== agent.agentId) return false;
-  return fits(askedFor(spec, memoryBytes), agent.capacity);
+  const key = shapeOf(spec, memoryBytes)?.key ?? '';
+  const isUnfit = agent.offers?.get(key)?.isUnfit === true;
+  return !isUnfit && fits(askedFor(spec, memoryBytes), agent.capacity);
 }
 
 /**

@@ -17,13 +17,13 @@ import type {
   QueueRecord,
   TaskRecord,
 } from '@majorana/store';
-import type { WaitingShapes } from '@majorana/protocol';
 import { AgentState } from './agent-state.ts';
 import { FullShapes } from './full-shapes.ts';
 import { taskIndexOf } from './indexes.ts';
 import { ENGINE_LIMITS } from './limits.ts';
 import type { EngineLimits } from './limits.ts';
 import { NodeFaults } from './node-faults.ts';
+import type { ChosenShapes } from './shapes.ts';
 import { askedFor, NOTHING_WAITS } from './shapes.ts';
 import type { HeldTime } from './start-estimate.ts';
 import { TurnChange } from './turn-change.ts';
@@ -77,7 +77,7 @@ export class EngineState {
   /** Why each job's next task was not leased in the last round. */
   waitReasons: ReadonlyMap<number, Refusal> = new Map();
   /** What waits for room in clusters, as of the last round. */
-  waiting: WaitingShapes = NOTHING_WAITS;
+  waiting: ChosenShapes = NOTHING_WAITS;
   /** Since when clusters have been asked for each of those. */
   askedSinceMs: ReadonlyMap<string, number> = new Map();
   /** When clusters last said that they have no room, of shapes that wait still. */

@@ -1,7 +1,7 @@
 import { formatQuantity } from '../resources.ts';
 import { Asked } from './asked.ts';
 import { BLOCKED, findHardTaint, findMissingLabel } from './constraints.ts';
-import { countableColumn, fitsSlot, withRequestFloor } from './demand.ts';
+import { countableColumn, countFitting, withRequestFloor } from './demand.ts';
 import type { NodePicture } from './node-picture.ts';
 import type { PlacementGroup } from './placement-group.ts';
 import type { Request, Round } from './round.ts';
@@ -29,6 +29,8 @@ export interface Explanation {
   readonly eligibleCount: number;
   /** Eligible nodes that would have room if nothing ran there. */
   readonly fitsWhenEmptyCount: number;
+  /** How many tasks, or ranks of a gang, these would take then. */
+  readonly roomWhenEmpty: number;
   /** Each node stands under one reason, so the counts add up to all nodes; the largest first. */
   readonly reasons: readonly ReasonCount[];
 }
@@ -143,6 +145,7 @@ export function explainGroup(round: Round, group: PlacementGroup): Explanation {
   const tally = new Tally(round.index.columnNames);
   let eligibleCount = 0;
   let fitsWhenEmptyCount = 0;
+  let roomWhenEmpty = 0;
   for (const slot of round.index.slots) {
     const isOpen = round.closed[slot] === 0 && request.constraint.at(slot) !== BLOCKED;
     const outside = isOpen
@@ -153,13 +156,16 @@ export function explainGroup(round: Round, group: PlacementGroup): Explanation {
       continue;
     }
     eligibleCount += 1;
-    if (fitsSlot(request.demand, round.index.allocatable, slot)) fitsWhenEmptyCount += 1;
+    const most = countFitting(request.demand, round.index.allocatable, slot);
+    roomWhenEmpty += most;
+    if (most > 0) fitsWhenEmptyCount += 1;
     const column = shortColumn(round, request, slot);
     if (column < 0) tally.add(roomReason(round, request, slot));
     else tally.addShort(column, round.free[column]![slot]!);
   }
   const nodeCount = round.index.slots.length;
-  return { nodeCount, eligibleCount, fitsWhenEmptyCount, reasons: tally.reasons() };
+  const reasons = tally.reasons();
+  return { nodeCount, eligibleCount, fitsWhenEmptyCount, roomWhenEmpty, reasons };
 }
 
 const PHRASES = {

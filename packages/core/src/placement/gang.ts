@@ -3,6 +3,7 @@ import { BLOCKED } from './constraints.ts';
 import type { Demand } from './demand.ts';
 import { countFitting } from './demand.ts';
 import { cellsOf } from './free-grid.ts';
+import type { ImageState } from './image-state.ts';
 import type { Gang } from './placement-group.ts';
 import { Rooms } from './rooms.ts';
 import type { Request, Round } from './round.ts';
@@ -13,15 +14,22 @@ export interface Room {
   readonly count: number;
 }
 
+/** Of more nodes than may pull its image a gang could never start: it does while no node pulls it. */
+function pullsFor({ pullsMax, pullsLeft }: ImageState, size: number): number {
+  const isFirst = pullsMax > 0 && pullsLeft === pullsMax;
+  return isFirst ? Math.max(pullsMax, size) : Math.max(0, pullsLeft);
+}
+
 /** Of the nodes that would have to pull the image the roomiest remain, as many as may. */
-function limitPulls(rooms: Rooms, { image }: Request): Rooms {
+function limitPulls(rooms: Rooms, { image }: Request, size: number): Rooms {
   if (image === undefined) return rooms;
+  const most = pullsFor(image, size);
   const { slots, counts } = rooms;
   const pulling: number[] = [];
   for (let at = 0; at < rooms.length; at += 1) if (!image.nodes.has(slots[at]!)) pulling.push(at);
-  if (pulling.length <= image.pullsLeft) return rooms;
+  if (pulling.length <= most) return rooms;
   const roomiest = pulling.toSorted((a, b) => counts[b]! - counts[a]!);
-  const tooMany = new Set(roomiest.slice(Math.max(0, image.pullsLeft)));
+  const tooMany = new Set(roomiest.slice(most));
   return rooms.filter((at) => !tooMany.has(at));
 }
 
@@ -127,7 +135,7 @@ export class GangSearch {
     const rooms = this.#roomsOf(request, gang);
     const domains = topologyKey === undefined ? [rooms] : rooms.split(round.domainsOf(topologyKey));
     const chosen = tightestOf(
-      domains.map((own) => limitPulls(own, request)),
+      domains.map((own) => limitPulls(own, request, size)),
       size,
     );
     if (chosen !== undefined) return chooseNodes(imageFirst(chosen, request), size);

@@ -3,14 +3,18 @@ import { Term } from './term.ts';
 
 /** Pulls of one image that may run at once; a registry does not survive a thousand. */
 export interface ImagePulls {
+  /** At first; then as many as have it already, since its registry has served them. */
   readonly nodesMax: number;
   /** The nodes that pull an image now: one more task of it there is no pull more. */
   readonly nodesByImage: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
+const PULLS_GROWN_MAX = 128;
+
 /** Nodes with an image, as a round knows it: a node that was told to pull it counts. */
 export interface ImageState {
   readonly nodes: Term;
+  readonly pullsMax: number;
   pullsLeft: number;
 }
 
@@ -47,10 +51,11 @@ export class Images {
     const pulling = nodesByImage.get(image);
     const nodes = new Term();
     for (const slot of this.#index.places.withImage(image).slots) nodes.add(slot);
+    const pullsMax = Math.max(nodesMax, Math.min(nodes.size, PULLS_GROWN_MAX));
     for (const name of pulling ?? []) {
       const slot = this.#index.slotOf(name);
       if (slot !== undefined) nodes.add(slot);
     }
-    return { nodes, pullsLeft: nodesMax - (pulling?.size ?? 0) };
+    return { nodes, pullsMax, pullsLeft: pullsMax - (pulling?.size ?? 0) };
   }
 }

@@ -171,6 +171,17 @@ test('a node with the image is preferred, and only so many pull it at once', () 
   expect(many.left[0]!.explanation!.reasons).toContainEqual({ kind: 'imagePull', nodeCount: 1 });
 });
 
+test('as many nodes pull an image as have it already: it doubles from few to all', () => {
+  const having = (count: number): number => {
+    const nodes = Array.from({ length: 500 }, (_, at) =>
+      node(`n${at}`, { images: new Set(at < count ? ['i'] : []) }),
+    );
+    const placed = byGroup(plan(nodes, [group('g', { image: 'i', count: 4000 })]))['g']!;
+    return Object.keys(placed).length;
+  };
+  expect([0, 2, 60, 300].map(having)).toEqual([2, 4, 120, 428]);
+});
+
 test('a node that pulls an image takes more tasks of it: they wait for the same pull', () => {
   const nodes = [node('a'), node('b'), node('c')];
   const pulling = { nodesMax: 2, nodesByImage: new Map([['i', new Set(['b', 'c'])]]) };
@@ -188,6 +199,14 @@ test('of nodes that take as many ranks of a gang those have it that have the ima
   expect(byGroup(plan(nodes, gang({ size: 17 })))).toEqual({ g: { a: 1, c: 8, d: 8 } });
   const roomier = node('e', { allocatable: cores(16) });
   expect(byGroup(plan([...nodes, roomier], gang({ size: 20 })))).toEqual({ g: { e: 16, c: 4 } });
+});
+
+test('a gang on more nodes than may pull its image starts when no other node pulls it', () => {
+  const nodes = ['a', 'b', 'c', 'd'].map((name) => node(name));
+  const gang = group('g', { image: 'i', gang: { size: 3, ranksPerNodeMax: 1 } });
+  expect(byGroup(plan(nodes, [gang]))).toEqual({ g: { a: 1, b: 1, c: 1 } });
+  const pulling = { nodesMax: 2, nodesByImage: new Map([['i', new Set(['d'])]]) };
+  expect(byGroup(plan(nodes, [gang], { imagePulls: pulling }))).toEqual({});
 });
 
 test('a gang is placed whole in one zone, or not at all', () => {
