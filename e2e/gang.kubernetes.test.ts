@@ -80,7 +80,7 @@ test('a gang that has no room as a whole has no pod, says why, and starts when t
   const id = await submitGang(4, '--cores', '3', '--memory', '1G');
   const why = await until('a reason', async () => {
     const { stdout } = await product.run('why', `${id}.0`);
-    return stdout.includes('has no room') && stdout;
+    return stdout.includes('would have no room even if nothing ran there') && stdout;
   });
   expect(why).toContain('3 cores, 1.0 GiB memory on each of 4 nodes');
   expect(why).toContain('with room for some of the ranks, but not for all together');
