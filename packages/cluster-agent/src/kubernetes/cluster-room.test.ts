@@ -43,7 +43,10 @@ class Bench {
     this.room = new ClusterRoom({
       view: this.view,
       clock: this.clock,
-      leaseOf: (attemptId) => (attemptId.startsWith('secret') ? this.#secret : this.#plain),
+      leaseOf: (attemptId) => {
+        if (attemptId.startsWith('found')) return { resources: DEFAULT_RESOURCES } as Lease;
+        return attemptId.startsWith('secret') ? this.#secret : this.#plain;
+      },
       podKey: (attemptId) => `majorana/${attemptId}`,
       placeOf: (attemptId) => this.places.get(attemptId),
       startWords: (attemptId) => `FailedMount of ${attemptId}`,
@@ -97,6 +100,20 @@ test('leases that come together are placed on nodes with room, and told', () => 
     reason: expect.stringContaining('core'),
     isFull: true,
   });
+});
+
+test('a pod that a new agent finds has its place, starts, and leaves, though its shape is not known', () => {
+  const bench = new Bench(1);
+  const one = bench.task('found');
+  bench.places.set('found', { nodeName: 'n0', image: container.image });
+  expect(bench.room.enter(one)).toBe(true);
+  expect(bench.room.nodeOf('found')).toBe('n0');
+  expect(bench.room.startingCount).toBe(1);
+  bench.room.occupy(one);
+  expect(bench.room.startingCount).toBe(0);
+  expect(bench.room.doOthersStart('found', 0)).toBe(true);
+  bench.room.leave(one);
+  expect(bench.room.nodeOf('found')).toBeUndefined();
 });
 
 test('what only the window or an API server keeps from starting is not said to be without a node', () => {

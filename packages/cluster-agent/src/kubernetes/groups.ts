@@ -35,6 +35,8 @@ export class Groups {
   readonly #keys = new WeakMap<Lease, string>();
 
   keyOf(lease: Lease): string {
+    // Of a pod that a new agent finds, its annotations tell no more than whose it is.
+    if (lease.container === undefined) return '';
     const key = this.#keys.get(lease) ?? keyOfShape(shapeOf(lease));
     this.#keys.set(lease, key);
     return key;
